@@ -1,0 +1,72 @@
+"""Installs telugu_s2s: `pip install -e .[cuda] -c constraints.txt`.
+
+The base is what the main job and generation import. An extra adds what one room or one use needs on top; an extra
+that is empty keeps its name so that a command written today still works when its room grows a dependency.
+
+Ranges stand here, exact versions in constraints.txt. After a change here, renew it (it keeps the pins that still fit):
+
+    python -m pip install uv
+    uv pip compile setup.py --all-extras --universal --python-version 3.11 --fork-strategy fewest \\
+        --no-header --no-annotate -o constraints.txt
+"""
+import pathlib
+import re
+
+import setuptools
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(r"^__version__ = '(.+)'$", (HERE / 'telugu_s2s/__init__.py').read_text(), re.M)[1]
+
+# These change names between minor releases: each is held to the one that the code was written against.
+BASE = [
+    'jax>=0.10.2,<0.11',
+    'flax>=0.12.8,<0.13',
+    'optax>=0.2.8,<0.3',
+    'orbax-checkpoint>=0.12.8,<0.13',
+    'grain>=0.2.18,<0.3',
+    'array_record>=0.8.6,<0.9',
+    'ml_collections>=1.1.0,<2',
+    'clu>=0.0.12',
+    'absl-py>=2.5',
+    'numpy>=2.0',
+    'safetensors>=0.8',
+    'soundfile>=0.14',
+    'soxr>=1.1',
+    'tqdm>=4.70',
+    'matplotlib>=3.11',
+    'tensorboardX>=2.6.5',    # writes TensorBoard events without TensorFlow
+]
+
+EXTRAS = {
+    # Hardware. CUDA 12 runs on every driver from 525 on.
+    'cuda': ['jax[cuda12]>=0.10.2,<0.11'],
+    'tpu': ['jax[tpu]>=0.10.2,<0.11'],
+    # Rooms.
+    'corpora': [],
+    'preparation': [],
+    'codec': [],
+    'evaluation': ['pystoi>=0.4.1'],
+    'pesq': ['pesq>=0.0.4'],                     # ITU-T P.862; has no wheels, so it needs a C compiler
+    'sample': ['espeakng-loader>=0.2.4'],        # only to remake the sample corpus
+    'serving': [],
+    # Uses.
+    'tensorboard': ['tensorboard>=2.21'],        # the viewer
+    'test': ['pytest>=9.2', 'hypothesis>=6.170', 'nbclient>=0.11', 'ipykernel>=7.4'],
+}
+
+setuptools.setup(
+    name='telugu_s2s',
+    version=VERSION,
+    description='Telugu speech to speech: a codec, an audio language model and a conversation, in JAX',
+    long_description=(HERE / 'README.md').read_text(encoding='utf-8') if (HERE / 'README.md').exists() else '',
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    license_files=['LICENSE'],
+    python_requires='>=3.11,<3.14',
+    packages=setuptools.find_packages(include=['telugu_s2s', 'telugu_s2s.*']),
+    package_data={
+        'telugu_s2s': ['**/*.md', '**/*.tsv', '**/*.safetensors', '**/*.json', 'corpora/sample/**'],
+    },
+    install_requires=BASE,
+    extras_require=EXTRAS,
+)

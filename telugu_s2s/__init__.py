@@ -1,0 +1,2 @@
+"""Telugu speech to speech: from recordings to a voice that listens and answers, in JAX."""
+__version__ = '0.1.0'
