@@ -1,0 +1,1 @@
+"""Signals as arrays: files, activity, level, pitch, mel spectrograms, pictures and quality measures."""

@@ -1,0 +1,175 @@
+"""Audio files to arrays and back: any rate and channel count in, 16 kHz mono out.
+
+Everything after this file knows one kind of signal: f32[samples] in [-1, 1] at 16 kHz.
+"""
+import io
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from telugu_s2s.errors import InputError
+
+SAMPLE_RATE = 16_000
+EXTENSIONS = ('.wav', '.flac', '.mp3', '.ogg', '.opus')
+BLOCK_S = 10.0           # decoded at a time: bounds the memory of a long file at a high native rate
+NOT_AUDIO = (1, 2, 7)    # libsndfile: unrecognised format, system error; 7 is what mpg123 says of text
+
+
+class Unreadable(InputError):
+  """A file that gives no audio; `reason` is one of missing, non-audio, zero-second, corrupt."""
+
+  def __init__(self, path, reason: str, detail: str):
+    super().__init__(f'{path}: {reason} ({detail}); replace or remove the file')
+    self.path, self.reason, self.detail = str(path), reason, detail
+
+
+def opened(path) -> soundfile.SoundFile:
+  """An audio file ready to decode, to be used in a `with`.
+
+  Raises:
+    Unreadable: there is no such file, or it is empty, or no audio format that we know.
+  """
+  try:
+    if os.path.getsize(path) == 0:
+      raise Unreadable(path, 'zero-second', 'the file has no bytes')
+    return soundfile.SoundFile(path)
+  except FileNotFoundError:
+    raise Unreadable(path, 'missing', 'no such file') from None
+  except OSError as error:
+    raise Unreadable(path, 'corrupt', error.strerror or 'cannot be opened') from None
+  except soundfile.LibsndfileError as error:
+    reason = 'non-audio' if error.code in NOT_AUDIO else 'corrupt'
+    raise Unreadable(path, reason, error.error_string.strip('. ')) from None
+  except TypeError:   # soundfile asks for the rate of a file whose extension means headerless samples
+    raise Unreadable(path, 'non-audio', 'the format is not recognised') from None
+
+
+def blocks(path, channel: int | None = None) -> Iterator[tuple[np.ndarray, int]]:
+  """Decodes a file piece by piece, so that memory does not grow with its length.
+
+  Args:
+    path: a wav, flac, mp3, ogg or opus file, of any rate and channel count.
+    channel: the one channel to keep; None, or a file with fewer channels, gives their mean.
+
+  Yields:
+    (f32[samples] at 16 kHz, native rate in Hz), about 10 s at a time; together the whole file.
+
+  Raises:
+    Unreadable: see `opened`; or decoding fails, ends before the declared length, or gives no finite samples.
+  """
+  with opened(path) as file:
+    rate, declared, decoded = file.samplerate, file.frames, 0
+    resample = None
+    if rate != SAMPLE_RATE:
+      resample = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype='float32', quality='VHQ')
+    while True:
+      try:
+        x = file.read(int(BLOCK_S * rate), dtype='float32', always_2d=True)
+      except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise Unreadable(path, 'corrupt', f'decoding fails after {decoded / rate:.1f} s: {error}') from None
+      decoded, last = decoded + len(x), not len(x)
+      if not np.isfinite(x).all():
+        raise Unreadable(path, 'corrupt', f'samples are not finite near {decoded / rate:.1f} s')
+      one = channel is not None and channel < x.shape[1]
+      x = np.ascontiguousarray(x[:, channel] if one else x.mean(1))
+      if resample is not None and decoded:
+        x = resample.resample_chunk(x, last=last)
+      if len(x):
+        yield np.clip(x, -1, 1), rate
+      if last:
+        break
+    if decoded == 0:
+      raise Unreadable(path, 'zero-second', 'it holds no samples')
+    if decoded < declared - 0.1 * rate:
+      raise Unreadable(path, 'corrupt', f'{decoded / rate:.1f} s decode of the {declared / rate:.1f} s declared')
+
+
+def read(path, channel: int | None = None) -> tuple[np.ndarray, int]:
+  """A whole file as f32[samples] at 16 kHz, mono, and its native rate in Hz.
+
+  An hour takes 230 MB; `blocks` gives the same samples piece by piece. Raises as `blocks` does.
+  """
+  pieces, rate = [], SAMPLE_RATE
+  for piece, rate in blocks(path, channel):
+    pieces.append(piece)
+  return np.concatenate(pieces), rate
+
+
+def pcm16(samples) -> np.ndarray:
+  """Samples in [-1, 1] as i16[samples]; what lies outside is clipped.
+
+  A float that came from 16 bits (k / 32768) goes back to the same k.
+  """
+  return np.clip(np.rint(np.asarray(samples, np.float64) * 32768), -32768, 32767).astype(np.int16)
+
+
+def encoded(samples, rate: int = SAMPLE_RATE, form: str = 'wav') -> bytes:
+  """The bytes of an audio file: 16-bit 'wav' or 'flac' (lossless), or 'opus'.
+
+  Args:
+    samples: f32[samples] in [-1, 1], or i16[samples], which are kept bit for bit by wav and flac.
+    rate: in Hz; Opus takes 8, 12, 16, 24 and 48 kHz.
+  """
+  samples = np.asarray(samples)
+  if samples.dtype != np.int16:
+    samples = pcm16(samples)
+  container, subtype = {'wav': ('WAV', 'PCM_16'), 'flac': ('FLAC', 'PCM_16'), 'opus': ('OGG', 'OPUS')}[form]
+  file = io.BytesIO()
+  soundfile.write(file, samples, rate, format=container, subtype=subtype)
+  return file.getvalue()
+
+
+def decoded(data: bytes) -> tuple[np.ndarray, int]:
+  """i16[samples] and the rate in Hz of the bytes of a mono audio file; exact for 16-bit wav and flac."""
+  samples, rate = soundfile.read(io.BytesIO(data), dtype='int16')
+  return samples, rate
+
+
+def beside(path) -> Path:
+  """Where a file is made before it gets its name: in the same folder, marked with this machine and process."""
+  path = Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  return path.with_name(f'{temporary_prefix()}{os.getpid()}-{path.name}')
+
+
+def temporary_prefix() -> str:
+  """How the names of this machine's unfinished files begin; the number of the process follows."""
+  return f'.tmp-{socket.gethostname()}-'
+
+
+def settle(made, path) -> None:
+  """Gives a finished temporary file its name, after it, and then the folder, has reached the disk."""
+  with open(made, 'rb+') as file:
+    os.fsync(file.fileno())
+  os.replace(made, path)
+  if os.name == 'posix':
+    folder = os.open(Path(path).parent, os.O_RDONLY)
+    try:
+      os.fsync(folder)
+    finally:
+      os.close(folder)
+
+
+def write(path, data: bytes) -> None:
+  """Puts bytes under a name, whole or not at all."""
+  made = beside(path)
+  try:
+    made.write_bytes(data)
+    settle(made, path)
+  finally:
+    made.unlink(missing_ok=True)
+
+
+def write_wav(path, samples, rate: int = SAMPLE_RATE) -> None:
+  """Writes a 16-bit wav file, whole or not at all. samples: f32[samples] in [-1, 1]."""
+  write(path, encoded(samples, rate, 'wav'))
+
+
+def write_opus(path, samples, rate: int = SAMPLE_RATE) -> None:
+  """Writes an Opus file at libsndfile's default bitrate, whole or not at all."""
+  write(path, encoded(samples, rate, 'opus'))

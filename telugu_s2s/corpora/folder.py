@@ -1,0 +1,184 @@
+"""Any folder of audio as a list of recordings, with or without a manifest.
+
+A manifest is MANIFEST.tsv, .csv or .jsonl in the folder's root, one row a file. `path`, relative to the folder,
+is all it must have. Known columns become fields of `Recording`; any other is kept in `custom`. Without a manifest
+every audio file below the folder is a recording.
+"""
+import csv
+import dataclasses
+import io
+import json
+import os
+from pathlib import Path, PurePosixPath
+
+from telugu_s2s.audio.files import EXTENSIONS
+from telugu_s2s.errors import InputError
+
+MANIFESTS = ('MANIFEST.tsv', 'MANIFEST.csv', 'MANIFEST.jsonl')
+SPLIT = 'train'      # of a recording whose split nobody names
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+  """One audio file, or one channel of it, and what is known of it; '' and None mean unknown."""
+  path: str                        # below the folder, with forward slashes
+  bytes: int = 0
+  split: str = SPLIT
+  language: str = ''
+  speaker: str = ''
+  gender: str = ''                 # m, f, o or u
+  style: str = ''
+  emotion: str = ''
+  text: str = ''
+  text_provenance: str = 'none'    # human, aligned, asr or none
+  licence: str = ''                # SPDX
+  source: str = ''
+  revision: str = ''
+  dialogue: str = ''
+  turn: int | None = None
+  channel: int | None = None
+  custom: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Skip:
+  """A file, or a span of it, that was left out, and why."""
+  path: str
+  reason: str                      # a word or two, the same for all of a kind
+  detail: str = ''
+  start_s: float | None = None     # None: the whole file
+  end_s: float | None = None
+
+
+def recordings(folder, licence: str) -> tuple[list[Recording], list[Skip]]:
+  """The recordings of a folder in the order of their paths, and what cannot be one.
+
+  Args:
+    folder: a folder of wav, flac, mp3, ogg or opus files, with an optional manifest in its root.
+    licence: the SPDX identifier of a recording whose manifest names none.
+
+  Returns:
+    Recordings, and skips for a missing file, a path that leaves the folder, a second row of one path and
+    channel, a row that cannot be read, and, without a manifest, a file of another extension.
+
+  Raises:
+    InputError: the folder is missing or holds no audio, or its manifest has no column `path`.
+  """
+  folder = Path(folder)
+  if not folder.is_dir():
+    what = 'is no folder' if folder.exists() else 'does not exist'
+    raise InputError(f'data.audio: {folder} {what}; give a folder of {", ".join(EXTENSIONS)} files')
+  manifest = next((folder / name for name in MANIFESTS if (folder / name).is_file()), None)
+  found, skips = _listed(folder, manifest, licence) if manifest else _walked(folder, licence)
+  if not found:
+    raise InputError(f'data.audio: no audio file in {folder}{_counted(skips)}; '
+                     f'it takes {", ".join(EXTENSIONS)} files' + (f' named in {manifest.name}' if manifest else ''))
+  return sorted(found, key=lambda one: (one.path, -1 if one.channel is None else one.channel)), skips
+
+
+def _walked(folder, licence):
+  """All audio files below a folder; hidden files and folders are passed over."""
+  found, skips = [], []
+  for parent, folders, names in os.walk(folder, followlinks=True):
+    folders[:] = sorted(name for name in folders if not name.startswith('.'))
+    for name in sorted(names):
+      path = Path(parent, name)
+      relative = path.relative_to(folder).as_posix()
+      if name.startswith('.'):
+        continue
+      if path.suffix.lower() not in EXTENSIONS:
+        skips.append(Skip(relative, 'non-audio', f'extension {path.suffix!r}'))
+      elif not path.is_file():
+        skips.append(Skip(relative, 'missing', 'a link to nothing'))
+      else:
+        found.append(Recording(relative, path.stat().st_size, licence=licence, source=folder.resolve().name))
+  return found, skips
+
+
+def _listed(folder, manifest, licence):
+  """The recordings that a manifest names."""
+  found, skips, seen = [], [], set()
+  for line, row in _rows(manifest):
+    if row is None or not row.get('path', ''):
+      skips.append(Skip(f'{manifest.name}:{line}', 'bad row', 'no path' if row is not None else 'not a JSON object'))
+      continue
+    path = PurePosixPath(row['path'].replace('\\', '/'))
+    if path.is_absolute() or '..' in path.parts or ':' in path.parts[0]:
+      skips.append(Skip(row['path'], 'outside', f'{manifest.name} line {line}: paths are relative, without ..'))
+      continue
+    try:
+      one = _recording(str(path), row, licence, folder.resolve().name)
+    except ValueError as error:
+      skips.append(Skip(str(path), 'bad row', f'{manifest.name} line {line}: {error}'))
+      continue
+    if (one.path, one.channel) in seen:
+      skips.append(Skip(one.path, 'duplicate', f'{manifest.name} line {line} names it again'))
+      continue
+    seen.add((one.path, one.channel))
+    try:
+      found.append(dataclasses.replace(one, bytes=os.stat(folder / path).st_size))
+    except OSError:
+      skips.append(Skip(one.path, 'missing', f'{manifest.name} line {line}: no such file'))
+  return found, skips
+
+
+def _rows(manifest):
+  """Yields (line number, {column: text} or None) of a manifest."""
+  try:
+    text = manifest.read_text('utf-8-sig')
+  except UnicodeDecodeError as error:
+    raise InputError(f'{manifest}: not UTF-8 at byte {error.start}; save it as UTF-8') from None
+  if manifest.suffix == '.jsonl':
+    for line, content in enumerate(text.splitlines(), 1):
+      if content.strip():
+        yield line, _json_row(content)
+    return
+  # A tab cannot stand in a cell of a .tsv, a quotation mark can: there it is a letter like any other.
+  form = dict(delimiter='\t', quoting=csv.QUOTE_NONE) if manifest.suffix == '.tsv' else {}
+  rows = csv.DictReader(io.StringIO(text, newline=''), **form)
+  if 'path' not in (rows.fieldnames or ()):
+    raise InputError(f'{manifest}: no column named path in its first row; '
+                     f'it reads {", ".join(rows.fieldnames or ["nothing"])[:200]}')
+  for row in rows:
+    yield rows.line_num, {name: (value or '').strip() for name, value in row.items() if name is not None}
+
+
+def _json_row(line):
+  try:
+    row = json.loads(line)
+  except ValueError:
+    return None
+  if not isinstance(row, dict):
+    return None
+  return {str(name): value.strip() if isinstance(value, str) else '' if value is None else json.dumps(value)
+          for name, value in row.items()}
+
+
+def _recording(path, row, licence, source):
+  """A manifest's row as a Recording. Raises ValueError for a turn or channel that is no whole number."""
+  fields = {field.name for field in dataclasses.fields(Recording)} - {'path', 'bytes', 'custom', 'turn', 'channel'}
+  known = {name: value for name, value in row.items() if name in fields and value}
+  if 'licence' not in row:           # an empty cell says that the licence is unknown: that is not ours to fill
+    known['licence'] = licence
+  known.setdefault('source', source)
+  if 'text' in known:
+    known.setdefault('text_provenance', 'human')
+  for name in ('turn', 'channel'):
+    if row.get(name):
+      known[name] = _whole(name, row[name])
+  rest = {name: value for name, value in row.items()
+          if value and name not in fields | {'path', 'turn', 'channel', 'seconds'}}
+  return Recording(path, custom=rest, **known)
+
+
+def _whole(name, value):
+  if not value.isdecimal():
+    raise ValueError(f'{name} {value!r} is not a whole number')
+  return int(value)
+
+
+def _counted(skips):
+  """Counts of reasons as ' (3 missing, 1 duplicate)', or nothing."""
+  reasons = [skip.reason for skip in skips]
+  counts = ', '.join(f'{reasons.count(reason)} {reason}' for reason in sorted(set(reasons)))
+  return f' ({counts})' if counts else ''

@@ -1,0 +1,85 @@
+"""Which licence lets a recording into which build, and the notice that a build owes to its sources.
+
+  A  no condition: CC0, public domain, the user's own recordings
+  B  attribution: CC-BY, Apache-2.0, MIT, BSD
+  C  share-alike: CC-BY-SA
+  D  non-commercial, no derivatives, unclear or unknown
+  E  paid: never in a build that a profile names
+"""
+from collections.abc import Iterable, Mapping
+
+from telugu_s2s.errors import InputError
+
+OWN = 'LicenseRef-own'     # recordings that belong to whoever builds
+PAID = 'LicenseRef-paid'
+PROFILES = {
+    'no_attribution': 'A',
+    'commercial_attribution': 'AB',
+    'share_alike': 'ABC',
+    'research': 'ABCD',
+}
+_FREE = {'CC0-1.0', 'PDDL-1.0', 'UNLICENSE', '0BSD', 'CC-PDDC', 'CC-PDM-1.0', 'PUBLIC-DOMAIN', OWN.upper()}
+_ATTRIBUTION = {'APACHE-2.0', 'MIT', 'MIT-0', 'BSD-2-CLAUSE', 'BSD-3-CLAUSE', 'ISC', 'ODC-BY-1.0'}
+_VERSIONS = {'1.0', '2.0', '2.1', '2.5', '3.0', '4.0'}
+
+
+def licence_class(spdx: str) -> str:
+  """The class 'A' to 'E' of an SPDX identifier; what is empty or unknown is D.
+
+  A Creative Commons licence may carry a version and a port ('CC-BY-SA-3.0-IGO'); without a version it is
+  unclear, hence D. Case does not matter, as SPDX says.
+  """
+  name = spdx.strip().upper()
+  if name in _FREE:
+    return 'A'
+  if name in _ATTRIBUTION:
+    return 'B'
+  if name == PAID.upper():
+    return 'E'
+  for prefix, letter in (('CC-BY-SA-', 'C'), ('CC-BY-', 'B')):
+    if name.startswith(prefix) and name.removeprefix(prefix).split('-')[0] in _VERSIONS:
+      return letter
+  return 'D'
+
+
+def classes(profile: str) -> str:
+  """The licence classes that a build profile lets in, such as 'AB'.
+
+  Raises:
+    InputError: there is no such profile.
+  """
+  if profile not in PROFILES:
+    raise InputError(f'data.profile: {profile!r} is no build profile; choose one of {", ".join(PROFILES)}')
+  return PROFILES[profile]
+
+
+def notice(rows: Iterable[Mapping]) -> str:
+  """The text of DATA_NOTICE.md: what a build holds and whom it owes attribution.
+
+  Args:
+    rows: one mapping a source and licence with source, licence (SPDX), seconds, speakers (a count; 0 = not
+      labelled) and attribution (a line of text, may be empty).
+
+  Returns:
+    Markdown, the same for the same rows in any order.
+  """
+  rows = sorted(rows, key=lambda row: (licence_class(row['licence']), row['source'], row['licence']))
+  lines = ['# Data notice', '',
+           'The recordings in this folder come from these sources. They were converted to 16 kHz mono and cut into '
+           'segments; nothing here implies an endorsement by their makers. They are provided as they are.', '',
+           '| source | licence | class | hours | speakers |', '|---|---|---|---|---|']
+  for row in rows:
+    speakers = row['speakers'] or 'not labelled'
+    lines.append(f'| {_cell(row["source"])} | {_cell(row["licence"] or "unknown")} | {licence_class(row["licence"])} '
+                 f'| {row["seconds"] / 3600:.2f} | {speakers} |')
+  credits = [row for row in rows if licence_class(row['licence']) != 'A' or row['attribution']]
+  if credits:
+    lines += ['', '## Attribution', '']
+  for row in credits:
+    link = f' (https://spdx.org/licenses/{row["licence"]}.html)' if licence_class(row['licence']) in 'BC' else ''
+    lines.append(f'- {row["attribution"] or row["source"]}. Licence: {row["licence"] or "unknown"}{link}.')
+  return '\n'.join(lines) + '\n'
+
+
+def _cell(text):
+  return text.replace('|', '\\|').replace('\n', ' ')

@@ -1,0 +1,29 @@
+"""Prepared segments as an indexable source, for Grain or for a plain loop."""
+import grain
+
+from telugu_s2s.preparation import segment, shards
+
+
+class Segments:
+  """All segments of a folder: `len(...)` and `[index]`, in the order of the manifest.
+
+  Grain takes it as it is: `grain.MapDataset.source(Segments(folder))`.
+
+  Raises:
+    InputError: the folder holds no prepared segments, or a shard is missing or truncated.
+  """
+
+  def __init__(self, folder):
+    self._folder = str(folder)
+    self.manifest = shards.check(folder, segment.KIND)
+    self._records = grain.sources.ArrayRecordDataSource(shards.files(folder, self.manifest))
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  def __getitem__(self, index) -> segment.Segment:
+    """Raises ValueError for a record that is damaged."""
+    return segment.from_bytes(self._records[index])
+
+  def __repr__(self) -> str:
+    return f'Segments({self._folder!r})'
