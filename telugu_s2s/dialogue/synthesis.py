@@ -1,0 +1,67 @@
+"""Text to speech: engines behind one call, speak(text, voice, rate, pitch) -> f32[samples] at 16 kHz.
+
+One engine so far, espeak-ng's formant synthesis: robotic, but no recorded voice is in it, it knows Telugu
+spelling, and it speaks hundreds of times faster than real time. It comes with the optional package
+espeakng-loader (`pip install 'telugu_s2s[sample]'`; GPL-3), which only the job that makes the sample corpus needs.
+
+espeak-ng keeps its state in the process's globals: voice, parameters, and a slow pitch flutter that runs on from
+one utterance into the next. Called in turn inside one process, the same arguments would give other samples each
+time, and two threads would mix. So every utterance gets a process of its own: `speak` is a function of its
+arguments, may be called from many threads, and the GPL library is never loaded into ours.
+"""
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import soxr
+
+from telugu_s2s.audio.files import SAMPLE_RATE
+from telugu_s2s.dialogue import espeak_process
+from telugu_s2s.errors import InputError
+
+WORDS_PER_MINUTE = (80, 450)    # what the engine accepts; its minutes are those of English words
+PITCH = (0, 99)                 # of the voice's own range; 50 is its middle
+AMPLITUDE = 60                  # of 200; the loudest voice then stays 4 dB below full scale
+TIMEOUT_S = 60
+
+
+def available() -> bool:
+  """Whether the espeak-ng package is installed."""
+  return importlib.util.find_spec('espeakng_loader') is not None
+
+
+def speak(text: str, voice: str, rate: int, pitch: int) -> np.ndarray:
+  """One utterance as f32[samples] at 16 kHz, in [-1, 1], with the engine's silence around it.
+
+  Args:
+    text: what to say, in the script of the voice's language.
+    voice: an espeak-ng voice with its variant, such as 'te+f2'.
+    rate: nominal words per minute, 80 to 450.
+    pitch: 0 to 99; 50 is the voice's own.
+
+  Raises:
+    InputError: the package is missing, the voice is unknown, a number is out of range, or the text gives no sound.
+  """
+  for name, value, (low, high) in (('rate', rate, WORDS_PER_MINUTE), ('pitch', pitch, PITCH)):
+    if not low <= value <= high:
+      raise InputError(f'{name} {value} of voice {voice!r} is outside {low} to {high}')
+  if not available():
+    raise InputError("espeakng-loader is not installed; run: pip install 'telugu_s2s[sample]'")
+  import espeakng_loader
+  # -I -S: nothing from the environment, nothing but the standard library
+  command = [sys.executable, '-I', '-S', espeak_process.__file__, espeakng_loader.get_library_path(), voice,
+             str(int(rate)), str(int(pitch)), str(AMPLITUDE)]
+  done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=TIMEOUT_S, check=False,
+                        cwd=Path(espeakng_loader.get_data_path()).parent)
+  if done.returncode == espeak_process.UNKNOWN_VOICE:
+    raise InputError(f'espeak-ng has no voice {voice!r}; name a language and a variant, such as te+f2')
+  if done.returncode:
+    detail = done.stderr.decode(errors='replace').strip().rpartition('\n')[2]
+    raise InputError(f'espeak-ng does not start (status {done.returncode}: {detail}); reinstall espeakng-loader')
+  samples = np.frombuffer(done.stdout[4:], '<i2').astype(np.float32) / 32768
+  if not samples.any():
+    raise InputError(f'espeak-ng says nothing for {text!r} with voice {voice!r}; check the text')
+  native = int.from_bytes(done.stdout[:4], 'little')
+  return np.clip(soxr.resample(samples, native, SAMPLE_RATE, quality='VHQ'), -1, 1)
