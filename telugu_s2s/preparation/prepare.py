@@ -16,6 +16,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import tqdm
@@ -120,6 +121,9 @@ def prepare(data: Data, out, workers: int | None = None) -> dict:
                                    skipped=skipped, left_out=left_out, sources=sources)
   print(f'segments: {manifest["records"]} from {folder}, {manifest["seconds"] / 3600:.2f} h; skipped: {reasons}'
         + (f' (see {out / REPORT})' if skips else ''), flush=True)
+  others = {path.stem for path in out.glob(f'*{shards.SUFFIX}')} - {task.name for task in tasks}
+  if others:
+    print(f'segments: {out} also holds {len(others)} shards of other settings or inputs; they may be deleted', flush=True)
   return manifest
 
 
@@ -204,9 +208,10 @@ def _made(tasks, workers):
           task = waiting[future]
           rows[task.name] = future.result()
           bar.update(len(task.recordings))
-      except concurrent.futures.process.BrokenProcessPool:
-        raise InputError(f'data.workers {workers}: a worker was killed, perhaps for want of memory; run again with '
-                         'fewer, what is finished is kept') from None
+      except BrokenProcessPool:
+        raise InputError(f'data.workers {workers}: a worker ended early, killed for want of memory or started from a '
+                         "script without `if __name__ == '__main__':`; what is finished is kept, run again with 0"
+                         ) from None
       finally:
         pool.shutdown(cancel_futures=True)
     return rows
@@ -259,7 +264,7 @@ def _hashed(folder, recordings, out, skips):
 
   paths = sorted({one.path for one in recordings})
   with concurrent.futures.ThreadPoolExecutor(min(8, _cores())) as pool:
-    entries = dict(zip(paths, pool.map(fingerprint, paths)))
+    entries = dict(zip(paths, tqdm.tqdm(pool.map(fingerprint, paths), 'fingerprints', len(paths), unit='file', delay=2)))
   failed = {path: entry for path, entry in entries.items() if not isinstance(entry, list)}
   skips += [corpus.Skip(path, 'missing', detail) for path, detail in failed.items()]
   good = {path: entry for path, entry in entries.items() if path not in failed}
