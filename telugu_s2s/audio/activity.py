@@ -12,14 +12,14 @@ from telugu_s2s.audio.level import FLOOR_DB, HOP, frame_dbfs
 SILENCE_DBFS = -60.0       # nothing below this counts as speech, whatever the floor
 REACH_S = 5                # the noise floor of a second is taken from this far on either side
 KEPT_SILENCE_S = 0.3       # of silence around a span: onsets and final consonants are soft
-BUFFER_S = 600.0           # a longer recording is cut piece by piece
+BUFFER_S = 300.0           # a longer recording is cut piece by piece, in under 400 MB
 
 
 def speech(samples) -> np.ndarray:
   """bool[frames], one a 10 ms hop: whether the frame belongs to speech.
 
   A frame is loud when it lies above the noise floor (10th percentile of the frames within 5 s) by a quarter
-  of the distance to the peak (95th percentile), at least 3 and at most 9 dB. Bursts under 30 ms are dropped;
+  of the distance to the peak (95th percentile), at least 3 and at most 9 dB. Bursts under 20 ms are dropped;
   what remains reaches 50 ms back and 150 ms on (hangover).
   """
   level = frame_dbfs(samples)
@@ -33,7 +33,7 @@ def speech(samples) -> np.ndarray:
   loud = level > np.repeat(threshold, second)[:len(level)]
   result = np.zeros(len(level), bool)
   for start, end in runs(loud):
-    if end - start >= 3:
+    if end - start >= 5:      # a click lights the three frames that it lies in
       result[max(0, start - 5):end + 15] = True
   return result
 
@@ -116,7 +116,7 @@ def cut(blocks: Iterable[np.ndarray], shortest_s: float = 1.0, longest_s: float 
         pause_s: float = 1.0) -> Iterator[tuple[int, np.ndarray]]:
   """The spans of a recording of any length that arrives in blocks.
 
-  Ten minutes are held at a time; a span at the end of a piece waits for what follows it.
+  Five minutes are held at a time; a span at the end of a piece waits for what follows it.
 
   Args:
     blocks: f32[samples] at 16 kHz, one after the other.

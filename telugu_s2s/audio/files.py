@@ -109,18 +109,17 @@ def pcm16(samples) -> np.ndarray:
 
 
 def encoded(samples, rate: int = SAMPLE_RATE, form: str = 'wav') -> bytes:
-  """The bytes of an audio file: 16-bit 'wav' or 'flac' (lossless), or 'opus'.
+  """The bytes of a 16-bit audio file, 'wav' or 'flac'; for Opus see opus.py.
 
   Args:
-    samples: f32[samples] in [-1, 1], or i16[samples], which are kept bit for bit by wav and flac.
-    rate: in Hz; Opus takes 8, 12, 16, 24 and 48 kHz.
+    samples: f32[samples] in [-1, 1], or i16[samples], which are kept bit for bit.
+    rate: in Hz.
   """
   samples = np.asarray(samples)
   if samples.dtype != np.int16:
     samples = pcm16(samples)
-  container, subtype = {'wav': ('WAV', 'PCM_16'), 'flac': ('FLAC', 'PCM_16'), 'opus': ('OGG', 'OPUS')}[form]
   file = io.BytesIO()
-  soundfile.write(file, samples, rate, format=container, subtype=subtype)
+  soundfile.write(file, samples, rate, format=form.upper(), subtype='PCM_16')
   return file.getvalue()
 
 
@@ -168,8 +167,3 @@ def write(path, data: bytes) -> None:
 def write_wav(path, samples, rate: int = SAMPLE_RATE) -> None:
   """Writes a 16-bit wav file, whole or not at all. samples: f32[samples] in [-1, 1]."""
   write(path, encoded(samples, rate, 'wav'))
-
-
-def write_opus(path, samples, rate: int = SAMPLE_RATE) -> None:
-  """Writes an Opus file at libsndfile's default bitrate, whole or not at all."""
-  write(path, encoded(samples, rate, 'opus'))

@@ -30,7 +30,7 @@ def track(samples) -> np.ndarray:
   result = np.concatenate([_chunk(padded[first * HOP:], min(CHUNK, frames - first), size, lags)
                            for first in range(0, frames, CHUNK)])
   level = frame_dbfs(padded[size // 2 - 200:][:(frames - 1) * HOP + 400])[:frames]
-  result[level < max(level.max() - 45, -65)] = 0      # breath and reverberation are periodic at times
+  result[level < max(level.max() - 45, -80)] = 0      # breath and reverberation are periodic at times
   return _steady(result)
 
 

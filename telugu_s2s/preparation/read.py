@@ -22,7 +22,9 @@ class Segments:
     return len(self._records)
 
   def __getitem__(self, index) -> segment.Segment:
-    """Raises ValueError for a record that is damaged."""
+    """Raises ValueError for a record that is damaged, IndexError outside of 0 to len - 1."""
+    if not 0 <= index < len(self):
+      raise IndexError(f'segment {index} of {len(self)}')
     return segment.from_bytes(self._records[index])
 
   def __repr__(self) -> str:
