@@ -11,6 +11,7 @@ import sys
 
 UNKNOWN_VOICE, NO_ENGINE = 3, 4                    # exit statuses
 SYNCHRONOUS, DO_NOT_EXIT, UTF8 = 2, 0x8000, 1      # espeak's speak_lib.h
+SEED = 1                                           # any; one for all utterances
 RATE, VOLUME, PITCH = 1, 2, 3                      # espeak_PARAMETER
 
 
@@ -20,6 +21,7 @@ def main(library, voice, words_per_minute, pitch, amplitude):
   rate = espeak.espeak_Initialize(SYNCHRONOUS, 0, b'.', DO_NOT_EXIT)
   if rate <= 0:
     return NO_ENGINE
+  espeak.espeak_ng_SetRandSeed(ctypes.c_long(SEED))    # the noise of breath: seeded from the clock otherwise
   samples = bytearray()
 
   @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)

@@ -48,10 +48,15 @@ def read_sentences(path) -> list[dict]:
     raise InputError(f'{path}: expected sentences under the columns {", ".join(SENTENCE)}')
   seen = set()
   for row in rows:
+    where = f'{path}: sentence {row["id"]}'
+    if any(row[column] is None for column in SENTENCE):
+      raise InputError(f'{where} has too few cells; expected {len(SENTENCE)}, separated by tabs')
+    if not row['id'].replace('-', '').replace('_', '').isalnum():
+      raise InputError(f'{where} needs an id of letters, digits, - and _: it becomes a file name')
     if row['id'] in seen or row['text'] in seen:
-      raise InputError(f'{path}: sentence {row["id"]} is there twice (its id or its text); keep one')
+      raise InputError(f'{where} is there twice (its id or its text); keep one')
     if row['kind'] not in KINDS or row['split'] not in ('train', 'eval'):
-      raise InputError(f'{path}: sentence {row["id"]} has kind {row["kind"]!r} and split {row["split"]!r}; '
+      raise InputError(f'{where} has kind {row["kind"]!r} and split {row["split"]!r}; '
                        f'known are {", ".join(KINDS)} and train, eval')
     seen |= {row['id'], row['text']}
   return rows
@@ -61,17 +66,36 @@ def plan(sentences: list[dict], config) -> list[dict]:
   """What is to be spoken: one manifest row an utterance, all but its seconds, in the order of the sentences.
 
   Every draw is seeded with config.seed and the unit's name, so a sentence added or left out changes no other.
+
+  Raises:
+    InputError: a question stands without its answer, a unit is in both splits, or the config's voices or rates
+      do not fit together.
   """
+  _check_config(config)
   units = {}
   for sentence in sentences:
     units.setdefault(sentence['dialogue'] or sentence['id'], []).append(sentence)
   rows = []
   for name, unit in units.items():
+    kinds, splits = [sentence['kind'] for sentence in unit], {sentence['split'] for sentence in unit}
+    if len(splits) > 1 or {'question', 'answer'} & set(kinds) and kinds != ['question', 'answer']:
+      raise InputError(f'{name}: {", ".join(kinds)} in split {", ".join(sorted(splits))}; '
+                       'a question comes with one answer, and a pair or story is in one split')
     rng = np.random.default_rng([config.seed, zlib.crc32(name.encode())])
     for take, voices in enumerate(_casts(unit, config, rng), 1):
       for turn, sentence in enumerate(unit):
         rows.append(_row(sentence, take, voices[turn % len(voices)], config, rng))
   return rows
+
+
+def _check_config(config):
+  """Refuses voices and rates that do not fit together."""
+  if len(config.voices) < 5 or config.held_out not in config.voices:
+    raise InputError(f'config.voices has {len(config.voices)} voices and config.held_out is {config.held_out!r}; '
+                     'it takes one of at least five: four speak each pair of the train split')
+  shares = config.rate_shares
+  if not set(shares) <= set(config.rates) or abs(sum(shares.values()) - 1) > 1e-9:
+    raise InputError(f'config.rate_shares is {dict(shares)}; its labels must be in config.rates, its sum 1')
 
 
 def _casts(unit, config, rng):
@@ -119,32 +143,32 @@ def utterance(row: dict, kbps: float) -> tuple[bytes, float]:
 def run(config, workdir) -> None:
   """Speaks every sentence and puts the corpus at config.out, or at workdir/sample.
 
-  All audio is made beside its place and moved there when the last file is done: a job that is stopped leaves the
-  corpus as it was. The same seed, espeak-ng and libopus give the same bytes.
+  All audio is made beside its place, and takes it when the last file is done: a job that is stopped while it speaks
+  leaves the corpus as it was. The same seed, espeak-ng and libopus give the same bytes.
 
   Raises:
-    InputError: espeakng-loader is missing, a voice or rate is not usable, the sentences are not, or config.out
-      holds audio that this job did not make.
+    InputError: espeakng-loader is missing, a voice, a rate or the sentences cannot be used, or config.out holds
+      audio that this job did not make.
   """
   sentences = Path(config.sentences or sample.folder() / 'sentences.tsv')
   out = Path(config.out or Path(workdir) / 'sample')
-  if len(config.voices) < 5 or config.held_out not in config.voices:
-    raise InputError(f'config.voices has {len(config.voices)} voices and config.held_out is {config.held_out!r}; '
-                     'it takes one of at least five: four speak each pair of the train split')
-  text = sentences.read_bytes() if sentences.is_file() else b''
   rows = plan(read_sentences(sentences), config)
+  text = sentences.read_bytes()
   _check_ours(out)
   new = out / 'audio.new'
   shutil.rmtree(new, ignore_errors=True)
-  new.mkdir(parents=True)
-  with ThreadPoolExecutor(os.cpu_count()) as pool:
+  pool = ThreadPoolExecutor(os.cpu_count())
+  try:
     made = pool.map(lambda row: utterance(row, config.kbps), rows)
     for row, (data, seconds) in zip(rows, tqdm.tqdm(made, 'speaking', len(rows), unit='file')):
       write(new / Path(row['path']).name, data)
       row['seconds'] = f'{seconds:.3f}'
-  _replace(new, out / 'audio')
-  write(out / 'sentences.tsv', text)
-  write(out / 'MANIFEST.tsv', _tsv(rows))
+    write(out / 'sentences.tsv', text)
+    write(out / 'MANIFEST.tsv', _tsv(rows))
+    _replace(new, out / 'audio')
+  finally:
+    pool.shutdown(cancel_futures=True)      # after an error, speak no more
+    shutil.rmtree(new, ignore_errors=True)
   size = sum(file.stat().st_size for file in out.rglob('*') if file.is_file())
   print(f'{out}: {len(rows)} utterances of {len({row["sentence"] for row in rows})} sentences in {len(config.voices)} '
         f'voices, {sum(float(row["seconds"]) for row in rows) / 60:.1f} minutes, {size / 1e6:.2f} MB')

@@ -4,9 +4,9 @@ One engine so far, espeak-ng's formant synthesis: robotic, but no recorded voice
 spelling, and it speaks hundreds of times faster than real time. It comes with the optional package
 espeakng-loader (`pip install 'telugu_s2s[sample]'`; GPL-3), which only the job that makes the sample corpus needs.
 
-espeak-ng keeps its state in the process's globals: voice, parameters, and a slow pitch flutter that runs on from
-one utterance into the next. Called in turn inside one process, the same arguments would give other samples each
-time, and two threads would mix. So every utterance gets a process of its own: `speak` is a function of its
+espeak-ng keeps its state in the process's globals: voice, parameters, an echo buffer, and a slow pitch flutter that
+runs on from one utterance into the next; it seeds its breath noise from the clock. Called in turn inside one process,
+the same arguments would give other samples each time, and two threads would mix. So every utterance gets a process of its own: `speak` is a function of its
 arguments, may be called from many threads, and the GPL library is never loaded into ours.
 """
 import importlib.util
@@ -50,13 +50,17 @@ def speak(text: str, voice: str, rate: int, pitch: int) -> np.ndarray:
   if not available():
     raise InputError("espeakng-loader is not installed; run: pip install 'telugu_s2s[sample]'")
   import espeakng_loader
+  data = Path(espeakng_loader.get_data_path())
+  variant = voice.partition('+')[2]     # the engine speaks on without an unknown one, in the language's own voice
+  if variant and variant not in {file.name for file in (data / 'voices/!v').iterdir()}:
+    raise _unknown(voice)
   # -I -S: nothing from the environment, nothing but the standard library
   command = [sys.executable, '-I', '-S', espeak_process.__file__, espeakng_loader.get_library_path(), voice,
              str(int(rate)), str(int(pitch)), str(AMPLITUDE)]
   done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=TIMEOUT_S, check=False,
-                        cwd=Path(espeakng_loader.get_data_path()).parent)
+                        cwd=data.parent)
   if done.returncode == espeak_process.UNKNOWN_VOICE:
-    raise InputError(f'espeak-ng has no voice {voice!r}; name a language and a variant, such as te+f2')
+    raise _unknown(voice)
   if done.returncode:
     detail = done.stderr.decode(errors='replace').strip().rpartition('\n')[2]
     raise InputError(f'espeak-ng does not start (status {done.returncode}: {detail}); reinstall espeakng-loader')
@@ -65,3 +69,7 @@ def speak(text: str, voice: str, rate: int, pitch: int) -> np.ndarray:
     raise InputError(f'espeak-ng says nothing for {text!r} with voice {voice!r}; check the text')
   native = int.from_bytes(done.stdout[:4], 'little')
   return np.clip(soxr.resample(samples, native, SAMPLE_RATE, quality='VHQ'), -1, 1)
+
+
+def _unknown(voice):
+  return InputError(f'espeak-ng has no voice {voice!r}; name a language and a variant, such as te+f2')
