@@ -160,7 +160,7 @@ def run(config, workdir) -> None:
   pool = ThreadPoolExecutor(os.cpu_count())
   try:
     made = pool.map(lambda row: utterance(row, config.kbps), rows)
-    for row, (data, seconds) in zip(rows, tqdm.tqdm(made, 'speaking', len(rows), unit='file')):
+    for (data, seconds), row in zip(tqdm.tqdm(made, 'speaking', len(rows), unit='file'), rows):
       write(new / Path(row['path']).name, data)
       row['seconds'] = f'{seconds:.3f}'
     write(out / 'sentences.tsv', text)
