@@ -6,8 +6,9 @@ espeakng-loader (`pip install 'telugu_s2s[sample]'`; GPL-3), which only the job 
 
 espeak-ng keeps its state in the process's globals: voice, parameters, an echo buffer, and a slow pitch flutter that
 runs on from one utterance into the next; it seeds its breath noise from the clock. Called in turn inside one process,
-the same arguments would give other samples each time, and two threads would mix. So every utterance gets a process of its own: `speak` is a function of its
-arguments, may be called from many threads, and the GPL library is never loaded into ours.
+the same arguments would give other samples each time, and two threads would mix. So every utterance gets a process
+of its own: `speak` is a function of its arguments, may be called from many threads, and the GPL library is never
+loaded into ours.
 """
 import importlib.util
 import subprocess
