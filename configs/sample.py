@@ -19,7 +19,7 @@ def get_config():
   config.kbps = 18.0              # Opus
   config.voices = dict(           # pitch 0 to 99 in the variant's own range; the F0 is what comes out
       deep=dict(voice='te+m4', pitch=35, gender='m'),       # 82 Hz
-      buzz=dict(voice='te+klatt2', pitch=50, gender='m'),   # 102 Hz, Klatt's cascade synthesizer
+      buzz=dict(voice='te+klatt6', pitch=50, gender='m'),   # 101 Hz, Klatt's synthesizer; klatt2 clicks in its stops
       tenor=dict(voice='te+m3', pitch=65, gender='m'),      # 121 Hz
       alto=dict(voice='te+f4', pitch=35, gender='f'),       # 154 Hz
       mezzo=dict(voice='te+f2', pitch=45, gender='f'),      # 184 Hz
