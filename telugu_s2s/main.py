@@ -8,6 +8,7 @@ import inspect
 import os
 import re
 import runpy
+import signal
 import sys
 
 from absl import flags
@@ -36,6 +37,7 @@ def main(argv):
   try:
     value, rest = take_config(argv[1:])
     if len(argv) == 1 or {'--help', '-help', '-h', 'help'} & set(rest):
+      signal.signal(signal.SIGPIPE, signal.SIG_DFL)     # --help | head
       print(help_page(value))
       return 0
     config, workdir = parse(value, rest)

@@ -123,6 +123,12 @@ def test_help_names_every_job_and_loads_no_jax(call, arguments):
   assert seen.returncode == 0
 
 
+def test_help_can_be_cut_short():
+  done = subprocess.run(['bash', '-c', f'"{sys.executable}" -m telugu_s2s.main --help | true'], cwd=usage.ROOT,
+                        capture_output=True)
+  assert done.stderr == b''
+
+
 def test_help_for_a_config_shows_every_field_with_its_default_and_comment(call):
   out = call('--config=probe.py:big', '--help')[1]
   assert '--config.steps=50 ' in out and 'updates' in out
