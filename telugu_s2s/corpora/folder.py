@@ -139,8 +139,11 @@ def _rows(manifest):
   if 'path' not in (rows.fieldnames or ()):
     raise InputError(f'{manifest}: no column named path in its first row; '
                      f'it reads {", ".join(rows.fieldnames or ["nothing"])[:200]}')
-  for row in rows:
-    yield rows.line_num, {name: (value or '').strip() for name, value in row.items() if name is not None}
+  try:
+    for row in rows:
+      yield rows.line_num, {name: (value or '').strip() for name, value in row.items() if name is not None}
+  except csv.Error as error:
+    raise InputError(f'{manifest}: line {rows.line_num}: {error}; is a quotation mark left open?') from None
 
 
 def _json_row(line):

@@ -121,7 +121,7 @@ def prepare(data: Data, out, workers: int | None = None) -> dict:
                                    skipped=skipped, left_out=left_out, sources=sources)
   print(f'segments: {manifest["records"]} from {folder}, {manifest["seconds"] / 3600:.2f} h; skipped: {reasons}'
         + (f' (see {out / REPORT})' if skips else ''), flush=True)
-  others = {path.stem for path in out.glob(f'*{shards.SUFFIX}')} - {task.name for task in tasks}
+  others = {path.stem for path in out.glob(f'segments-*{shards.SUFFIX}')} - {task.name for task in tasks}
   if others:
     print(f'segments: {out} also holds {len(others)} shards of other settings or inputs; they may be deleted', flush=True)
   return manifest
@@ -218,8 +218,8 @@ def _made(tasks, workers):
 
 
 def _start_worker():
-  """Leaves Ctrl-C to the parent, and goes when the parent goes, however it went."""
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  """Dies at once and in silence on Ctrl-C, since a shard is whole or absent; and goes when the parent goes."""
+  signal.signal(signal.SIGINT, signal.SIG_DFL)
   parent = multiprocessing.parent_process()
 
   def follow():

@@ -29,3 +29,8 @@ class Segments:
 
   def __repr__(self) -> str:
     return f'Segments({self._folder!r})'
+
+
+def records(path):
+  """The raw records of one shard: `len(...)` and `[index]`. A record that is damaged raises RuntimeError."""
+  return grain.sources.ArrayRecordDataSource([str(path)])

@@ -144,11 +144,12 @@ def sweep(folder) -> int:
 def _alive(pid):
   try:
     os.kill(pid, 0)
+    # A dead process whose parent has not asked for it, as under a container's first process, still has a number.
+    return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
   except ProcessLookupError:
     return False
-  except PermissionError:
-    pass
-  return True
+  except OSError:       # another user's process, or a system without /proc
+    return True
 
 
 def write_manifest(folder, kind: str, version: int, made_from: Mapping, rows: Iterable[Mapping],

@@ -1,0 +1,126 @@
+"""Folders of recordings, tidy and untidy."""
+import json
+
+import pytest
+
+from telugu_s2s.corpora.folder import recordings
+from telugu_s2s.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """Audio files by name only: nothing here opens them."""
+  root = tmp_path / 'corpus'
+  for name in ('b/two.flac', 'a.wav', 'b/one.mp3', 'c/deep/er/three.OPUS', 'four.ogg'):
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_bytes(b'x' * 7)
+  return root
+
+
+def manifest(folder, text, form='tsv'):
+  (folder / f'MANIFEST.{form}').write_text(text, encoding='utf-8')
+
+
+def reasons(skips):
+  return sorted((skip.path, skip.reason) for skip in skips)
+
+
+def test_without_a_manifest_every_audio_file_below_is_taken_in_order(folder):
+  (folder / 'notes.txt').write_text('words')
+  (folder / '.hidden.wav').write_bytes(b'x')
+  (folder / '.git').mkdir()
+  (folder / '.git' / 'x.wav').write_bytes(b'x')
+  found, skips = recordings(folder, 'MIT')
+  assert [one.path for one in found] == ['a.wav', 'b/one.mp3', 'b/two.flac', 'c/deep/er/three.OPUS', 'four.ogg']
+  assert {(one.licence, one.source, one.split, one.speaker, one.bytes) for one in found} == {('MIT', 'corpus', 'train', '', 7)}
+  assert reasons(skips) == [('notes.txt', 'non-audio')]
+
+
+ROWS = [dict(path='b/two.flac', split='eval', language='te', speaker='rani', gender='f', style='story', emotion='joy',
+             text='"ఔను", అంది', licence='CC-BY-4.0', source='tales', dialogue='d7', turn='2', channel='1',
+             seconds='1.5', native_rate='44100', rate='slow'),
+        dict(path='a.wav', text='')]
+
+
+@pytest.mark.parametrize('form', ['tsv', 'csv', 'jsonl'])
+def test_each_form_of_manifest_says_the_same(folder, form):
+  if form == 'jsonl':
+    typed = [{**ROWS[0], 'turn': 2, 'channel': 1, 'native_rate': 44100}, {**ROWS[1], 'text': None}]
+    text = '\n'.join(json.dumps(row, ensure_ascii=False) for row in typed)
+  else:
+    quote = (lambda cell: cell) if form == 'tsv' else (lambda cell: '"' + cell.replace('"', '""') + '"')
+    lines = [list(ROWS[0]), *([row.get(name, '') for name in ROWS[0]] for row in ROWS)]
+    text = '\n'.join({'tsv': '\t', 'csv': ','}[form].join(map(quote, line)) for line in lines)
+  manifest(folder, text, form)
+  (plain, full), skips = recordings(folder, 'MIT')
+  assert skips == [] and (plain.path, full.path) == ('a.wav', 'b/two.flac')
+  for name, value in ROWS[0].items():
+    if name in ('turn', 'channel'):
+      assert getattr(full, name) == int(value)
+    elif name in ('native_rate', 'rate'):
+      assert full.custom[name] == value
+    elif name != 'seconds':
+      assert getattr(full, name) == value
+  assert set(full.custom) == {'native_rate', 'rate'} and full.text_provenance == 'human'
+  assert plain.text_provenance == 'none' and plain.custom == {} and plain.source == 'corpus'
+  # A licence column with an empty cell is a licence nobody knows; no column at all leaves it to the config.
+  assert plain.licence == ('MIT' if form == 'jsonl' else '')
+
+
+def test_rows_that_cannot_be_are_counted_and_the_rest_is_read(folder):
+  manifest(folder, 'path\tturn\n' + '\n'.join([
+      'a.wav\t1', 'a.wav\t3', 'gone.wav\t', '../corpus/a.wav\t', '/etc/passwd\t', 'C:\\x.wav\t', 'b/../a.wav\t', '\t5',
+      'four.ogg\tlast', 'b\\one.mp3\t']))
+  found, skips = recordings(folder, 'MIT')
+  assert [one.path for one in found] == ['a.wav', 'b/one.mp3']
+  assert reasons(skips) == sorted([
+      ('a.wav', 'duplicate'), ('gone.wav', 'missing'), ('../corpus/a.wav', 'outside'), ('/etc/passwd', 'outside'),
+      ('C:\\x.wav', 'outside'), ('b/../a.wav', 'outside'), ('MANIFEST.tsv:9', 'bad row'), ('four.ogg', 'bad row')])
+
+
+def test_two_channels_of_one_file_are_two_recordings(folder):
+  manifest(folder, 'path,channel\na.wav,1\na.wav,0\n', 'csv')
+  found, skips = recordings(folder, 'MIT')
+  assert [one.channel for one in found] == [0, 1] and skips == []
+
+
+def test_lines_that_are_no_json_are_counted(folder):
+  manifest(folder, '{"path": "a.wav"}\n\n{"path": \n[1]\n', 'jsonl')
+  found, skips = recordings(folder, 'MIT')
+  assert len(found) == 1 and reasons(skips) == [('MANIFEST.jsonl:3', 'bad row'), ('MANIFEST.jsonl:4', 'bad row')]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(folder):
+  (folder / 'MANIFEST.csv').write_bytes(b'\xef\xbb\xbfpath,text\r\na.wav,hello\r\n')
+  assert recordings(folder, 'MIT')[0][0].text == 'hello'
+
+
+@pytest.mark.parametrize('text, form, says', [
+    ('file\ta\nx\ty', 'tsv', 'no column named path'), ('', 'csv', 'no column named path'),
+    ('path\n', 'tsv', 'no audio file'), ('path\ngone.wav\n', 'tsv', '1 missing')])
+def test_a_manifest_that_names_nothing_stops_the_run(folder, text, form, says):
+  manifest(folder, text, form)
+  with pytest.raises(InputError, match=says) as caught:
+    recordings(folder, 'MIT')
+  assert 'corpus' in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_a_manifest_in_another_encoding_is_named(folder):
+  (folder / 'MANIFEST.tsv').write_bytes('path\ttext\na.wav\tété'.encode('latin-1'))
+  with pytest.raises(InputError, match='MANIFEST.tsv.*UTF-8'):
+    recordings(folder, 'MIT')
+
+
+@pytest.mark.parametrize('make, says', [
+    (lambda path: None, 'does not exist'), (lambda path: path.mkdir(), 'no audio file'),
+    (lambda path: path.write_text('x'), 'is no folder')])
+def test_a_folder_that_is_missing_or_empty_or_a_file_is_named(tmp_path, make, says):
+  make(tmp_path / 'there')
+  with pytest.raises(InputError, match=f'there.*{says}|{says}.*there'):
+    recordings(tmp_path / 'there', 'MIT')
+
+
+def test_a_quotation_mark_left_open_is_named(folder):
+  manifest(folder, 'path,text\na.wav,"' + 'x\n' * 100_000, 'csv')
+  with pytest.raises(InputError, match='MANIFEST.csv: line .*quotation'):
+    recordings(folder, 'MIT')
