@@ -17,7 +17,7 @@ PACKAGE = ROOT / 'telugu_s2s'
 ROOMS = ['errors', 'axes', 'audio', 'corpora', 'preparation', 'codec', 'tokens', 'lm', 'dialogue', 'training',
          'evaluation', 'serving', 'planning']
 # The pure models: arrays in, arrays out.
-PURE = {'codec': {'errors', 'axes', 'audio', 'codec'}, 'lm': {'errors', 'axes', 'lm'}}
+PURE = {'codec': {'errors', 'axes', 'audio', 'codec'}, 'lm': {'errors', 'axes', 'codec', 'lm'}}
 PURE_LIBRARIES = {'jax', 'flax', 'numpy', 'optax', 'safetensors'}
 # What numpy.random offers without a hidden state.
 SEEDED = {'default_rng', 'Generator', 'SeedSequence', 'PCG64', 'Philox'}
