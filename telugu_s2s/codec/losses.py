@@ -1,0 +1,49 @@
+"""How far decoded speech is from the original: waveform, complex spectra and mel spectra."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from telugu_s2s.audio.mel import mel_filters
+
+MEL_SCALES = ((64, 10), (128, 20), (256, 40), (512, 80), (1024, 120), (2048, 160))
+COMPLEX_WINDOWS = (256, 512, 1024)
+
+
+def spectrum(x, window):
+  """The short-time spectrum, Hann window, hop a quarter of it: complex64[b frames window/2+1].
+
+  x: f32[b t]. Frames that would pass the end are left out.
+  """
+  hop = window // 4
+  t = x.shape[1] // hop
+  parts = x[:, :t * hop].reshape(x.shape[0], t, hop)
+  frames = jnp.concatenate([parts[:, part:t - 3 + part] for part in range(4)], -1)
+  return jnp.fft.rfft(frames * np.hanning(window + 1)[:-1].astype(np.float32))
+
+
+def reconstruction(decoded, audio, rate):
+  """The three distances, each a mean, in float32.
+
+  mel: L1 of log10 mel magnitudes over six windows (DAC 3.5, with the widest banks thinned for
+  16 kHz). stft: L1 of complex spectra over three windows, divided by the mean magnitude, which is
+  what holds the phase (a net trained on mel alone matches no waveform). wave: L1 of samples.
+
+  Args:
+    decoded, audio: f32[b t].
+    rate: samples a second.
+  """
+  mel = stft = 0.0
+  windows = dict(MEL_SCALES)
+  for window in sorted(set(windows) | set(COMPLEX_WINDOWS)):
+    ours, true = spectrum(decoded, window), spectrum(audio, window)
+    if window in windows:
+      bank = jnp.asarray(mel_filters(rate, window, windows[window]).T)
+      mel += jnp.mean(jnp.abs(jnp.log10(_magnitude(ours) @ bank + 1e-5) - jnp.log10(_magnitude(true) @ bank + 1e-5)))
+    if window in COMPLEX_WINDOWS:
+      stft += jnp.mean(_magnitude(ours - true)) / (jnp.mean(_magnitude(true)) + 1e-3)
+  return {'mel': mel / len(windows), 'stft': stft / len(COMPLEX_WINDOWS), 'wave': jnp.mean(jnp.abs(decoded - audio))}
+
+
+def _magnitude(x):
+  """|x| whose gradient at 0 is 0."""
+  return jnp.sqrt(jnp.real(x) ** 2 + jnp.imag(x) ** 2 + 1e-12)

@@ -1,0 +1,60 @@
+"""A codec as one file: its parameters as safetensors, its sizes in the file's metadata, its name from both."""
+import hashlib
+import json
+import dataclasses
+from pathlib import Path
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from telugu_s2s.codec.model import Config
+from telugu_s2s.errors import InputError
+
+RELEASED = Path(__file__).parent / 'released' / 'codec.safetensors'
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+  """A codec that can be used."""
+  config: Config
+  params: dict                   # f32
+  name: str                      # of its codes: rate, codebooks and a hash of the weights
+
+
+def to_bytes(params, config: Config, facts: dict) -> bytes:
+  """The file of a codec, with float16 parameters (half the size; the loss is measured in the model card).
+
+  facts: {str: str} of how it was trained, kept in the metadata.
+  """
+  flat = flax.traverse_util.flatten_dict(jax.device_get(params), sep='.')
+  tensors = {name: np.asarray(array, np.float16) for name, array in flat.items()}
+  metadata = {'format': 'telugu_s2s codec 1', 'config': json.dumps(dataclasses.asdict(config)), **facts}
+  return safetensors.numpy.save(tensors, metadata)
+
+
+def load(path=RELEASED) -> Trained:
+  """The codec in a file; the released one by default.
+
+  Raises:
+    InputError: there is no such file, or it is not a codec's, or is damaged.
+  """
+  path = Path(path or RELEASED)
+  try:
+    with safetensors.safe_open(path, 'np') as file:
+      metadata = file.metadata() or {}
+      flat = {name: file.get_tensor(name) for name in file.keys()}
+    config = Config(**json.loads(metadata['config']))
+  except FileNotFoundError:
+    raise InputError(f'{path}: no such codec file; train one with configs/stage1.py') from None
+  except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
+    raise InputError(f'{path}: not a codec file ({problem}); give one that configs/stage1.py made') from problem
+  total = hashlib.sha256(metadata['config'].encode())
+  for name in sorted(flat):
+    total.update(name.encode() + flat[name].tobytes())
+  label = f'{config.frame_rate:g}hz-{config.codebooks}x{config.codes}-{total.hexdigest()[:12]}'
+  params = flax.traverse_util.unflatten_dict({name: jnp.asarray(x, jnp.float32) for name, x in flat.items()}, sep='.')
+  return Trained(config, params, label)
