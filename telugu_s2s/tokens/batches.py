@@ -1,0 +1,117 @@
+"""Token shards to batches for the audio LM. A batch is a function of seed and step alone."""
+import dataclasses
+
+import grain
+import numpy as np
+
+from telugu_s2s.errors import InputError
+from telugu_s2s.preparation import shards
+from telugu_s2s.tokens import record
+
+ABSENT = -1                      # an empty slot: its embedding is exactly zero
+ASSISTANT, USER = 0, 1
+
+
+class Clips:
+  """All clips of a folder of token shards: `len(...)` and `[index]`.
+
+  Args:
+    folder: of token shards.
+    codec: name of the codec that the model will speak with.
+
+  Raises:
+    InputError: no token shards, a missing or truncated one, or shards of another codec.
+  """
+
+  def __init__(self, folder, codec: str):
+    self._folder = str(folder)
+    self.manifest = shards.check(folder, record.KIND)
+    found = self.manifest['codec']
+    if found != codec:
+      raise InputError(f'{folder}: tokens of codec {found}, this run has codec {codec}; tokenise again with '
+                       'configs/tokenise.py or set config.codec to the file of that codec')
+    self.silence = np.array(self.manifest['silence'], np.int32)                # [q]
+    self._records = grain.sources.ArrayRecordDataSource(shards.files(folder, self.manifest))
+
+  def __len__(self):
+    return len(self._records)
+
+  def __getitem__(self, index) -> record.Tokens:
+    """Raises ValueError for a record that is damaged or of another codec."""
+    tokens = record.from_bytes(self._records[index])
+    if tokens.codec != self.manifest['codec']:
+      raise ValueError(f'{self._folder}: record {index} is of codec {tokens.codec}, not {self.manifest["codec"]}')
+    return tokens
+
+  def __repr__(self):
+    return f'Clips({self._folder!r})'
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+  """How clips become rows of a batch."""
+  frames: int                    # length of a row
+  user_share: float = 0.3        # of the rows, how many cast their clip as the user
+  trailing: int = 12             # frames of silence after a clip that are learnt, so that a voice may end
+
+
+class Cast(grain.transforms.RandomMap):
+  """A clip as a dialogue with one silent side, cut or filled to one length."""
+
+  def __init__(self, window: Window, silence):
+    self._window, self._silence = window, silence
+
+  def random_map(self, tokens, rng):
+    """See `row`."""
+    side = USER if rng.random() < self._window.user_share else ASSISTANT
+    spare = len(tokens.codes) - self._window.frames
+    start = 2 * int(rng.integers(spare // 2 + 1)) if spare > 0 else 0          # prosody comes every second frame
+    return row(tokens, side, start, self._window, self._silence)
+
+
+def row(tokens: record.Tokens, side: int, start: int, window: Window, silence) -> dict:
+  """One row of a batch.
+
+  Args:
+    tokens: a clip.
+    side: ASSISTANT or USER, whose voice it is; the other one is silent.
+    start: the clip's frame, an even number, that comes first.
+    window: the row's length.
+    silence: i32[q].
+
+  Returns:
+    codes: i32[2 t q], of assistant and user.
+    prosody: i32[t], of the assistant, at every second frame, ABSENT between; ABSENT where it is silent.
+    weight: f32[t], 0 where the row is filling behind the clip.
+  """
+  t = window.frames
+  part = tokens.codes[start:start + t].astype(np.int32)
+  codes = np.tile(silence.astype(np.int32), (2, t, 1))
+  codes[side, :len(part)] = part
+  prosody = np.full(t, ABSENT, np.int32)
+  if side == ASSISTANT:
+    moves = tokens.prosody[start // 2:start // 2 + (len(part) + 1) // 2]
+    prosody[:2 * len(moves):2] = moves
+  weight = (np.arange(t) < len(part) + window.trailing).astype(np.float32)
+  return {'codes': codes, 'prosody': prosody, 'weight': weight}
+
+
+def make(clips: Clips, window: Window, *, batch, seed, process=0, processes=1):
+  """Endless batches for one process: make(...)[step] is a dict of the rows' arrays, [batch/processes ...].
+
+  The slice by process comes last, so every process count cuts the same global batch.
+  """
+  if batch % processes:
+    raise InputError(f'config.batch: {batch} does not divide over {processes} processes')
+  source = grain.MapDataset.source(clips).seed(seed).shuffle().repeat()
+  rows = source.random_map(Cast(window, clips.silence))
+  return rows[process::processes].batch(batch // processes, drop_remainder=True)
+
+
+def evaluation(clips: Clips, window: Window, batch: int) -> list[dict]:
+  """Every clip once, as the assistant and from its start, in batches; the last is filled with rows of weight 0."""
+  rows = [row(clips[index], ASSISTANT, 0, window, clips.silence) for index in range(len(clips))]
+  empty = {**rows[0], 'weight': np.zeros(window.frames, np.float32)}
+  rows += [empty] * (-len(rows) % batch)
+  return [{name: np.stack([one[name] for one in rows[at:at + batch]]) for name in empty}
+          for at in range(0, len(rows), batch)]

@@ -1,0 +1,57 @@
+"""One clip as tokens: the codec's codes, the prosody codes and the segment's labels."""
+import dataclasses
+
+import numpy as np
+
+from telugu_s2s.preparation import segment, shards
+
+KIND = 'tokens'
+VERSION = 1
+LABELS = tuple(field.name for field in dataclasses.fields(segment.Segment) if field.name not in ('audio',))
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+  """A clip between audio and language."""
+  codes: np.ndarray              # u16[t q]
+  prosody: np.ndarray            # u8[(t + 1) // 2], one for two frames
+  codec: str                     # name of the codec whose codes these are
+  codebook_codes: int            # entries of one codebook
+  frame_rate: float              # frames a second
+  labels: dict                   # the segment's, see preparation/segment.py
+
+  @property
+  def seconds(self) -> float:
+    return len(self.codes) / self.frame_rate
+
+
+def to_bytes(tokens: Tokens) -> bytes:
+  """One record: sizes and labels as a header, the codes as bytes, little-endian.
+
+  Raises:
+    ValueError: codes or prosody of the wrong shape or range.
+  """
+  codes, prosody = np.asarray(tokens.codes), np.asarray(tokens.prosody)
+  if codes.ndim != 2 or prosody.shape != ((len(codes) + 1) // 2,):
+    raise ValueError(f'{tokens.labels.get("id")}: codes {codes.shape} and prosody {prosody.shape} do not fit each other')
+  if codes.size and not 0 <= codes.min() <= codes.max() < tokens.codebook_codes:
+    raise ValueError(f'{tokens.labels.get("id")}: codes from {codes.min()} to {codes.max()}, '
+                     f'a codebook has {tokens.codebook_codes}')
+  header = {'frames': len(codes), 'codebooks': codes.shape[1], 'codes': tokens.codebook_codes,
+            'codec': tokens.codec, 'frame_rate': tokens.frame_rate, 'labels': dict(tokens.labels)}
+  return shards.pack(KIND, VERSION, header, codes.astype('<u2').tobytes() + prosody.astype('u1').tobytes())
+
+
+def from_bytes(record: bytes) -> Tokens:
+  """The clip of a record.
+
+  Raises:
+    ValueError: it is no token record of this version, or is damaged.
+  """
+  _, header, payload = shards.unpack(record, KIND, VERSION)
+  frames, codebooks = header['frames'], header['codebooks']
+  size = 2 * frames * codebooks
+  if len(payload) != size + (frames + 1) // 2:
+    raise ValueError(f'a token record of {frames} frames has {len(payload)} bytes of codes')
+  return Tokens(np.frombuffer(payload[:size], '<u2').reshape(frames, codebooks), np.frombuffer(payload[size:], 'u1'),
+                header['codec'], header['codes'], header['frame_rate'], header['labels'])
