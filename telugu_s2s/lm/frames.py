@@ -1,0 +1,28 @@
+"""What one step of the model reads and says: the delay of the acoustic codes, laid out and undone.
+
+At step s the model has heard user frame s and says assistant code a0 of frame s with a1..a7 of frame
+s - delay (Moshi, Defossez et al., 2024, 3.4.2: one frame of delay pays, more hardly).
+"""
+import jax.numpy as jnp
+
+ABSENT = -1                      # an empty slot: its embedding is exactly zero
+
+
+def delayed(codes, delay: int):
+  """Codes i32[b t q] with levels 1.. moved `delay` frames later; ABSENT where nothing has come yet."""
+  if delay == 0:
+    return codes
+  late = jnp.pad(codes[:, :-delay, 1:], ((0, 0), (delay, 0), (0, 0)), constant_values=ABSENT)
+  return jnp.concatenate([codes[..., :1], late], -1)
+
+
+def undelayed(codes, delay: int):
+  """The inverse of `delayed`, without its last `delay` frames, whose levels 1.. are not known: i32[b t-delay q]."""
+  if delay == 0:
+    return codes
+  return jnp.concatenate([codes[:, :-delay, :1], codes[:, delay:, 1:]], -1)
+
+
+def before(x):
+  """x i32[b t ...] one step later, ABSENT at the first: what the last step said."""
+  return jnp.pad(x[:, :-1], ((0, 0), (1, 0)) + ((0, 0),) * (x.ndim - 2), constant_values=ABSENT)

@@ -1,0 +1,174 @@
+"""The audio language model: a temporal transformer over frames, a depth transformer over a frame's slots.
+
+RQ-Transformer over two streams (Moshi, Defossez et al., 2024, 3.4). Each 40 ms step reads what the
+assistant said last and what the user says now, and predicts the assistant's next slots:
+text -> prosody -> a0 -> ... -> a7. In training a second pass predicts the user's next frame.
+"""
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.nn.initializers import normal, zeros
+
+from telugu_s2s import axes
+from telugu_s2s.codec.transformer import Sizes, Transformer, empty_cache, fan_in, rms_norm
+from telugu_s2s.lm.frames import before, delayed
+
+STREAMS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Sizes of the language model."""
+  width: int = 128
+  layers: int = 4
+  heads: int = 4
+  kv_heads: int = 2
+  head_width: int = 32
+  ffn: int = 352
+  depth_width: int = 64
+  depth_layers: int = 2
+  depth_heads: int = 2
+  depth_ffn: int = 176
+  codebooks: int = 8
+  codes: int = 1024
+  prosody_codes: int = 64
+  text_codes: int = 0            # text slot's vocabulary; 0 = no text slot
+  delay: int = 1                 # frames that a1.. come after a0
+  window: int = 3000             # frames seen back: 120 s
+  sinks: int = 4                 # first frames, never forgotten
+  dtype: str = 'bfloat16'        # of activations; parameters stay float32
+  remat: str = 'none'            # 'none', or a name of jax.checkpoint_policies
+
+  @property
+  def temporal(self) -> Sizes:
+    return Sizes(self.width, self.layers, self.heads, self.kv_heads, self.head_width, self.ffn,
+                 self.window, self.sinks, theta=1e5, remat=self.remat)
+
+  @property
+  def depth(self) -> Sizes:
+    return Sizes(self.depth_width, self.depth_layers, self.depth_heads, self.depth_heads,
+                 self.depth_width // self.depth_heads, self.depth_ffn, window=self.slots, remat=self.remat)
+
+  @property
+  def vocabularies(self) -> tuple[int, ...]:
+    """Entries of each slot, in the order of prediction."""
+    text = (self.text_codes,) if self.text_codes else ()
+    return text + (self.prosody_codes,) + (self.codes,) * self.codebooks
+
+  @property
+  def slots(self) -> int:
+    return len(self.vocabularies)
+
+
+def looked_up(table, value):
+  """Rows of a table [v d] at i32[...], and exact zeros where the value is ABSENT (-1)."""
+  return jnp.where(value[..., None] >= 0, table[jnp.maximum(value, 0)], 0)
+
+
+class AudioLM(nn.Module):
+  """Predicts the slots of a step from the steps before it."""
+  config: Config
+
+  def setup(self):
+    c = self.config
+    q, v, d, e = c.codebooks, c.codes, c.width, c.depth_width
+    self.code_qvd = self.param('code_qvd', normal(0.5), (q, v, d))             # tied between the streams
+    # A sum of tied embeddings cannot tell who said what, whatever vector is added: signs bind each to its stream.
+    self.stream_cd = self.param('stream_cd', jax.random.rademacher, (STREAMS, d), jnp.float32)
+    self.prosody_vd = self.param('prosody_vd', normal(0.5), (c.prosody_codes, d))
+    if c.text_codes:
+      self.text_vd = self.param('text_vd', normal(0.5), (c.text_codes, d))
+    self.temporal = Transformer(c.temporal)
+    self.norm_out_d = self.param('norm_out_d', zeros, (d,))
+    self.depth = Transformer(c.depth)
+    self.into_depth_cdf = self.param('into_depth_cdf', lambda key, shape: normal(d ** -0.5)(key, shape), (STREAMS, d, e))
+    self.depth_norm_d = self.param('depth_norm_d', zeros, (e,))
+    self.slot_cd = self.param('slot_cd', normal(0.5), (c.slots, e))            # which slot comes next
+    self.said = [self.param(f'said{slot}_vd', normal(0.5), (size, e)) for slot, size in enumerate(c.vocabularies)]
+    self.heads = [self.param(f'head{slot}_dv', normal(0.02), (e, size)) for slot, size in enumerate(c.vocabularies)]
+
+  def embed(self, slots, user):
+    """What a step reads: f[b t d].
+
+    Args:
+      slots: i32[b t slots], what the assistant said at the step before.
+      user: i32[b t q], the user's frame that was just heard.
+    """
+    c = self.config
+    streams = (slots[..., -c.codebooks:], user)
+    x = sum(looked_up(self.code_qvd[level], codes[..., level]) * self.stream_cd[stream]
+            for stream, codes in enumerate(streams) for level in range(c.codebooks))
+    x += looked_up(self.prosody_vd, slots[..., -c.codebooks - 1])
+    if c.text_codes:
+      x += looked_up(self.text_vd, slots[..., 0])
+    return axes.constrain(x.astype(c.dtype), 'btd')
+
+  def think(self, slots, user, position=None, cache=None):
+    """The temporal transformer over a chunk: h f[b t d] and the cache. Arguments as in `embed` and Transformer."""
+    x, cache = self.temporal(self.embed(slots, user), position, cache)
+    return rms_norm(x, self.norm_out_d), cache
+
+  def speak(self, h, slots, stream=0):
+    """Logits of every slot, the slots before it being given.
+
+    Args:
+      h: f[b t d].
+      slots: i32[b t slots], what is said at this step (the last one is not read).
+      stream: 0 the assistant's, 1 the user's.
+
+    Returns:
+      A list of f32[b t v], one a slot.
+    """
+    b, t, d = h.shape
+    c, e = self.config, self.config.depth_width
+    x = h @ self.into_depth_cdf[stream].astype(h.dtype)                        # [b t e]
+    said = [jnp.zeros((b, t, e))] + [looked_up(self.said[slot], slots[..., slot]) for slot in range(c.slots - 1)]
+    x = x[:, :, None] + (jnp.stack(said, 2) + self.slot_cd).astype(h.dtype)    # [b t slots e]
+    y, _ = self.depth(x.reshape(b * t, c.slots, e))
+    y = rms_norm(y, self.depth_norm_d).reshape(b, t, c.slots, e)
+    return [self.logits(y[:, :, slot], slot) for slot in range(c.slots)]
+
+  def logits(self, y, slot: int):
+    """f32[... v] of a slot. y: f[... e], normalised output of the depth transformer."""
+    return (y @ self.heads[slot].astype(y.dtype)).astype(jnp.float32)
+
+  def slot_step(self, h, said, slot: int, position, cache, stream=0):
+    """Logits f32[b v] of one slot in decoding, and the depth cache.
+
+    h: f[b d]; said: i32[b], the slot before (ABSENT at the first); position: i32[b 1], the slot's number.
+    """
+    x = h @ self.into_depth_cdf[stream].astype(h.dtype)
+    extra = self.slot_cd[slot]
+    if slot:
+      extra = extra + looked_up(self.said[slot - 1], said)
+    y, cache = self.depth((x + extra.astype(h.dtype))[:, None], position, cache)
+    return self.logits(rms_norm(y, self.depth_norm_d)[:, 0], slot), cache
+
+  def __call__(self, codes, prosody, text=None):
+    """Scores a batch of dialogues (training).
+
+    Args:
+      codes: i32[b 2 t q], of assistant and user.
+      prosody: i32[b t]; text: i32[b t] or None; ABSENT where there is none.
+
+    Returns:
+      Logits of the assistant's slots at each step, a list of f32[b t v], and of the user's codes of the next
+      frame, a list of f32[b t-1 v]; and the assistant's slots themselves, i32[b t slots], the targets.
+    """
+    c = self.config
+    said = [prosody[..., None], delayed(codes[:, 0], c.delay)]
+    if c.text_codes:
+      said.insert(0, (jnp.full_like(prosody, -1) if text is None else text)[..., None])
+    slots = jnp.concatenate(said, -1)                                          # [b t slots]
+    h, _ = self.think(before(slots), codes[:, 1])
+    mine = self.speak(h, slots)
+    heard = jnp.pad(codes[:, 1, 1:], ((0, 0), (0, 0), (c.slots - c.codebooks, 0)), constant_values=-1)
+    theirs = self.speak(h[:, :-1], heard, stream=1)[-c.codebooks:]
+    return mine, theirs, slots
+
+
+def empty_memory(c: Config, batch: int):
+  """The temporal cache of streams that have not begun, and a depth cache for one step."""
+  return empty_cache(c.temporal, batch, c.dtype), empty_cache(c.depth, batch, c.dtype)
