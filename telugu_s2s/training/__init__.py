@@ -1,0 +1,1 @@
+"""One loop for all stages: mesh and sharding, optimiser, checkpoints, metrics, guards."""

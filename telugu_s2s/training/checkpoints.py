@@ -1,0 +1,94 @@
+"""Checkpoints of a run: Orbax for the arrays, and a digest beside each step.
+
+A flipped bit restores silently without one; a checkpoint whose digest does not match is passed over.
+"""
+import hashlib
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import jax
+import orbax.checkpoint as ocp
+
+from telugu_s2s.audio import files
+from telugu_s2s.errors import InputError
+
+logging.getLogger('absl').setLevel(logging.WARNING)      # Orbax tells of every file at INFO
+
+
+class Checkpoints:
+  """The checkpoints below `folder`: the newest few, and what made them.
+
+  Args:
+    folder: made if missing.
+    keep: how many of the newest steps stay.
+  """
+
+  def __init__(self, folder, keep: int = 2):
+    self.folder = Path(folder).absolute()
+    self.folder.mkdir(parents=True, exist_ok=True)
+    if jax.process_index() == 0:
+      for left in self.folder.glob('*.orbax-checkpoint-tmp*'):
+        shutil.rmtree(left)
+    self._manager = ocp.CheckpointManager(
+        self.folder, options=ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False))
+
+  def save(self, step: int, state, facts: dict) -> None:
+    """Writes a step whole, or not at all. facts: what a resumed run has to agree with, as JSON can say it."""
+    if step in self._manager.all_steps():
+      self._manager.delete(step)                          # a damaged one that was passed over
+    self._manager.save(step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), facts=ocp.args.JsonSave(facts)),
+                       force=True)
+    self._manager.wait_until_finished()
+    if jax.process_index() == 0:
+      files.write(self._digest_file(step), json.dumps(digest(self.folder / str(step)), indent=1).encode())
+      steps = {str(one) for one in self._manager.all_steps()}
+      for old in self.folder.glob('digest-*.json'):
+        if old.stem.removeprefix('digest-') not in steps:
+          old.unlink()
+
+  def latest(self) -> int | None:
+    """The newest step that is whole; damaged ones are named and passed over."""
+    for step in sorted(self._manager.all_steps(), reverse=True):
+      try:
+        whole = json.loads(self._digest_file(step).read_bytes()) == digest(self.folder / str(step))
+      except (OSError, ValueError):
+        whole = False
+      if whole:
+        return step
+      print(f'checkpoint {self.folder / str(step)} is damaged: passed over')
+    return None
+
+  def restore(self, step: int, abstract):
+    """(state, facts) of a step, on the shardings of `abstract`.
+
+    Raises:
+      InputError: the checkpoint holds another model's state.
+    """
+    try:
+      found = self._manager.restore(step, args=ocp.args.Composite(
+          state=ocp.args.StandardRestore(abstract), facts=ocp.args.JsonRestore()))
+    except ValueError as problem:
+      raise InputError(f'{self.folder / str(step)}: made by a run with other sizes; give another --workdir or the '
+                       f'fields of that run ({str(problem).splitlines()[0][:120]})') from problem
+    return found['state'], found['facts']
+
+  def facts(self, step: int) -> dict:
+    """What was saved beside the arrays of a step."""
+    return self._manager.restore(step, args=ocp.args.Composite(facts=ocp.args.JsonRestore()))['facts']
+
+  def close(self):
+    self._manager.close()
+
+  def _digest_file(self, step):
+    return self.folder / f'digest-{step}.json'
+
+
+def digest(folder) -> dict:
+  """{path below folder: [bytes, sha256]}."""
+  found = {}
+  for path in sorted(path for path in Path(folder).rglob('*') if path.is_file()):
+    with open(path, 'rb') as file:
+      found[path.relative_to(folder).as_posix()] = [path.stat().st_size, hashlib.file_digest(file, 'sha256').hexdigest()]
+  return found

@@ -1,0 +1,217 @@
+"""The one loop of every stage: resume, batch, step, log, save, evaluate; a signal saves and leaves."""
+import concurrent.futures
+import contextlib
+import dataclasses
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec as P
+import tqdm
+
+from telugu_s2s import axes
+from telugu_s2s.audio import files
+from telugu_s2s.errors import InputError
+from telugu_s2s.training import checkpoints, metrics
+
+SKIPS_IN_A_ROW = 50              # non-finite steps that a run bears before it stops
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+  """How long a run goes and when it does what; all in steps."""
+  steps: int
+  log_every: int
+  save_every: int
+  evaluate_every: int = 0        # 0 = never
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """What one stage gives the loop.
+
+  init(key) -> state, a dict with {params, opt, step}; its arrays' names end in their axes.
+  step(state, batch, key) -> (state, {metric: f32[]}).
+  batches[step] -> {name: array[b ...]}, this process's rows.
+  evaluate(state, step) -> {metric: number}, or None.
+  line(metrics) -> the part of the screen's line that the stage knows.
+  """
+  init: Callable
+  step: Callable
+  batches: object
+  audio_s: float                 # seconds of audio in a global batch
+  facts: dict                    # what a resumed run has to agree with
+  line: Callable = lambda values: f'loss {values["loss"]:.4f}'
+  evaluate: Callable | None = None
+
+
+def begin(config, workdir) -> Path:
+  """Writes the resolved config and the git revision to a run's folder, and gives the folder."""
+  workdir = Path(workdir).absolute()
+  workdir.mkdir(parents=True, exist_ok=True)
+  files.write(workdir / 'config.json', (json.dumps(config.to_dict(), indent=1, sort_keys=True) + '\n').encode())
+  files.write(workdir / 'revision.txt', (revision() + '\n').encode())
+  return workdir
+
+
+def revision() -> str:
+  """The git revision of the code, or 'unknown' where there is no git."""
+  try:
+    return subprocess.run(['git', 'describe', '--always', '--dirty', '--abbrev=12'], cwd=Path(__file__).parent,
+                          capture_output=True, text=True, check=True).stdout.strip()
+  except (OSError, subprocess.CalledProcessError):
+    return 'unknown'
+
+
+def abstract(init, mesh, seed):
+  """The state's shapes with their shardings, without making it."""
+  shapes = jax.eval_shape(init, jax.random.key(seed))
+  return jax.tree.map(lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
+                      shapes, axes.shardings(shapes, mesh))
+
+
+def compiled(stage, mesh, seed):
+  """(init, step, abstract state), jitted so that all three agree on every array's sharding."""
+  state = abstract(stage.init, mesh, seed)
+  where = jax.tree.map(lambda x: x.sharding, state)
+  whole = NamedSharding(mesh, P())
+  rows = NamedSharding(mesh, axes.BATCH)
+
+  def step(state, batch):
+    return stage.step(state, batch, jax.random.fold_in(jax.random.key(seed), state['step']))
+
+  return (jax.jit(lambda: stage.init(jax.random.key(seed)), out_shardings=where),
+          jax.jit(step, donate_argnums=0, in_shardings=(where, rows), out_shardings=(where, whole)), state)
+
+
+def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
+  """Trains from the run's last whole checkpoint, else from a fresh state, to the last step or a signal.
+
+  Returns:
+    (state, done): done is False where SIGINT or SIGTERM ended the run early; it is saved then, and the
+    same command goes on.
+
+  Raises:
+    InputError: the run's folder belongs to other data, or the loss stays non-finite.
+  """
+  workdir = Path(workdir)
+  rows = NamedSharding(mesh, axes.BATCH)
+  with jax.set_mesh(mesh), contextlib.closing(checkpoints.Checkpoints(workdir / 'checkpoints')) as saved, \
+      signals() as asked:
+    init, step, shapes = compiled(stage, mesh, seed)
+    start = saved.latest()
+    if start is None:
+      state, start = init(), 0
+    else:
+      state, facts = saved.restore(start, shapes)
+      agree(facts, stage.facts, workdir)
+      print(f'resumed from step {start} of {schedule.steps}', flush=True)
+    with contextlib.closing(metrics.Log(workdir, start)) as log, \
+        tqdm.tqdm(total=schedule.steps, initial=start, unit='step', desc='training', dynamic_ncols=True) as bar:
+      report = Report(log, bar, stage, schedule, start)
+      for now, batch in ahead(stage.batches, start, schedule.steps):
+        batch = jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), batch)
+        state, values = step(state, batch)
+        done = now + 1
+        report.add(done, values)
+        last = done == schedule.steps or bool(asked)
+        if last or done % schedule.log_every == 0:
+          report.show()
+        if last or done % schedule.save_every == 0:
+          saved.save(done, state, stage.facts)
+        if stage.evaluate and schedule.evaluate_every and (done == schedule.steps or done % schedule.evaluate_every == 0):
+          log.write(done, stage.evaluate(state, done), 'eval')
+        if asked:
+          bar.write(f'stopped by {asked[0]} and saved at step {done}; the same command goes on from there')
+          break
+  return state, start == schedule.steps or done == schedule.steps
+
+
+class Report:
+  """Collects the metrics of the steps and fetches them from the device when they are shown."""
+
+  def __init__(self, log, bar, stage, schedule, start):
+    self._log, self._bar, self._stage, self._schedule = log, bar, stage, schedule
+    self._waiting, self._done, self._time, self._skips = [], start, None, 0
+
+  def add(self, done, values):
+    self._waiting.append((done, values))
+
+  def show(self):
+    """Writes a line a step to the log and one to the screen.
+
+    Raises:
+      InputError: too many steps in a row were not finite.
+    """
+    steps = [(done, jax.device_get(values)) for done, values in self._waiting]
+    seconds = time.monotonic() - self._time if self._time else None
+    for done, values in steps:
+      self._log.write(done, values)
+      self._skips = self._skips + 1 if values.get('skipped') else 0
+    self._log.flush()
+    if self._skips >= SKIPS_IN_A_ROW:
+      raise InputError(f'{self._skips} steps in a row up to {self._done} had a loss or gradient that is not finite; '
+                       'lower config.lr or look at the data of these steps')
+    mean = {name: float(np.mean([values[name] for _, values in steps])) for name in steps[0][1]}
+    done, text = steps[-1][0], self._stage.line(mean)
+    if seconds:
+      rate = len(steps) / seconds
+      text += f' | {rate * self._stage.audio_s:.0f} audio s/s | {clock((self._schedule.steps - done) / rate)} left'
+      self._log.write(done, {'audio_s_per_s': rate * self._stage.audio_s, 'step_s': 1 / rate}, 'speed')
+    self._bar.write(f'step {done}/{self._schedule.steps} | {text}')
+    self._bar.update(done - self._done)
+    self._waiting, self._done, self._time = [], done, time.monotonic()
+
+
+def clock(seconds: float) -> str:
+  """Seconds as 1:02:03 or 2:03."""
+  minutes, seconds = divmod(round(seconds), 60)
+  hours, minutes = divmod(minutes, 60)
+  return f'{hours}:{minutes:02}:{seconds:02}' if hours else f'{minutes}:{seconds:02}'
+
+
+def agree(found: dict, wanted: dict, workdir) -> None:
+  """Raises InputError where a run's folder was made with other facts (data, codec, seed)."""
+  for name in wanted:
+    if found.get(name) != wanted[name]:
+      raise InputError(f'{workdir}: this run was begun with {name} {found.get(name)!r}, now it is {wanted[name]!r}; '
+                       'give another --workdir or the same data and seed')
+
+
+def ahead(batches, start, stop):
+  """(step, batch) for each step, the next one being read while this one is used."""
+  with concurrent.futures.ThreadPoolExecutor(1) as reader:
+    waiting = reader.submit(batches.__getitem__, start) if start < stop else None
+    for now in range(start, stop):
+      batch = waiting.result()
+      waiting = reader.submit(batches.__getitem__, now + 1) if now + 1 < stop else None
+      yield now, batch
+
+
+@contextlib.contextmanager
+def signals():
+  """Names of the signals SIGINT and SIGTERM that came; a second Ctrl-C interrupts at once.
+
+  With several processes JAX's own notifier owns SIGTERM, and nothing is caught here.
+  """
+  came = []
+  if jax.process_count() > 1:
+    yield came
+    return
+
+  def note(number, frame):
+    if came and number == signal.SIGINT:
+      raise KeyboardInterrupt
+    came.append(signal.Signals(number).name)
+
+  before = {one: signal.signal(one, note) for one in (signal.SIGINT, signal.SIGTERM)}
+  try:
+    yield came
+  finally:
+    for one, handler in before.items():
+      signal.signal(one, handler)

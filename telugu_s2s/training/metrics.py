@@ -1,0 +1,47 @@
+"""What a run says while it goes: a JSON line a step, TensorBoard events, and a line on the screen."""
+import json
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+
+UNITS = {
+    'loss': 'nats a code, weighted', 'grad_norm': '', 'skipped': 'steps', 'audio_s_per_s': 'seconds of audio a second',
+    'codes_per_s': 'codes a second', 'mel': 'log10', 'stft': 'relative', 'wave': 'full scale', 'usage': 'share of codes',
+}
+
+
+class Log:
+  """Appends to `log.jsonl` and to TensorBoard events in a run's folder.
+
+  A resumed run cuts off the lines of steps that it will take again.
+  """
+
+  def __init__(self, workdir, start: int):
+    self._path = Path(workdir) / 'log.jsonl'
+    kept = [line for line in self._lines() if json.loads(line)['step'] <= start]
+    self._path.write_text(''.join(kept))
+    self._file = open(self._path, 'a')
+    self._events = SummaryWriter(str(Path(workdir) / 'tensorboard'), purge_step=start + 1 if start else None,
+                                 flush_secs=10)
+
+  def _lines(self):
+    if not self._path.exists():
+      return
+    for line in self._path.read_text().splitlines(keepends=True):
+      if line.endswith('}\n'):                           # a kill may have cut the last one
+        yield line
+
+  def write(self, step: int, values: dict, prefix: str = 'train') -> None:
+    """values: {name: number}; written as 'train/name'."""
+    values = {f'{prefix}/{name}': float(value) for name, value in values.items()}
+    self._file.write(json.dumps({'step': step, **values}) + '\n')
+    for name, value in values.items():
+      self._events.add_scalar(name, value, step)
+
+  def flush(self):
+    self._file.flush()
+    self._events.flush()
+
+  def close(self):
+    self._file.close()
+    self._events.close()

@@ -1,0 +1,48 @@
+"""Schedules, the optimiser, and the guard that skips a step whose gradient is not finite."""
+import jax
+import jax.numpy as jnp
+import optax
+
+
+def warmup_stable_decay(peak, warmup, steps, decay=0.2):
+  """A learning rate that rises for `warmup` steps, stays, and falls to a hundredth over the last `decay` share.
+
+  WSD (Hu et al., 2024): the decay may be added to any checkpoint of the stable part.
+  """
+  last = max(1, int(steps * decay))
+  return optax.join_schedules(
+      [optax.linear_schedule(peak / max(warmup, 1), peak, warmup), optax.constant_schedule(peak),
+       optax.cosine_decay_schedule(peak, last, 0.01)], [warmup, max(warmup, steps - last)])
+
+
+def adamw(schedule, *, b1=0.9, b2=0.95, weight_decay=0.1, clip=1.0):
+  """AdamW behind a clip of the global gradient norm; decay on matrices alone."""
+  matrices = lambda params: jax.tree.map(lambda x: x.ndim > 1, params)
+  return optax.chain(optax.clip_by_global_norm(clip),
+                     optax.adamw(schedule, b1=b1, b2=b2, weight_decay=weight_decay, mask=matrices))
+
+
+def apply(tx, state, grads):
+  """The next {params, opt} and the gradient's norm; a gradient that is not finite changes nothing.
+
+  Args:
+    tx: an optax optimiser.
+    state: {params, opt, ...}.
+    grads: as params.
+
+  Returns:
+    {params, opt}, and metrics {grad_norm, skipped: 1 where the step was skipped}.
+  """
+  norm = optax.global_norm(grads)
+  good = jnp.isfinite(norm)
+  updates, opt = tx.update(grads, state['opt'], state['params'])
+  new = {'params': optax.apply_updates(state['params'], updates), 'opt': opt}
+  old = {name: state[name] for name in new}
+  return (jax.tree.map(lambda a, b: jnp.where(good, a, b), new, old),
+          {'grad_norm': norm, 'skipped': 1.0 - good})
+
+
+def average(mean, params, step, decay):
+  """A running mean of the weights, whose memory grows with the steps up to `decay`."""
+  decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+  return jax.tree.map(lambda a, b: decay * a + (1 - decay) * b, mean, params)

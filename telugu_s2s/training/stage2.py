@@ -1,0 +1,173 @@
+"""Stage 2, next-token prediction: makes segments and tokens where they are missing, trains the audio LM, lets it speak."""
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from telugu_s2s import axes
+from telugu_s2s.audio import files, pictures
+from telugu_s2s.codec import weights
+from telugu_s2s.codec.model import Codec
+from telugu_s2s.errors import InputError
+from telugu_s2s.lm import frames, losses, sampling
+from telugu_s2s.lm.model import AudioLM, Config
+from telugu_s2s.preparation import prepare
+from telugu_s2s.tokens import baselines, batches, tokenise
+from telugu_s2s.training import loop, optimiser
+
+
+def run(config, workdir):
+  """The job: prepare -> tokenise -> train or resume -> held-out loss beside counting baselines -> three continuations."""
+  workdir = loop.begin(config, workdir)
+  mesh = axes.mesh(**config.mesh)
+  if config.batch % jax.device_count():
+    raise InputError(f'config.batch: {config.batch} does not divide over {jax.device_count()} devices')
+  trained = weights.load(config.codec)
+  model = Config(codebooks=trained.config.codebooks, codes=trained.config.codes, **config.model)
+  train, held_out = token_folders(config, workdir, trained)
+  clips = batches.Clips(train, trained.name)
+  window = batches.Window(config.frames, config.user_share)
+  tests = batches.evaluation(batches.Clips(held_out, trained.name), window, config.batch)
+  tx = optimiser.adamw(optimiser.warmup_stable_decay(config.lr, config.warmup, config.steps, config.decay))
+  score = jax.jit(lambda params, batch: parts_of(model, params, batch))
+  stage = loop.Stage(
+      init=lambda key: init(model, tx, key),
+      step=lambda state, batch, key: step(model, tx, state, batch),
+      batches=batches.make(clips, window, batch=config.batch, seed=config.seed,
+                           process=jax.process_index(), processes=jax.process_count()),
+      audio_s=config.batch * config.frames / trained.config.frame_rate,
+      facts={'stage': 2, 'data': clips.manifest['content'], 'codec': trained.name, 'seed': config.seed,
+             'batch': config.batch},
+      line=line, evaluate=lambda state, now: evaluated(score, state['params'], tests, mesh))
+  schedule = loop.Schedule(config.steps, config.log_every, config.save_every, config.evaluate_every)
+  state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
+  if done:
+    finish(state, model, trained, config, clips, batches.Clips(held_out, trained.name),
+           evaluated(score, state['params'], tests, mesh), workdir)
+
+
+def token_folders(config, workdir, trained):
+  """The folders of training and held-out tokens; made here where config.data.tokens does not name one."""
+  if config.data.tokens:
+    folder = Path(config.data.tokens)
+    return folder / 'train', folder / 'eval'
+  data = prepare.Data(**{name: value for name, value in config.data.items() if name != 'tokens'})
+  for split, chosen in (('train', data), ('eval', _held_out(data))):
+    print(f'--- {split}')
+    try:
+      prepare.prepare(chosen, workdir / 'segments' / split)
+    except InputError as problem:
+      if split == 'train':
+        raise
+      print(f'no held-out split ({problem}): the sample corpus takes its place')
+      prepare.prepare(prepare.Data(split='eval', workers=data.workers), workdir / 'segments' / split)
+    tokenise.tokenise(workdir / 'segments' / split, workdir / 'tokens' / split, trained)
+  return workdir / 'tokens' / 'train', workdir / 'tokens' / 'eval'
+
+
+def _held_out(data):
+  import dataclasses
+  return dataclasses.replace(data, split='eval')
+
+
+def init(model, tx, key):
+  """A fresh state {params, opt, step}."""
+  c = model
+  params = AudioLM(c).init(key, jnp.zeros((1, 2, 4, c.codebooks), jnp.int32), jnp.zeros((1, 4), jnp.int32))['params']
+  return {'params': params, 'opt': tx.init(params), 'step': jnp.zeros((), jnp.int32)}
+
+
+def parts_of(model, params, batch):
+  """(loss, its parts) of a batch; see lm/losses.py."""
+  mine, theirs, slots = AudioLM(model).apply({'params': params}, batch['codes'], batch['prosody'])
+  return losses.total(model, mine, theirs, slots, batch['codes'][:, 1], batch['weight'])
+
+
+def step(model, tx, state, batch):
+  """One update."""
+  (_, parts), grads = jax.value_and_grad(lambda params: parts_of(model, params, batch), has_aux=True)(state['params'])
+  new, guard = optimiser.apply(tx, state, grads)
+  return {**new, 'step': state['step'] + 1}, {**parts, **guard}
+
+
+def line(values):
+  """The stage's part of the screen's line: the loss of each codebook in nats."""
+  levels = ' '.join(f'{values[name]:.2f}' for name in sorted(values) if name[0] == 'a' and name[1:].isdigit())
+  return f'loss {values["loss"]:.3f} | codes {values["codes"]:.3f} = {levels} | prosody {values["prosody"]:.2f}'
+
+
+def evaluated(score, params, tests, mesh):
+  """Mean parts over held-out batches, weighted by their frames."""
+  rows = jax.NamedSharding(mesh, axes.BATCH)
+  total, frames_seen = {}, 0.0
+  for batch in tests:
+    parts = jax.device_get(score(params, jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), batch))[1])
+    share = float(batch['weight'].sum())
+    frames_seen += share
+    for name, value in parts.items():
+      total[name] = total.get(name, 0.0) + share * float(value)
+  return {name: value / frames_seen for name, value in total.items()}
+
+
+def finish(state, model, trained, config, clips, held_out, scores, workdir):
+  """Prints and writes the table of losses, and three continuations of held-out clips."""
+  every = [[source[index].codes for index in range(len(source))] for source in (clips, held_out)]
+  counted = baselines.nats(*every, trained.config.codes)
+  share = losses.code_weights(model.codebooks)
+  levels = [f'a{level}' for level in range(model.codebooks)]
+  table = {'unigram': counted['unigram'], 'bigram': counted['bigram'], 'model': np.array([scores[name] for name in levels])}
+  print(f'held-out cross-entropy, nats a code ({sum(map(len, every[1]))} frames of {len(every[1])} clips):')
+  print('          ' + ' '.join(f'{name:>6}' for name in levels) + '  weighted')
+  for name, values in table.items():
+    print(f'{name:>8}  ' + ' '.join(f'{value:6.3f}' for value in values) + f'  {share @ values:8.3f}')
+  continued = continuations(state['params'], model, trained, config, held_out, workdir)
+  summary = {'steps': config.steps, 'parameters': sum(x.size for x in jax.tree.leaves(state['params'])),
+             'codec': trained.name, 'train_s': clips.manifest['seconds'], 'held_out_s': held_out.manifest['seconds'],
+             'nats': {name: [*map(float, values)] for name, values in table.items()},
+             'weighted_nats': {name: float(share @ values) for name, values in table.items()},
+             'held_out': scores, 'samples': continued}
+  files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
+  print(f'summary: {workdir / "summary.json"}; samples and pictures: {workdir / "samples"}')
+
+
+def continuations(params, model, trained, config, held_out, workdir, count=3):
+  """Writes what the model says after the first seconds of held-out clips; returns the files' names."""
+  how = sampling.Sampling(config.temperature, config.top_k)
+  prompt, more = config.prompt_frames, config.continue_frames
+  long = [index for index in range(len(held_out)) if len(held_out[index].codes) >= prompt] or [0]
+  chosen = [long[number * len(long) // count] for number in range(count)]
+  clips = [held_out[index] for index in chosen]
+  prompt = min([prompt] + [len(clip.codes) for clip in clips])
+  codes = jnp.stack([clip.codes[:prompt].astype(np.int32) for clip in clips])
+  moves = np.full((count, prompt), batches.ABSENT, np.int32)
+  for row, clip in enumerate(clips):
+    moves[row, ::2] = clip.prosody[:(prompt + 1) // 2]
+  silence = jnp.broadcast_to(held_out.silence, (count, prompt + more, model.codebooks))
+  spoken = continued(model, params, codes, jnp.asarray(moves), silence, jax.random.key(config.seed), how)
+  decoded = np.asarray(Codec(trained.config).apply({'params': trained.params}, spoken, method='decode')[0])
+  names = []
+  for row, audio in enumerate(np.clip(decoded, -1, 1)):
+    name = f'continuation-{row}'
+    files.write_wav(workdir / 'samples' / f'{name}.wav', audio)
+    cut = prompt * trained.config.hop
+    pictures.spectrogram(workdir / 'samples' / f'{name}.png',
+                         {f'prompt: {clips[row].labels["id"]}': audio[:cut], 'prompt and continuation': audio})
+    names.append(f'samples/{name}.wav')
+  return names
+
+
+def continued(model, params, codes, prosody, user, key, how):
+  """Prompts i32[b t q] with what the model says after them: i32[b t+m q], m the frames of `user` beyond t.
+
+  The prompt's last `delay` frames are known at level 0 alone when the model goes on; its other levels are forced.
+  """
+  t = codes.shape[1]
+  slots = jnp.concatenate([prosody[..., None], frames.delayed(codes, model.delay)], -1)
+  if model.text_codes:
+    slots = jnp.pad(slots, ((0, 0), (0, 0), (1, 0)), constant_values=-1)
+  state = sampling.prefill(model, params, sampling.empty_state(model, codes.shape[0]), slots, user[:, :t])
+  _, more = jax.jit(lambda params, state: sampling.generate(model, params, state, user[:, t:], key, how))(params, state)
+  whole = jnp.concatenate([slots, more], 1)[..., -model.codebooks:]
+  return frames.undelayed(whole, model.delay)
