@@ -37,6 +37,13 @@ def mesh(data: int = -1, fsdp: int = 1, tensor: int = 1, devices=None):
   return jax.make_mesh(sizes, ('data', 'fsdp', 'tensor'), axis_types=(AxisType.Auto,) * 3, devices=devices)
 
 
+def check_batch(batch: int, over) -> None:
+  """Raises InputError where a global batch does not divide over the devices that share its rows."""
+  rows = over.shape['data'] * over.shape['fsdp']
+  if batch < 1 or batch % rows:
+    raise InputError(f'config.batch: {batch} rows do not divide over data x fsdp = {rows} devices')
+
+
 def spec(name: str, shape, sizes) -> P:
   """Mesh axes of an array called `name`, such as P(None, 'fsdp', 'tensor', None) for 'wq_dnh'.
 

@@ -27,7 +27,7 @@ Jobs [sizes, the first unless one is named]:
 Examples:
   python -m telugu_s2s.main --config=configs/stage2.py             # the sample corpus: minutes on any computer
   python -m telugu_s2s.main --config=configs/stage2.py --config.data.audio=DIR --workdir=runs/mine
-  python -m telugu_s2s.main --config=configs/stage2.py:500m        # on GPUs or TPUs
+  python -m telugu_s2s.main --config=configs/generate.py --config.run=runs/mine --config.prompt=FILE
 In a fresh clone, ./launch/run with the same arguments installs what the job needs and runs it."""
 
 

@@ -42,72 +42,82 @@ def rms_norm(x, scale):
   return (y * (1 + scale)).astype(x.dtype)
 
 
-def rope(x, position, theta):
-  """Rotates pairs of head channels by position (Su et al., 2021).
-
-  Args:
-    x: [b t n h].
-    position: i32[b t] or i32[1 t], in frames.
-    theta: base of the wavelengths.
-  """
-  half = x.shape[-1] // 2
+def turns(position, head_width, theta):
+  """Sine and cosine by which a head's pairs turn at i32[b t] frames (RoPE, Su et al., 2021): two f32[b t 1 h/2]."""
+  half = head_width // 2
   angle = position[..., None] * theta ** (-jnp.arange(half) / half)            # [b t h/2]
-  sin, cos = jnp.sin(angle)[:, :, None], jnp.cos(angle)[:, :, None]            # [b t 1 h/2]
+  return jnp.sin(angle)[:, :, None], jnp.cos(angle)[:, :, None]
+
+
+def turned(x, turn):
+  """x [b t n h] with its pairs of channels rotated by `turns`."""
+  (sin, cos), half = turn, x.shape[-1] // 2
   a, b = x[..., :half].astype(jnp.float32), x[..., half:].astype(jnp.float32)
   return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1).astype(x.dtype)
 
 
 def empty_cache(c: Sizes, batch: int, dtype='float32'):
-  """A stack's memory before anything was heard: {k, v: [l b s k h], position: i32[l b s]}."""
+  """A stack's memory before anything was heard: {k, v: [l b s k h], position: i32[b s]}."""
   slots = c.sinks + c.window
   shape = (c.layers, batch, slots, c.kv_heads, c.head_width)
   return {'k': jnp.zeros(shape, dtype), 'v': jnp.zeros(shape, dtype),
-          'position': jnp.full((c.layers, batch, slots), EMPTY, jnp.int32)}
+          'position': jnp.full((batch, slots), EMPTY, jnp.int32)}
 
 
-def remember(cache, key, value, position, c: Sizes):
-  """The cache of one layer after a chunk. key, value: [b t k h]; position: i32[b t]."""
-  slot = jnp.where(position < c.sinks, position, c.sinks + (position - c.sinks) % c.window)
-  row = jnp.arange(key.shape[0])[:, None]
-  return {'k': cache['k'].at[row, slot].set(key.astype(cache['k'].dtype)),
-          'v': cache['v'].at[row, slot].set(value.astype(cache['v'].dtype)),
-          'position': cache['position'].at[row, slot].set(position)}
+def view(position, cached, c: Sizes):
+  """What all layers share of a chunk: turns, masks and the ring's slots.
+
+  A distance beyond the window (to a sink) turns like `window`.
+
+  Args:
+    position: i32[b t], frames since each stream began.
+    cached: i32[b s], positions of the ring's slots, or None where the chunk is the whole stream.
+
+  Returns:
+    {here, back: turns of the chunk and of the cache; seen: bool[b t s+t]; slot: i32[b t], where the chunk goes}.
+  """
+  first = position[:, :1]
+  where = position if cached is None else jnp.concatenate([cached, position], 1)
+  behind = position[:, :, None] - where[:, None]                               # [b t s]
+  sink = (0 <= where) & (where < c.sinks)
+  back = None if cached is None else turns(jnp.clip(cached - first, -c.window, 0), c.head_width, c.theta)
+  return {'here': turns(position - first, c.head_width, c.theta), 'back': back,
+          'seen': (0 <= behind) & ((behind < c.window) | sink[:, None]),
+          'slot': jnp.where(position < c.sinks, position, c.sinks + (position - c.sinks) % c.window)}
 
 
-def attend(query, key, value, cache, position, c: Sizes):
+def attend(query, key, value, memory, shared):
   """Grouped-query attention of a chunk over its stream's memory and itself, softmax in float32.
 
   Args:
     query: [b t n h]; key, value: [b t k h]; none rotated.
-    cache: one layer of `empty_cache`, or None where the chunk is the whole stream.
-    position: i32[b t], frames since the stream began. Without a cache at most `window` frames
-      reach back; a distance beyond it (to a sink) counts as `window`.
+    memory: {k, v: [b s k h]} of this layer, keys not rotated, or None.
+    shared: from `view`.
 
   Returns:
     [b t n h].
   """
   b, t, n, h = query.shape
-  first = position[:, :1]
-  here = position - first                                                      # [b t]
-  q = rope(query, here, c.theta).reshape(b, t, c.kv_heads, n // c.kv_heads, h)
-  groups = [(rope(key, here, c.theta), value, position)]
-  if cache is not None:
-    back = jnp.clip(cache['position'] - first, -c.window, 0)
-    groups.insert(0, (rope(cache['k'], back, c.theta).astype(query.dtype),
-                      cache['v'].astype(query.dtype), cache['position']))
-  scores = []
-  for k, _, where in groups:
-    behind = position[:, :, None] - where[:, None]                             # [b t s]
-    recent = (0 <= behind) & (behind < c.window)
-    sink = (0 <= where[:, None]) & (where[:, None] < c.sinks) & (0 <= behind)
-    score = jnp.einsum('btkgh,bskh->bkgts', q, k, preferred_element_type=jnp.float32) * h ** -0.5
-    scores.append(jnp.where((recent | sink)[:, None, None], score, -jnp.inf))
-  weight = jax.nn.softmax(jnp.concatenate(scores, -1), -1).astype(query.dtype)  # [b k g t s]
+  q = turned(query, shared['here']).reshape(b, t, key.shape[2], n // key.shape[2], h)
+  parts = [(turned(key, shared['here']), value)]
+  if memory is not None:
+    parts.insert(0, (turned(memory['k'].astype(query.dtype), shared['back']), memory['v'].astype(query.dtype)))
+  score = jnp.concatenate([jnp.einsum('btkgh,bskh->bkgts', q, k, preferred_element_type=jnp.float32)
+                           for k, _ in parts], -1) * h ** -0.5
+  score = jnp.where(shared['seen'][:, None, None], score, -jnp.inf)
+  weight = jax.nn.softmax(score, -1).astype(query.dtype)                       # [b k g t s]
   y, start = 0, 0
-  for k, v, _ in groups:
+  for k, v in parts:
     y += jnp.einsum('bkgts,bskh->btkgh', weight[..., start:start + k.shape[1]], v)
     start += k.shape[1]
   return y.reshape(b, t, n, h)
+
+
+def remember(memory, key, value, slot):
+  """The memory {k, v: [b s k h]} of a layer after a chunk [b t k h] that goes to the slots i32[b t]."""
+  row = jnp.arange(key.shape[0])[:, None]
+  return {'k': memory['k'].at[row, slot].set(key.astype(memory['k'].dtype)),
+          'v': memory['v'].at[row, slot].set(value.astype(memory['v'].dtype))}
 
 
 class Block(nn.Module):
@@ -115,9 +125,9 @@ class Block(nn.Module):
   sizes: Sizes
 
   @nn.compact
-  def __call__(self, carry, cache):
-    """carry: (x [b t d], position i32[b t]); cache: this layer's memory or None."""
-    c, (x, position) = self.sizes, carry
+  def __call__(self, x, memory, shared):
+    """x: [b t d]; memory: this layer's {k, v} or None; shared: from `view`."""
+    c = self.sizes
     d, n, k, h, f = c.width, c.heads, c.kv_heads, c.head_width, c.ffn
     weight = lambda name, shape, init=fan_in: self.param(name, init, shape).astype(x.dtype)
     small = normal(0.02 / (2 * c.layers) ** 0.5)         # GPT-2's scaled residual initialisation
@@ -128,16 +138,16 @@ class Block(nn.Module):
     value = jnp.einsum('btd,dkh->btkh', y, weight('wv_dkh', (d, k, h)))
     query = rms_norm(query, self.param('norm_query_h', zeros, (h,)))
     key = rms_norm(key, self.param('norm_key_h', zeros, (h,)))
-    y = attend(query, key, value, cache, position, c)
-    if cache is not None:
-      cache = remember(cache, key, value, position, c)
+    y = attend(query, key, value, memory, shared)
+    if memory is not None:
+      memory = remember(memory, key, value, shared['slot'])
     x = x + jnp.einsum('btnh,nhd->btd', y, weight('wo_nhd', (n, h, d), small))
 
     y = rms_norm(x, self.param('norm_ffn_d', zeros, (d,)))
     gate, up = (jnp.einsum('btd,df->btf', y, weight(f'{z}_df', (d, f))) for z in ('gate', 'up'))
     y = axes.constrain(nn.silu(gate) * up, 'btf')
     x = x + jnp.einsum('btf,fd->btd', y, weight('down_fd', (f, d), small))
-    return (axes.constrain(x, 'btd'), position), cache
+    return axes.constrain(x, 'btd'), memory
 
 
 class Transformer(nn.Module):
@@ -161,6 +171,11 @@ class Transformer(nn.Module):
     block = Block
     if self.sizes.remat != 'none':
       block = nn.remat(Block, prevent_cse=False, policy=getattr(jax.checkpoint_policies, self.sizes.remat))
-    stack = nn.scan(block, variable_axes={'params': 0}, split_rngs={'params': True}, length=self.sizes.layers)
-    (x, _), cache = stack(self.sizes, name='blocks')((x, position), cache)
-    return x, cache
+    stack = nn.scan(block, variable_axes={'params': 0}, split_rngs={'params': True}, in_axes=(0, nn.broadcast),
+                    length=self.sizes.layers)(self.sizes, name='blocks')
+    if cache is None:
+      return stack(x, None, view(position, None, self.sizes))[0], None
+    shared = view(position, cache['position'], self.sizes)
+    x, memory = stack(x, {'k': cache['k'], 'v': cache['v']}, shared)
+    row = jnp.arange(x.shape[0])[:, None]
+    return x, {**memory, 'position': cache['position'].at[row, shared['slot']].set(position)}

@@ -1,6 +1,7 @@
 """Prepared segments as an indexable source, for Grain or for a plain loop."""
 import grain
 
+from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import segment, shards
 
 
@@ -22,13 +23,22 @@ class Segments:
     return len(self._records)
 
   def __getitem__(self, index) -> segment.Segment:
-    """Raises ValueError for a record that is damaged, IndexError outside of 0 to len - 1."""
+    """Raises InputError for a record that is damaged, IndexError outside of 0 to len - 1."""
     if not 0 <= index < len(self):
       raise IndexError(f'segment {index} of {len(self)}')
-    return segment.from_bytes(self._records[index])
+    try:
+      return segment.from_bytes(self._records[index])
+    except (ValueError, RuntimeError) as problem:
+      raise damaged(self._folder, index, problem) from problem
 
   def __repr__(self) -> str:
     return f'Segments({self._folder!r})'
+
+
+def damaged(folder, index, problem) -> InputError:
+  """What a reader says of a record that cannot be read."""
+  return InputError(f'{folder}: record {index} is damaged ({str(problem).splitlines()[0]}); delete the folder and run '
+                    'the job that makes it')
 
 
 def records(path):

@@ -5,7 +5,7 @@ import grain
 import numpy as np
 
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation import shards
+from telugu_s2s.preparation import read, shards
 from telugu_s2s.tokens import record
 
 ABSENT = -1                      # an empty slot: its embedding is exactly zero
@@ -37,10 +37,14 @@ class Clips:
     return len(self._records)
 
   def __getitem__(self, index) -> record.Tokens:
-    """Raises ValueError for a record that is damaged or of another codec."""
-    tokens = record.from_bytes(self._records[index])
+    """Raises InputError for a record that is damaged or of another codec."""
+    try:
+      tokens = record.from_bytes(self._records[index])
+    except (ValueError, RuntimeError) as problem:
+      raise read.damaged(self._folder, index, problem) from problem
     if tokens.codec != self.manifest['codec']:
-      raise ValueError(f'{self._folder}: record {index} is of codec {tokens.codec}, not {self.manifest["codec"]}')
+      raise InputError(f'{self._folder}: record {index} is of codec {tokens.codec}, its manifest says '
+                       f'{self.manifest["codec"]}; delete the folder and tokenise again')
     return tokens
 
   def __repr__(self):

@@ -18,23 +18,6 @@ class Crop(grain.transforms.RandomMap):
     return {'audio': np.pad(audio, (start, -spare - start))}
 
 
-class Long:
-  """A source's segments, the long ones as often as they hold crops, so that every second is as likely."""
-
-  def __init__(self, segments, seconds, crop_s):
-    self._segments = segments
-    self._index = np.repeat(np.arange(len(seconds)), np.maximum(1, np.round(np.asarray(seconds) / crop_s)).astype(int))
-
-  def __len__(self):
-    return len(self._index)
-
-  def __getitem__(self, index):
-    return self._segments[int(self._index[index])]
-
-  def __repr__(self):
-    return f'Long({self._segments!r})'
-
-
 def batches(segments, *, batch, samples, seed, process=0, processes=1):
   """Endless batches for one process: batches(...)[step] is {'audio': f32[batch/processes samples]}.
 

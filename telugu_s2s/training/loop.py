@@ -2,6 +2,7 @@
 import concurrent.futures
 import contextlib
 import dataclasses
+import fcntl
 import json
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.training import checkpoints, metrics
 
 SKIPS_IN_A_ROW = 50              # non-finite steps that a run bears before it stops
+LOCKS = {}                       # of the run folders that this process holds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +56,26 @@ def begin(config, workdir) -> Path:
   """Writes the resolved config and the git revision to a run's folder, and gives the folder."""
   workdir = Path(workdir).absolute()
   workdir.mkdir(parents=True, exist_ok=True)
+  lock(workdir)
   files.write(workdir / 'config.json', (json.dumps(config.to_dict(), indent=1, sort_keys=True) + '\n').encode())
   files.write(workdir / 'revision.txt', (revision() + '\n').encode())
   return workdir
+
+
+def lock(workdir) -> None:
+  """Keeps a run's folder for this process until it ends, however it ends.
+
+  Raises:
+    InputError: another process holds it; two would write over each other's checkpoints.
+  """
+  file = open(workdir / '.lock', 'w')
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except OSError:
+    if workdir not in LOCKS:
+      raise InputError(f'--workdir={workdir}: another run is at work there; wait for it or give another folder') from None
+    return
+  LOCKS[workdir] = file
 
 
 def revision() -> str:
@@ -113,7 +132,7 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
       print(f'resumed from step {start} of {schedule.steps}', flush=True)
     with contextlib.closing(metrics.Log(workdir, start)) as log, \
         tqdm.tqdm(total=schedule.steps, initial=start, unit='step', desc='training', dynamic_ncols=True) as bar:
-      report = Report(log, bar, stage, schedule, start)
+      report, done = Report(log, bar, stage, schedule, start), start
       for now, batch in ahead(stage.batches, start, schedule.steps):
         batch = jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), batch)
         state, values = step(state, batch)
@@ -129,7 +148,7 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
         if asked:
           bar.write(f'stopped by {asked[0]} and saved at step {done}; the same command goes on from there')
           break
-  return state, start == schedule.steps or done == schedule.steps
+  return state, done >= schedule.steps
 
 
 class Report:
@@ -141,6 +160,7 @@ class Report:
 
   def add(self, done, values):
     self._waiting.append((done, values))
+    self._bar.update()
 
   def show(self):
     """Writes a line a step to the log and one to the screen.
@@ -164,7 +184,6 @@ class Report:
       text += f' | {rate * self._stage.audio_s:.0f} audio s/s | {clock((self._schedule.steps - done) / rate)} left'
       self._log.write(done, {'audio_s_per_s': rate * self._stage.audio_s, 'step_s': 1 / rate}, 'speed')
     self._bar.write(f'step {done}/{self._schedule.steps} | {text}')
-    self._bar.update(done - self._done)
     self._waiting, self._done, self._time = [], done, time.monotonic()
 
 

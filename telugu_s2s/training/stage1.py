@@ -1,6 +1,6 @@
 """Stage 1, reconstruction: trains the codec on prepared segments and writes it as one file with its picture."""
+import dataclasses
 import json
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,7 @@ def run(config, workdir):
   workdir = loop.begin(config, workdir)
   mesh = axes.mesh(**config.mesh)
   sizes = Config(**config.model)
-  if config.batch % jax.device_count():
-    raise InputError(f'config.batch: {config.batch} does not divide over {jax.device_count()} devices')
+  axes.check_batch(config.batch, mesh)
   data = prepare.Data(**config.data)
   manifest = prepare.prepare(data, workdir / 'segments' / 'train')
   segments = read.Segments(workdir / 'segments' / 'train')
@@ -114,7 +113,7 @@ def finish(state, sizes, config, data, manifest, workdir):
   table = {name: float(np.nanmean([row[name] for row in rows])) for name in rows[0]}
   summary = {'codec': trained.name, 'parameters': sum(x.size for x in jax.tree.leaves(trained.params)),
              'clips': len(rows), 'held_out': table, 'hours': manifest['seconds'] / 3600}
-  files.write(Path(workdir) / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
+  files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
   measured = ', '.join(f'{name} {value:.3f}' for name, value in table.items())
   print(f'{workdir / "codec.safetensors"}: {trained.name}; {len(rows)} held-out clips: {measured}')
   print(f'samples and pictures: {workdir / "samples"}')
@@ -122,7 +121,6 @@ def finish(state, sizes, config, data, manifest, workdir):
 
 def held_out(data, workdir):
   """Clips of the folder's split 'eval', spread over it; of the training split, and saying so, where there is none."""
-  import dataclasses
   try:
     prepare.prepare(dataclasses.replace(data, split='eval', exclude=''), workdir / 'segments' / 'eval')
     segments = read.Segments(workdir / 'segments' / 'eval')

@@ -1,5 +1,7 @@
 """Stage 2, next-token prediction: makes segments and tokens where they are missing, trains the audio LM, lets it speak."""
+import dataclasses
 import json
+import time
 from pathlib import Path
 
 import jax
@@ -20,17 +22,18 @@ from telugu_s2s.training import loop, optimiser
 
 def run(config, workdir):
   """The job: prepare -> tokenise -> train or resume -> held-out loss beside counting baselines -> three continuations."""
+  began = time.monotonic()
   workdir = loop.begin(config, workdir)
   mesh = axes.mesh(**config.mesh)
-  if config.batch % jax.device_count():
-    raise InputError(f'config.batch: {config.batch} does not divide over {jax.device_count()} devices')
+  axes.check_batch(config.batch, mesh)
   trained = weights.load(config.codec)
   model = Config(codebooks=trained.config.codebooks, codes=trained.config.codes, **config.model)
   train, held_out = token_folders(config, workdir, trained)
   clips = batches.Clips(train, trained.name)
   window = batches.Window(config.frames, config.user_share)
   tests = batches.evaluation(batches.Clips(held_out, trained.name), window, config.batch)
-  tx = optimiser.adamw(optimiser.warmup_stable_decay(config.lr, config.warmup, config.steps, config.decay))
+  tx = optimiser_of(config)
+  made_s = time.monotonic() - began
   score = jax.jit(lambda params, batch: parts_of(model, params, batch))
   stage = loop.Stage(
       init=lambda key: init(model, tx, key),
@@ -43,9 +46,19 @@ def run(config, workdir):
       line=line, evaluate=lambda state, now: evaluated(score, state['params'], tests, mesh))
   schedule = loop.Schedule(config.steps, config.log_every, config.save_every, config.evaluate_every)
   state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
-  if done:
-    finish(state, model, trained, config, clips, batches.Clips(held_out, trained.name),
-           evaluated(score, state['params'], tests, mesh), workdir)
+  if not done:
+    return
+  trained_s = time.monotonic() - began - made_s
+  summary = finish(state, model, trained, config, clips, batches.Clips(held_out, trained.name),
+                   evaluated(score, state['params'], tests, mesh), workdir)
+  summary['wall_s'] = {'preparation and tokens': made_s, 'training': trained_s, 'all': time.monotonic() - began}
+  files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
+  print(f'summary: {workdir / "summary.json"}; samples and pictures: {workdir / "samples"}')
+  print('wall time: ' + ', '.join(f'{name} {loop.clock(seconds)}' for name, seconds in summary['wall_s'].items()))
+
+
+def optimiser_of(config):
+  return optimiser.adamw(optimiser.warmup_stable_decay(config.lr, config.warmup, config.steps, config.decay))
 
 
 def token_folders(config, workdir, trained):
@@ -54,7 +67,7 @@ def token_folders(config, workdir, trained):
     folder = Path(config.data.tokens)
     return folder / 'train', folder / 'eval'
   data = prepare.Data(**{name: value for name, value in config.data.items() if name != 'tokens'})
-  for split, chosen in (('train', data), ('eval', _held_out(data))):
+  for split, chosen in (('train', data), ('eval', dataclasses.replace(data, split='eval'))):
     print(f'--- {split}')
     try:
       prepare.prepare(chosen, workdir / 'segments' / split)
@@ -65,11 +78,6 @@ def token_folders(config, workdir, trained):
       prepare.prepare(prepare.Data(split='eval', workers=data.workers), workdir / 'segments' / split)
     tokenise.tokenise(workdir / 'segments' / split, workdir / 'tokens' / split, trained)
   return workdir / 'tokens' / 'train', workdir / 'tokens' / 'eval'
-
-
-def _held_out(data):
-  import dataclasses
-  return dataclasses.replace(data, split='eval')
 
 
 def init(model, tx, key):
@@ -112,7 +120,7 @@ def evaluated(score, params, tests, mesh):
 
 
 def finish(state, model, trained, config, clips, held_out, scores, workdir):
-  """Prints and writes the table of losses, and three continuations of held-out clips."""
+  """Prints the table of losses and writes three continuations of held-out clips; returns the summary."""
   every = [[source[index].codes for index in range(len(source))] for source in (clips, held_out)]
   counted = baselines.nats(*every, trained.config.codes)
   share = losses.code_weights(model.codebooks)
@@ -122,14 +130,12 @@ def finish(state, model, trained, config, clips, held_out, scores, workdir):
   print('          ' + ' '.join(f'{name:>6}' for name in levels) + '  weighted')
   for name, values in table.items():
     print(f'{name:>8}  ' + ' '.join(f'{value:6.3f}' for value in values) + f'  {share @ values:8.3f}')
-  continued = continuations(state['params'], model, trained, config, held_out, workdir)
-  summary = {'steps': config.steps, 'parameters': sum(x.size for x in jax.tree.leaves(state['params'])),
-             'codec': trained.name, 'train_s': clips.manifest['seconds'], 'held_out_s': held_out.manifest['seconds'],
-             'nats': {name: [*map(float, values)] for name, values in table.items()},
-             'weighted_nats': {name: float(share @ values) for name, values in table.items()},
-             'held_out': scores, 'samples': continued}
-  files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
-  print(f'summary: {workdir / "summary.json"}; samples and pictures: {workdir / "samples"}')
+  spoken = continuations(state['params'], model, trained, config, held_out, workdir)
+  return {'steps': config.steps, 'parameters': sum(x.size for x in jax.tree.leaves(state['params'])),
+          'codec': trained.name, 'train_s': clips.manifest['seconds'], 'held_out_s': held_out.manifest['seconds'],
+          'nats': {name: [*map(float, values)] for name, values in table.items()},
+          'weighted_nats': {name: float(share @ values) for name, values in table.items()},
+          'held_out': scores, 'samples': spoken}
 
 
 def continuations(params, model, trained, config, held_out, workdir, count=3):

@@ -1,0 +1,20 @@
+"""Lets a trained stage 2 model go on speaking after a recording, and draws both.
+
+    python -m telugu_s2s.main --config=configs/generate.py --config.run=runs/stage2 --config.prompt=question.wav
+    python -m telugu_s2s.main --config=configs/generate.py --config.run=runs/stage2 --config.seed=3
+"""
+import ml_collections
+
+
+def get_config():
+  config = ml_collections.ConfigDict()
+  config.job = 'generate'
+  config.seed = 0
+  config.run = 'runs/stage2'                 # the folder of a stage 2 run
+  config.prompt = ''                         # an audio file; '' = a clip of the sample corpus
+  config.prompt_s = 1.5                      # of it that is heard, from its start
+  config.seconds = 4.0                       # that are said
+  config.count = 3                           # continuations
+  config.temperature = 0.8                   # 0 = always the likeliest
+  config.top_k = 100
+  return config
