@@ -2,11 +2,20 @@
 
 No compilation cache between runs: XLA's CPU code is made for the machine at hand, and a cache that travels crashes.
 """
+import os
+
 import jax
 jax.config.update('jax_num_cpu_devices', 8)    # before the first use of jax
+# Tiny programs run in no time and are compiled for long: half the time of the tests. Set it to 0 to test what ships.
+jax.config.update('jax_disable_most_optimizations', os.environ.get('JAX_DISABLE_MOST_OPTIMIZATIONS', '1') != '0')
 
 from absl import flags
+import jax.numpy as jnp
 import pytest
+
+from telugu_s2s.audio import files
+from telugu_s2s.codec import model, weights
+from telugu_s2s.preparation.prepare import SAMPLE
 
 flags.FLAGS.mark_as_parsed()                   # grain's readers ask for parsed flags
 
@@ -16,3 +25,20 @@ def pytest_collection_modifyitems(items):
   if wanted and jax.default_backend() != 'gpu':
     for item in wanted:
       item.add_marker(pytest.mark.skip(reason='needs a GPU'))
+
+
+@pytest.fixture(scope='session')
+def codec_file(tmp_path_factory):
+  """The file of an untrained codec, whose sizes differ from axis to axis: 50 frames a second of 3 codes of 11."""
+  config = model.Config(strides=(16, 10), channels=(10, 12), heads=2, encoder_layers=1, decoder_layers=2, ffn=20,
+                        window=8, codebooks=3, codes=11)
+  params = jax.jit(model.Codec(config).init)(jax.random.key(0), jnp.zeros((1, 2 * config.hop)))['params']
+  path = tmp_path_factory.mktemp('codec') / 'codec.safetensors'
+  path.write_bytes(weights.to_bytes(params, config, {}))
+  return path
+
+
+@pytest.fixture(scope='session')
+def speech():
+  """Three spoken sentences, f32 at 16 kHz."""
+  return [files.read(SAMPLE / 'audio' / f'{name}.opus')[0] for name in ('q001-mezzo', 'a001-buzz', 'a002-deep')]
