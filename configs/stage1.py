@@ -18,6 +18,7 @@ def get_config(size='toy'):
   config = ml_collections.ConfigDict()
   config.job = 'stage1'
   config.seed = 0
+  config.start = ''                          # a codec's file to begin with; '' = fresh weights
   config.steps = 800 if toy else 15_000
   config.batch = 8                           # crops a step
   config.crop_s = 1.28
@@ -37,7 +38,8 @@ def get_config(size='toy'):
       strides=(40, 8), channels=(32, 96) if toy else (64, 192), latent_stride=2, heads=2 if toy else 3,
       encoder_layers=1 if toy else 2, decoder_layers=2 if toy else 3, ffn=192 if toy else 384, window=64,
       codebooks=8, codes=1024, rate=16_000)
-  config.data = dict(
-      audio='', split='train', profile='commercial_attribution', exclude='', licence='LicenseRef-own',
+  config.data = dict(                        # more on each in configs/prepare.py
+      audio='',                              # a folder of wav, flac, mp3, ogg, opus; '' = the sample corpus
+      split='train', profile='commercial_attribution', exclude='', licence='LicenseRef-own',
       shortest_s=1.0, longest_s=20.0, clipped=0.01, workers=-1)
   return config

@@ -37,7 +37,9 @@ def get_config(size='toy'):
       width=128, layers=4, heads=4, kv_heads=2, head_width=32, ffn=352, prosody_codes=64, text_codes=0,
       depth_width=64, depth_layers=2, depth_heads=2, depth_ffn=176, delay=1, window=3000, sinks=4,
       dtype='float32', remat='none')
-  config.data = dict(
-      audio='', tokens='', split='train', profile='commercial_attribution', exclude='', licence='LicenseRef-own',
+  config.data = dict(                        # more on each in configs/prepare.py
+      audio='',                              # a folder of wav, flac, mp3, ogg, opus; '' = the sample corpus
+      tokens='',                             # a folder with tokens in train/ and eval/, instead of audio
+      split='train', profile='commercial_attribution', exclude='', licence='LicenseRef-own',
       shortest_s=1.0, longest_s=20.0, clipped=0.01, workers=-1)
   return config

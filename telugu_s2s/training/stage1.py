@@ -23,12 +23,13 @@ def run(config, workdir):
   mesh = axes.mesh(**config.mesh)
   sizes = Config(**config.model)
   axes.check_batch(config.batch, mesh)
+  started = start(config.start, sizes)
   data = prepare.Data(**config.data)
   manifest = prepare.prepare(data, workdir / 'segments' / 'train')
   segments = read.Segments(workdir / 'segments' / 'train')
   samples = round(config.crop_s * sizes.rate / sizes.hop) * sizes.hop
   stage = loop.Stage(
-      init=lambda key: init(Codec(sizes), optimiser_of(config), key),
+      init=lambda key: init(Codec(sizes), optimiser_of(config), key, started),
       step=lambda state, batch, key: step(Codec(sizes), optimiser_of(config), config, state, batch['audio'], key),
       batches=crops.batches(segments, batch=config.batch, samples=samples, seed=config.seed,
                             process=jax.process_index(), processes=jax.process_count()),
@@ -45,10 +46,25 @@ def optimiser_of(config):
   return optimiser.adamw(schedule, b1=0.8, b2=0.99, weight_decay=0.01)     # DAC's betas
 
 
-def init(codec, tx, key):
-  """A fresh state: parameters, their running mean, optimiser, step and the running use of each code."""
+def start(path, sizes):
+  """The parameters of the codec file that a run begins with; None for a fresh one.
+
+  Raises:
+    InputError: the file's codec has other sizes than config.model.
+  """
+  if not path:
+    return None
+  trained = weights.load(path)
+  if trained.config != sizes:
+    raise InputError(f'config.start: {path} has sizes {trained.config}, config.model has {sizes}; make them alike')
+  return trained.params
+
+
+def init(codec, tx, key, params=None):
+  """A new state: parameters (fresh if None), their running mean, optimiser, step and the running use of each code."""
   c = codec.config
-  params = codec.init(key, jnp.zeros((1, 2 * c.hop)))['params']
+  if params is None:
+    params = codec.init(key, jnp.zeros((1, 2 * c.hop)))['params']
   return {'params': params, 'mean': params, 'opt': tx.init(params), 'step': jnp.zeros((), jnp.int32),
           'usage_qv': jnp.full((c.codebooks, c.codes), 1.0 / c.codes)}
 
