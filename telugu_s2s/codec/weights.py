@@ -11,7 +11,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from telugu_s2s.codec.model import Config
+from telugu_s2s.codec.model import Codec, Config
 from telugu_s2s.errors import InputError
 
 RELEASED = Path(__file__).parent / 'released' / 'codec.safetensors'
@@ -48,6 +48,7 @@ def load(path=RELEASED) -> Trained:
       metadata = file.metadata() or {}
       flat = {name: file.get_tensor(name) for name in file.keys()}
     config = Config(**json.loads(metadata['config']))
+    fit({name: x.shape for name, x in flat.items()}, config)
   except FileNotFoundError:
     raise InputError(f'{path}: no such codec file; train one with configs/stage1.py') from None
   except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
@@ -58,3 +59,12 @@ def load(path=RELEASED) -> Trained:
   label = f'{config.frame_rate:g}hz-{config.codebooks}x{config.codes}-{total.hexdigest()[:12]}'
   params = flax.traverse_util.unflatten_dict({name: jnp.asarray(x, jnp.float32) for name, x in flat.items()}, sep='.')
   return Trained(config, params, label)
+
+
+def fit(shapes, config: Config) -> None:
+  """Raises ValueError where {name: shape} are not those of a codec of these sizes."""
+  made = jax.eval_shape(Codec(config).init, jax.random.key(0), jnp.zeros((1, config.hop)))['params']
+  wanted = {name: x.shape for name, x in flax.traverse_util.flatten_dict(made, sep='.').items()}
+  for name in sorted(wanted.keys() | shapes.keys()):
+    if shapes.get(name) != wanted.get(name):
+      raise ValueError(f'{name} is {shapes.get(name)}, its sizes ask for {wanted.get(name)}')

@@ -1,0 +1,90 @@
+"""A codec's file: the same weights come back, its name is that of its weights, and what is no codec is refused."""
+import dataclasses
+import json
+import struct
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from telugu_s2s.codec import model, weights
+from telugu_s2s.errors import InputError
+
+
+@pytest.fixture
+def trained(codec_file):
+  return weights.load(codec_file)
+
+
+def saved(path, params, config, facts={}):
+  path.write_bytes(weights.to_bytes(params, config, facts))
+  return weights.load(path)
+
+
+def header(data):
+  size = struct.unpack('<Q', data[:8])[0]
+  return json.loads(data[8:8 + size])['__metadata__']
+
+
+def test_what_is_saved_comes_back_in_half_precision(tmp_path, trained):
+  noise = np.random.default_rng(0)
+  params = jax.tree.map(lambda x: x + 1e-3 * noise.normal(size=x.shape).astype(np.float32), trained.params)
+  back = saved(tmp_path / 'a', params, trained.config)
+  assert back.config == trained.config
+  assert jax.tree.structure(back.params) == jax.tree.structure(params)
+  for a, b in zip(jax.tree.leaves(back.params), jax.tree.leaves(params)):
+    assert a.dtype == jnp.float32
+    np.testing.assert_array_equal(a, np.asarray(b, np.float16).astype(np.float32))
+  assert saved(tmp_path / 'b', back.params, back.config).name == back.name         # saving again changes nothing
+
+
+def test_the_name_tells_the_rate_the_codebooks_and_the_weights(tmp_path, trained):
+  assert trained.name.startswith('50hz-3x11-')
+  table = trained.params['quantizer']['table_qvz'].at[1, 2, 3].add(0.01)
+  other = {**trained.params, 'quantizer': {**trained.params['quantizer'], 'table_qvz': table}}
+  assert saved(tmp_path / 'a', other, trained.config).name != trained.name
+  assert saved(tmp_path / 'b', trained.params, dataclasses.replace(trained.config, window=9)).name != trained.name
+  assert saved(tmp_path / 'c', trained.params, trained.config, {'steps': '7'}).name == trained.name
+
+
+def test_the_facts_of_its_training_are_in_the_file(trained):
+  assert header(weights.to_bytes(trained.params, trained.config, {'steps': '7', 'hours': '5.80'}))['hours'] == '5.80'
+
+
+def test_the_shipped_configs_sizes_travel_as_they_are(tmp_path):
+  config = model.Config(strides=[40, 8], channels=[32, 96])                # lists, as JSON gives them
+  data = weights.to_bytes({'bias_o': np.zeros(1)}, config, {})
+  assert model.Config(**json.loads(header(data)['config'])) == config
+
+
+def damaged(kind, data, path, trained):
+  if kind == 'missing':
+    return
+  if kind == 'folder':
+    path.mkdir()
+    return
+  flat = safetensors.numpy.load(data)
+  meta = header(data)
+  content = {
+      'empty': b'', 'text': b'not a codec at all, but long enough to hold a length', 'truncated': data[:-7],
+      'half': data[:len(data) // 2], 'no sizes': safetensors.numpy.save(flat, {'config': '{"codes": 0.5}'}),
+      'no metadata': safetensors.numpy.save(flat),
+      'unknown size': safetensors.numpy.save(flat, {**meta, 'config': meta['config'].replace('window', 'windows')}),
+      'no json': safetensors.numpy.save(flat, {**meta, 'config': '{'}),
+      'foreign': safetensors.numpy.save({'lstm.weight': np.zeros((3, 4), np.float16)}, meta),
+      'other sizes': safetensors.numpy.save(flat, {**meta, 'config': meta['config'].replace('"ffn": 20', '"ffn": 24')}),
+      'part missing': safetensors.numpy.save({name: flat[name] for name in list(flat)[1:]}, meta),
+  }[kind]
+  path.write_bytes(content)
+
+
+@pytest.mark.parametrize('kind', ['missing', 'folder', 'empty', 'text', 'truncated', 'half', 'no metadata', 'unknown size',
+                                  'no json', 'no sizes', 'foreign', 'other sizes', 'part missing'])
+def test_what_is_no_codec_is_refused_in_a_line_that_names_it(tmp_path, trained, codec_file, kind):
+  path = tmp_path / 'a.safetensors'
+  damaged(kind, codec_file.read_bytes(), path, trained)
+  with pytest.raises(InputError, match='configs/stage1.py') as caught:
+    weights.load(path)
+  assert str(path) in str(caught.value)
