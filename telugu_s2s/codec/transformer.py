@@ -74,16 +74,20 @@ def view(position, cached, c: Sizes):
     cached: i32[b s], positions of the ring's slots, or None where the chunk is the whole stream.
 
   Returns:
-    {here, back: turns of the chunk and of the cache; seen: bool[b t s+t]; slot: i32[b t], where the chunk goes}.
+    {here, back: turns of the chunk and of the cache; seen: bool[b t s+t]; slot: i32[b t], where the chunk
+    goes, behind the ring for what is not kept}.
   """
   first = position[:, :1]
   where = position if cached is None else jnp.concatenate([cached, position], 1)
   behind = position[:, :, None] - where[:, None]                               # [b t s]
   sink = (0 <= where) & (where < c.sinks)
+  slot = jnp.where(position < c.sinks, position, c.sinks + (position - c.sinks) % c.window)
+  # Of a chunk longer than the window only the end is kept: which of two writes to one slot wins is not defined.
+  slot = jnp.where((position >= c.sinks) & (position <= position[:, -1:] - c.window), c.sinks + c.window, slot)
   back = None if cached is None else turns(jnp.clip(cached - first, -c.window, 0), c.head_width, c.theta)
   return {'here': turns(position - first, c.head_width, c.theta), 'back': back,
           'seen': (0 <= behind) & ((behind < c.window) | sink[:, None]),
-          'slot': jnp.where(position < c.sinks, position, c.sinks + (position - c.sinks) % c.window)}
+          'slot': slot}
 
 
 def attend(query, key, value, memory, shared):
@@ -116,8 +120,8 @@ def attend(query, key, value, memory, shared):
 def remember(memory, key, value, slot):
   """The memory {k, v: [b s k h]} of a layer after a chunk [b t k h] that goes to the slots i32[b t]."""
   row = jnp.arange(key.shape[0])[:, None]
-  return {'k': memory['k'].at[row, slot].set(key.astype(memory['k'].dtype)),
-          'v': memory['v'].at[row, slot].set(value.astype(memory['v'].dtype))}
+  return {'k': memory['k'].at[row, slot].set(key.astype(memory['k'].dtype), mode='drop'),
+          'v': memory['v'].at[row, slot].set(value.astype(memory['v'].dtype), mode='drop')}
 
 
 class Block(nn.Module):
@@ -161,7 +165,7 @@ class Transformer(nn.Module):
     Args:
       x: [b t d].
       position: i32[b t], frames since each stream began; None: from 0.
-      cache: from `empty_cache` (t at most `window`), or None where x is the whole stream.
+      cache: from `empty_cache`, or None where x is the whole stream.
 
     Returns:
       [b t d] and the cache after the chunk (None if none came in).
@@ -178,4 +182,4 @@ class Transformer(nn.Module):
     shared = view(position, cache['position'], self.sizes)
     x, memory = stack(x, {'k': cache['k'], 'v': cache['v']}, shared)
     row = jnp.arange(x.shape[0])[:, None]
-    return x, {**memory, 'position': cache['position'].at[row, shared['slot']].set(position)}
+    return x, {**memory, 'position': cache['position'].at[row, shared['slot']].set(position, mode='drop')}
