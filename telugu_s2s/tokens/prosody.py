@@ -10,6 +10,7 @@ from telugu_s2s.audio import level, pitch
 CODES = 64
 PITCH_EDGES = np.array([-4.0, -2.0, -0.7, 0.7, 2.0, 4.0])      # semitones from the clip's median
 ENERGY_EDGES = np.array([-40.0, -30.0, -24.0, -18.0, -12.0, -7.0, -3.0])     # dB below the clip's loudest
+FAINTEST = -55.0                 # dBFS; a clip whose loudest part is below it is silence
 HOP = 160                        # samples between two values of pitch.track
 
 
@@ -34,4 +35,4 @@ def codes(samples, span: int, count: int) -> np.ndarray:
     if index * span < len(samples):
       energy[index] = level.rms_dbfs(samples[index * span:(index + 1) * span])
   state = np.where(voiced, 1 + np.digitize(semitones, PITCH_EDGES), 0)
-  return (8 * state + np.digitize(energy - max(energy.max(initial=-np.inf), -90.0), ENERGY_EDGES)).astype(np.uint8)
+  return (8 * state + np.digitize(energy - max(energy.max(initial=-np.inf), FAINTEST), ENERGY_EDGES)).astype(np.uint8)

@@ -37,6 +37,8 @@ def to_bytes(tokens: Tokens) -> bytes:
   if codes.size and not 0 <= codes.min() <= codes.max() < tokens.codebook_codes:
     raise ValueError(f'{tokens.labels.get("id")}: codes from {codes.min()} to {codes.max()}, '
                      f'a codebook has {tokens.codebook_codes}')
+  if prosody.size and not 0 <= prosody.min() <= prosody.max() < 256:
+    raise ValueError(f'{tokens.labels.get("id")}: prosody from {prosody.min()} to {prosody.max()}, a byte holds 255')
   header = {'frames': len(codes), 'codebooks': codes.shape[1], 'codes': tokens.codebook_codes,
             'codec': tokens.codec, 'frame_rate': tokens.frame_rate, 'labels': dict(tokens.labels)}
   return shards.pack(KIND, VERSION, header, codes.astype('<u2').tobytes() + prosody.astype('u1').tobytes())
