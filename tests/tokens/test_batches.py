@@ -1,0 +1,157 @@
+"""Batches of dialogues: a function of seed and step, cut by process last, every row as it was cast."""
+import numpy as np
+import pytest
+
+from telugu_s2s.errors import InputError
+from telugu_s2s.preparation import shards
+from telugu_s2s.tokens import batches, record
+
+LENGTHS = [5, 9, 12, 13, 20, 31, 40]             # frames of the clips
+CODEC, Q, SILENCE = 'codec-a', 3, [7, 8, 9]
+WINDOW = batches.Window(frames=14, user_share=0.4, trailing=3)
+
+
+def clip(number, codec=CODEC):
+  """Level 0 says which clip it is, level 1 which frame; prosody says which pair of frames."""
+  frames = LENGTHS[number]
+  codes = np.stack([np.full(frames, 100 + number), np.arange(frames), np.zeros(frames)], 1).astype('u2')
+  return record.to_bytes(record.Tokens(codes, np.arange((frames + 1) // 2).astype('u1'), codec, 1024, 25.0, {'id': f'{number}'}))
+
+
+def filled(folder, records):
+  rows = [shards.write(folder, 'tokens-0', records[:3]), shards.write(folder, 'tokens-1', records[3:])]
+  shards.write_manifest(folder, record.KIND, record.VERSION, {}, rows, codec=CODEC, silence=SILENCE)
+  return folder
+
+
+@pytest.fixture(scope='module')
+def clips(tmp_path_factory):
+  return batches.Clips(filled(tmp_path_factory.mktemp('tokens'), [clip(number) for number in range(7)]), CODEC)
+
+
+def made(clips, batch=4, seed=0, **more):
+  return batches.make(clips, more.pop('window', WINDOW), batch=batch, seed=seed, **more)
+
+
+def assert_equal(a, b):
+  assert a.keys() == b.keys()
+  for name in a:
+    np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def rows(batch):
+  for row in range(len(batch['codes'])):
+    yield {name: values[row] for name, values in batch.items()}
+
+
+def cast(row):
+  """(side, clip, frames of the clip in the row)."""
+  side, = (side for side in (0, 1) if (row['codes'][side, :, 0] >= 100).any())
+  mine = row['codes'][side]
+  there = mine[:, 0] >= 100
+  number, = set(mine[there, 0])
+  return side, number - 100, mine[there, 1]
+
+
+def test_a_batch_is_a_function_of_seed_and_step(clips):
+  in_turn = made(clips)
+  in_turn = [in_turn[step] for step in range(8)]
+  assert_equal(in_turn[7], made(clips)[7])
+  assert_equal(in_turn[2], made(clips)[2])
+  assert any((in_turn[7]['codes'] != made(clips, seed=1)[7]['codes']).ravel())
+  assert any((in_turn[7]['codes'] != in_turn[6]['codes']).ravel())
+
+
+@pytest.mark.parametrize('processes', [2, 4])
+def test_processes_cut_one_global_batch_between_them(clips, processes):
+  whole = made(clips)
+  parts = [made(clips, process=process, processes=processes) for process in range(processes)]
+  for step in (0, 3, 11):
+    for process, part in enumerate(parts):
+      assert_equal({name: values[process::processes] for name, values in whole[step].items()}, part[step])
+
+
+def test_a_batch_that_does_not_divide_over_the_processes_is_refused(clips):
+  with pytest.raises(InputError, match='config.batch: 4 does not divide over 3 processes'):
+    made(clips, processes=3)
+
+
+def test_every_clip_is_read_once_an_epoch_and_the_next_one_is_shuffled_anew(clips):
+  source = made(clips, batch=7)
+  orders = [[cast(row)[1] for row in rows(source[epoch])] for epoch in range(3)]
+  for order in orders:
+    assert sorted(order) == list(range(7))
+  assert orders[0] != orders[1]
+
+
+def test_every_row_has_the_windows_length_and_the_clip_from_an_even_frame_on(clips):
+  seen = set()
+  for step in range(30):
+    for row in rows(made(clips)[step]):
+      assert row['codes'].shape == (2, 14, Q) and row['prosody'].shape == row['weight'].shape == (14,)
+      assert row['codes'].dtype == row['prosody'].dtype == np.int32 and row['weight'].dtype == np.float32
+      side, number, frames = cast(row)
+      assert len(frames) == min(14, LENGTHS[number]) and frames[0] % 2 == 0
+      np.testing.assert_array_equal(frames, frames[0] + np.arange(len(frames)))
+      np.testing.assert_array_equal(row['codes'][side, len(frames):], np.tile(SILENCE, (14 - len(frames), 1)))
+      np.testing.assert_array_equal(row['codes'][1 - side], np.tile(SILENCE, (14, 1)))
+      seen.add((side, number, frames[0]))
+  assert {(number, start) for _, number, start in seen if number == 4} == {(4, 0), (4, 2), (4, 4), (4, 6)}
+  assert {side for side, _, _ in seen} == {batches.ASSISTANT, batches.USER}
+
+
+def test_the_assistants_prosody_comes_at_every_second_frame_and_tells_of_it(clips):
+  for step in range(12):
+    for row in rows(made(clips)[step]):
+      side, _, frames = cast(row)
+      want = np.full(14, batches.ABSENT)
+      if side == batches.ASSISTANT:
+        want[:len(frames):2] = frames[::2] // 2
+      np.testing.assert_array_equal(row['prosody'], want)
+
+
+@pytest.mark.parametrize('share', [0.0, 0.5, 1.0])
+def test_the_share_of_users_is_kept(clips, share):
+  source = made(clips, batch=100, window=batches.Window(14, share))
+  users = np.mean([cast(row)[0] == batches.USER for row in rows(source[0])])
+  assert users == share if share in (0, 1) else abs(users - share) < 0.2         # 4 standard deviations
+
+
+def test_what_fills_a_row_behind_the_clip_has_no_weight(clips):
+  for number, length in enumerate(LENGTHS):
+    row = batches.row(clips[number], batches.ASSISTANT, 0, WINDOW, clips.silence)
+    np.testing.assert_array_equal(row['weight'], [1.0 if frame < length + 3 else 0.0 for frame in range(14)])
+
+
+@pytest.mark.parametrize('batch', [1, 3, 7, 10])
+def test_evaluation_covers_every_clip_exactly_once(clips, batch):
+  found = batches.evaluation(clips, WINDOW, batch)
+  assert {len(one['codes']) for one in found} == {batch}
+  counted = [row for one in found for row in rows(one) if row['weight'].any()]
+  assert [cast(row)[1] for row in counted] == list(range(7))
+  for row in counted:
+    side, number, frames = cast(row)
+    assert side == batches.ASSISTANT and frames[0] == 0
+  assert sum(len(one['codes']) for one in found) == -(-7 // batch) * batch
+
+
+def test_a_record_of_another_codec_is_refused_when_it_is_read(tmp_path):
+  clips = batches.Clips(filled(tmp_path, [clip(number, CODEC if number != 4 else 'codec-b') for number in range(7)]), CODEC)
+  assert clips[3].labels['id'] == '3'
+  with pytest.raises(InputError, match='record 4 is of codec codec-b.*codec-a'):
+    clips[4]
+
+
+def test_a_damaged_record_is_named_when_it_is_read(tmp_path):
+  bad = bytearray(clip(5))
+  bad[-9] ^= 1
+  clips = batches.Clips(filled(tmp_path, [*map(clip, range(5)), bytes(bad), clip(6)]), CODEC)
+  assert clips[4].labels['id'] == '4' and clips[6].labels['id'] == '6'
+  with pytest.raises(InputError, match='record 5 is damaged'):
+    clips[5]
+
+
+def test_a_folder_of_segments_is_not_taken_for_tokens(tmp_path):
+  shards.write_manifest(tmp_path, 'segment', 1, {}, [])
+  with pytest.raises(InputError, match="'segment' where 'tokens'"):
+    batches.Clips(tmp_path, CODEC)

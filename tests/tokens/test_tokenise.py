@@ -1,0 +1,173 @@
+"""Segments to tokens: once, the same however they are batched, and nothing lost in silence."""
+import dataclasses
+import os
+
+import jax
+import ml_collections
+import numpy as np
+import pytest
+
+from telugu_s2s.codec import model, weights
+from telugu_s2s.errors import InputError
+from telugu_s2s.preparation import segment, shards
+from telugu_s2s.tokens import batches, prosody, record, tokenise
+
+ENCODER = tokenise.Encoder
+LENGTHS = [4000, 16_001, 7777, 320, 12_000]      # samples; the longest takes two chunks of 50 frames
+
+
+@pytest.fixture(scope='module')
+def trained(codec_file):
+  return weights.load(codec_file)
+
+
+@pytest.fixture(scope='module')
+def clips(speech):
+  return [np.resize(speech[number % 3][6000:], length) for number, length in enumerate(LENGTHS)]
+
+
+@pytest.fixture(scope='module')
+def encoder(trained):
+  return tokenise.Encoder(trained, batch=3)
+
+
+@pytest.fixture(autouse=True)
+def compiled_once(monkeypatch, encoder):
+  """The job's encoder is compiled once for all tests; another codec's is its own."""
+  monkeypatch.setattr(tokenise, 'Encoder', lambda codec: encoder if codec.name == encoder.codec.name else ENCODER(codec, 3))
+
+
+@pytest.fixture
+def segments(tmp_path, clips):
+  """A folder of two shards: clips 0 to 2, and 3 to 4."""
+  folder = tmp_path / 'segments'
+  folder.mkdir()
+  packed = [segment.to_bytes(segment.Segment(
+      id=f'clip{number}', audio=clip, source='test', revision='1', path=f'{number}.wav', start_s=0.0, licence='CC0-1.0',
+      licence_class='A', speaker=f'voice{number}', text='నమస్కారం')) for number, clip in enumerate(clips)]
+  filled(folder, [packed[:3], packed[3:]])
+  return folder
+
+
+def filled(folder, packed):
+  rows = [shards.write(folder, f'segments-{number}', records) for number, records in enumerate(packed)]
+  shards.write_manifest(folder, segment.KIND, segment.VERSION, {}, rows)
+
+
+def read(folder, trained):
+  clips = batches.Clips(folder, trained.name)
+  return [clips[index] for index in range(len(clips))]
+
+
+def kept(folder):
+  return {name: (os.stat(folder / name).st_mtime_ns, (folder / name).read_bytes()) for name in sorted(os.listdir(folder))
+          if name.startswith('tokens-')}
+
+
+def test_each_segment_becomes_its_codes_its_prosody_and_its_labels(segments, tmp_path, trained, clips):
+  manifest = tokenise.tokenise(segments, tmp_path / 'out', trained)
+  found = read(tmp_path / 'out', trained)
+  assert [one.labels['id'] for one in found] == [f'clip{number}' for number in range(5)]
+  whole = jax.jit(lambda audio: model.Codec(trained.config).apply({'params': trained.params}, audio, method='encode')[0])
+  long = np.zeros((1, 51 * 320), np.float32)
+  for one, clip in zip(found, clips):
+    frames = -(-len(clip) // 320)
+    audio = long.copy()
+    audio[0, :len(clip)] = np.round(clip * 32768) / 32768                    # as 16-bit FLAC has it
+    np.testing.assert_array_equal(one.codes, whole(audio)[0, :frames])
+    np.testing.assert_array_equal(one.prosody, prosody.codes(audio[0, :len(clip)], 640, (frames + 1) // 2))
+    assert one.labels['speaker'] == one.labels['id'].replace('clip', 'voice') and one.labels['text'] == 'నమస్కారం'
+    assert (one.codec, one.codebook_codes, one.frame_rate) == (trained.name, 11, 50.0)
+  assert manifest['records'] == 5 and manifest['seconds'] == pytest.approx(sum(len(one.codes) for one in found) / 50)
+  assert shards.check(tmp_path / 'out', record.KIND, hashes=True) == manifest
+
+
+def test_a_rerun_makes_nothing_again_and_says_so(segments, tmp_path, trained, capsys):
+  tokenise.tokenise(segments, tmp_path / 'out', trained)
+  before, manifest = kept(tmp_path / 'out'), (tmp_path / 'out' / 'manifest.json').read_bytes()
+  capsys.readouterr()
+  tokenise.tokenise(segments, tmp_path / 'out', trained)
+  assert '2 of 2 shards are there already' in capsys.readouterr().out
+  assert kept(tmp_path / 'out') == before
+  assert (tmp_path / 'out' / 'manifest.json').read_bytes() == manifest
+  tokenise.tokenise(segments, tmp_path / 'other', trained)
+  assert (tmp_path / 'other' / 'manifest.json').read_bytes() == manifest
+
+
+def test_a_truncated_shard_of_tokens_is_named_and_made_again(segments, tmp_path, trained, capsys):
+  out = tmp_path / 'out'
+  tokenise.tokenise(segments, out, trained)
+  before = kept(out)
+  victim = next(name for name in before if name.endswith('.array_record'))
+  os.truncate(out / victim, 100)
+  with pytest.raises(InputError, match=f'{victim}: truncated'):
+    batches.Clips(out, trained.name)
+  capsys.readouterr()
+  tokenise.tokenise(segments, out, trained)
+  assert '1 of 2 shards' in capsys.readouterr().out
+  assert {name: data for name, (_, data) in kept(out).items()} == {name: data for name, (_, data) in before.items()}
+
+
+def test_the_codes_do_not_depend_on_the_batch_or_the_order(trained, encoder, clips):
+  want = encoder(clips)
+  alone = ENCODER(trained, batch=1, chunk=7)
+  for number in (1, 3, 0, 2, 4):
+    np.testing.assert_array_equal(alone([clips[number]])[0], want[number])
+  for one, two in zip(encoder(clips[::-1])[::-1], want):
+    np.testing.assert_array_equal(one, two)
+  assert [len(codes) for codes in want] == [13, 51, 25, 1, 38]
+
+
+def test_silence_is_what_silence_settles_on(encoder, segments, tmp_path, trained):
+  found = encoder([np.zeros(90 * 320, np.float32)])[0]
+  np.testing.assert_array_equal(found[-1], encoder.silence())
+  np.testing.assert_array_equal(found[-5:], np.tile(encoder.silence(), (5, 1)))
+  assert tokenise.tokenise(segments, tmp_path / 'out', trained)['silence'] == encoder.silence().tolist()
+
+
+def test_a_damaged_segment_is_counted_and_left_out(segments, tmp_path, trained):
+  good = [segment.to_bytes(segment.Segment(f'{number}', np.full(640, 0.1, np.float32), 's', '', '', 0.0, 'CC0-1.0', 'A'))
+          for number in range(3)]
+  bad = bytearray(good[1])
+  bad[len(bad) // 2] ^= 1
+  filled(segments, [[good[0], bytes(bad), good[2]]])
+  manifest = tokenise.tokenise(segments, tmp_path / 'out', trained)
+  (index, reason), = manifest['shards'][0]['damaged']
+  assert index == 1 and 'checksum' in reason
+  assert [one.labels['id'] for one in read(tmp_path / 'out', trained)] == ['0', '2']
+
+
+def test_a_truncated_shard_of_segments_stops_before_anything_is_written(segments, tmp_path, trained):
+  os.truncate(segments / 'segments-1.array_record', 50)
+  with pytest.raises(InputError, match='segments-1.array_record: truncated'):
+    tokenise.tokenise(segments, tmp_path / 'out', trained)
+  assert not list((tmp_path / 'out').glob('*'))
+
+
+def test_tokens_of_another_codec_are_refused_in_a_line_that_names_both(segments, tmp_path, trained):
+  tokenise.tokenise(segments, tmp_path / 'out', trained)
+  with pytest.raises(InputError) as caught:
+    batches.Clips(tmp_path / 'out', '25hz-8x1024-abc')
+  assert trained.name in str(caught.value) and '25hz-8x1024-abc' in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_another_codec_makes_its_own_shards(segments, tmp_path, trained):
+  tokenise.tokenise(segments, tmp_path / 'out', trained)
+  before = kept(tmp_path / 'out')
+  table = trained.params['quantizer']['table_qvz'][:, ::-1]
+  other = dataclasses.replace(trained, name='50hz-3x11-other', params={
+      **trained.params, 'quantizer': {**trained.params['quantizer'], 'table_qvz': table}})
+  manifest = tokenise.tokenise(segments, tmp_path / 'out', other)
+  assert manifest['codec'] == other.name
+  assert not {row['file'] for row in manifest['shards']} & set(before)
+  codes = read(tmp_path / 'out', other)[0].codes
+  tokenise.tokenise(segments, tmp_path / 'first', trained)
+  np.testing.assert_array_equal(10 - codes, read(tmp_path / 'first', trained)[0].codes)     # the books stand upside down
+  assert not [name for name, value in before.items() if kept(tmp_path / 'out')[name] != value]
+
+
+@pytest.mark.parametrize('folder, says', [('', 'configs/prepare.py'), ('missing', 'manifest.json: missing')])
+def test_a_folder_without_segments_is_refused(tmp_path, codec_file, folder, says):
+  config = ml_collections.ConfigDict({'segments': folder and str(tmp_path / folder), 'out': 'tokens', 'codec': str(codec_file)})
+  with pytest.raises(InputError, match=says):
+    tokenise.run(config, tmp_path)
