@@ -20,7 +20,7 @@ class Clips:
     codec: name of the codec that the model will speak with.
 
   Raises:
-    InputError: no token shards, a missing or truncated one, or shards of another codec.
+    InputError: no token shards or no clips in them, a missing or truncated one, or shards of another codec.
   """
 
   def __init__(self, folder, codec: str):
@@ -30,6 +30,8 @@ class Clips:
     if found != codec:
       raise InputError(f'{folder}: tokens of codec {found}, this run has codec {codec}; tokenise again with '
                        'configs/tokenise.py or set config.codec to the file of that codec')
+    if not self.manifest['records']:
+      raise InputError(f'{folder}: there are no clips in these shards; see the report of the segments they are made of')
     self.silence = np.array(self.manifest['silence'], np.int32)                # [q]
     self._records = grain.sources.ArrayRecordDataSource(shards.files(folder, self.manifest))
 

@@ -155,3 +155,9 @@ def test_a_folder_of_segments_is_not_taken_for_tokens(tmp_path):
   shards.write_manifest(tmp_path, 'segment', 1, {}, [])
   with pytest.raises(InputError, match="'segment' where 'tokens'"):
     batches.Clips(tmp_path, CODEC)
+
+
+def test_a_folder_without_a_clip_is_refused(tmp_path):
+  shards.write_manifest(tmp_path, record.KIND, record.VERSION, {}, [], codec=CODEC, silence=SILENCE)
+  with pytest.raises(InputError, match='no clips'):
+    batches.Clips(tmp_path, CODEC)
