@@ -133,6 +133,7 @@ def test_evaluation_covers_every_clip_exactly_once(clips, batch):
     side, number, frames = cast(row)
     assert side == batches.ASSISTANT and frames[0] == 0
   assert sum(len(one['codes']) for one in found) == -(-7 // batch) * batch
+  np.testing.assert_array_equal([row['weight'].sum() for row in counted], np.minimum(LENGTHS, 14))   # no silence counts
 
 
 def test_a_record_of_another_codec_is_refused_when_it_is_read(tmp_path):

@@ -1,0 +1,74 @@
+"""The loss of the language model: what is absent or behind the clip does not count."""
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from telugu_s2s.lm import losses, model
+
+B, T, V = 2, 5, 7
+CONFIG = model.Config(codebooks=3, codes=V, prosody_codes=4, user_every=2)
+
+
+@pytest.fixture
+def batch():
+  rng = np.random.default_rng(0)
+  mine = [rng.normal(size=(B, T, size)).astype(np.float32) for size in CONFIG.vocabularies]
+  theirs = [rng.normal(size=(B, 2, V)).astype(np.float32) for _ in range(3)]
+  slots = np.stack([rng.integers(0, size, (B, T)) for size in CONFIG.vocabularies], -1)
+  slots[:, 1::2, 0] = -1
+  slots[:, 0, 2:] = -1
+  weight = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], np.float32)
+  return dict(mine=mine, theirs=theirs, slots=slots, user=rng.integers(0, V, (B, T, 3)), weight=weight)
+
+
+def nats(logits, target, weight):
+  """Plain NumPy."""
+  found = [-(row - np.log(np.exp(row).sum()))[code] for row, code, on in zip(
+      logits.reshape(-1, logits.shape[-1]), target.ravel(), weight.ravel()) if code >= 0 and on]
+  return np.mean(found)
+
+
+def total(batch):
+  return losses.total(CONFIG, batch['mine'], batch['theirs'], batch['slots'], batch['user'], batch['weight'])
+
+
+@pytest.mark.parametrize('codebooks', [1, 3, 8, 12])
+def test_the_shares_of_the_codebooks_sum_to_one_and_fall(codebooks):
+  share = losses.code_weights(codebooks)
+  assert share.shape == (codebooks,)
+  assert share.sum() == pytest.approx(1)
+  assert (np.diff(share) <= 0).all()
+
+
+def test_each_part_is_the_mean_over_what_is_present(batch):
+  loss, parts = total(batch)
+  share = losses.code_weights(3)
+  want = {name: nats(batch['mine'][slot], batch['slots'][..., slot], batch['weight'])
+          for slot, name in enumerate(['prosody', 'a0', 'a1', 'a2'])}
+  want['codes'] = sum(share[level] * want[f'a{level}'] for level in range(3))
+  want['user'] = sum(share[level] * nats(batch['theirs'][level], batch['user'][:, 1::2, level], batch['weight'][:, 1::2])
+                     for level in range(3))
+  for name, value in want.items():
+    assert parts[name] == pytest.approx(value, rel=1e-5), name                # float32
+  sides = losses.PROSODY_WEIGHT * want['prosody'] + losses.USER_WEIGHT * want['user']
+  assert 0 < loss - (want['codes'] + sides) < 1e-3                            # the z-loss, 1e-4 of log Z squared
+  assert parts['loss'] == loss
+
+
+def test_what_has_no_weight_changes_nothing(batch):
+  loss, _ = total(batch)
+  for logits in batch['mine']:
+    logits[1, 3:] += 5 * np.random.default_rng(1).normal(size=logits[1, 3:].shape)
+  batch['slots'][1, 3:] = 0
+  assert total(batch)[0] == pytest.approx(float(loss), rel=1e-6)
+
+
+def test_a_batch_without_weight_has_no_loss_and_no_nan(batch):
+  batch['weight'][:] = 0
+  assert total(batch)[0] == 0
+
+
+def test_large_logits_do_not_overflow():
+  logits = jnp.array([[[1e4, 0.0, 0.0]]])
+  mean, square = losses.masked_mean(logits, jnp.array([[0]]), jnp.ones((1, 1)))
+  assert mean == 0 and square == pytest.approx(1e8)
