@@ -1,0 +1,52 @@
+"""The notebooks run from top to bottom, end in something to see or hear, and are stored without outputs."""
+import pathlib
+
+import nbclient
+import nbformat
+import pytest
+
+from telugu_s2s import usage
+
+ROOT = pathlib.Path(usage.ROOT)
+NOTEBOOKS = sorted(path.name for path in (ROOT / 'notebooks').glob('*.ipynb'))
+SLOW = {'04_stage2.ipynb'}        # it compiles a training step; the others take a few seconds each
+SENSES = ('image/', 'audio/')
+
+
+def stored(name):
+  return nbformat.read(ROOT / 'notebooks' / name, as_version=nbformat.NO_CONVERT)
+
+
+def code_cells(book):
+  return [cell for cell in book.cells if cell.cell_type == 'code']
+
+
+def shows(cell):
+  """Whether a cell that ran gave a picture, or a player of sound."""
+  data = [output.data for output in cell.outputs if output.output_type in ('display_data', 'execute_result')]
+  return any(kind.startswith(SENSES) for one in data for kind in one) or \
+      any('<audio' in one.get('text/html', '') for one in data)
+
+
+def test_there_are_notebooks_and_those_called_slow_exist():
+  assert NOTEBOOKS and SLOW <= set(NOTEBOOKS)
+
+
+@pytest.mark.parametrize('name', NOTEBOOKS)
+def test_a_notebook_is_valid_short_and_stored_without_outputs(name):
+  book = stored(name)
+  nbformat.validate(book)
+  assert book.nbformat == 4
+  assert book.cells[0].cell_type == 'markdown' and book.cells[0].source.startswith('# ')
+  assert 5 <= len(book.cells) <= 11
+  for cell in code_cells(book):
+    assert not cell.outputs and cell.execution_count is None
+
+
+@pytest.mark.parametrize('name', [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in NOTEBOOKS])
+def test_a_notebook_runs_and_ends_in_something_to_see_or_hear(name):
+  book = stored(name)
+  # Raises CellExecutionError, with the cell and its traceback, where a cell fails.
+  nbclient.NotebookClient(book, timeout=300, kernel_name='python3', resources={'metadata': {'path': str(ROOT)}}).execute()
+  assert all(cell.execution_count for cell in code_cells(book) if cell.source.strip())
+  assert shows(code_cells(book)[-1])
