@@ -19,7 +19,7 @@ def get_config(size='toy'):
   config.job = 'stage1'
   config.seed = 0
   config.start = ''                          # a codec's file to begin with; '' = fresh weights
-  config.steps = 800 if toy else 15_000
+  config.steps = 800 if toy else 13_000
   config.batch = 8                           # crops a step
   config.crop_s = 1.28
   config.lr = 2e-3 if toy else 1e-3          # peak

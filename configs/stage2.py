@@ -20,7 +20,7 @@ def get_config(size='toy'):
   config.codec = ''                          # a codec's file; '' = the released one
   config.steps = 400
   config.batch = 16                          # clips a step
-  config.frames = 96                         # of a row: 3.84 s
+  config.frames = 80                         # of a row: 3.2 s
   config.user_share = 0.3                    # of the rows, how many hear their clip instead of saying it
   config.lr = 3e-3                           # peak
   config.warmup = 40                         # steps
@@ -35,7 +35,7 @@ def get_config(size='toy'):
   config.mesh = dict(data=-1, fsdp=1, tensor=1)        # devices; -1 takes what is left
   config.model = dict(
       width=128, layers=4, heads=4, kv_heads=2, head_width=32, ffn=352, prosody_codes=64, text_codes=0,
-      depth_width=64, depth_layers=2, depth_heads=2, depth_ffn=176, delay=1, window=3000, sinks=4,
+      depth_width=64, depth_layers=2, depth_heads=2, depth_ffn=176, delay=1, user_every=4, window=3000, sinks=4,
       dtype='float32', remat='none')
   config.data = dict(                        # more on each in configs/prepare.py
       audio='',                              # a folder of wav, flac, mp3, ogg, opus; '' = the sample corpus

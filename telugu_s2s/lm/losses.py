@@ -1,7 +1,7 @@
 """What the language model is trained on: weighted cross-entropy of every slot, in nats."""
+import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 # Shares of a0..a7: what is said counts more than its finish (MiMo-Audio, 2025, table 2).
 CODE_WEIGHTS = np.array([12, 8, 6, 4, 2, 2, 1, 1]) / 36
@@ -23,8 +23,8 @@ def masked_mean(logits, target, weight):
   logits: f32[b t v]; target: i32[b t], -1 = absent; weight: f32[b t].
   """
   weight = weight * (target >= 0)
-  nats = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(target, 0))
-  log_z = jnp.log(jnp.sum(jnp.exp(logits - logits.max(-1, keepdims=True)), -1)) + logits.max(-1)
+  log_z = jax.nn.logsumexp(logits, -1)
+  nats = log_z - jnp.take_along_axis(logits, jnp.maximum(target, 0)[..., None], -1)[..., 0]
   total = jnp.maximum(jnp.sum(weight), 1.0)
   return jnp.sum(weight * nats) / total, jnp.sum(weight * log_z**2) / total
 
@@ -48,7 +48,8 @@ def total(config, mine, theirs, slots, user, weight):
     z += square / len(names)
   share = code_weights(q)
   nats['codes'] = sum(share[level] * nats[f'a{level}'] for level in range(q))
-  nats['user'] = sum(share[level] * masked_mean(theirs[level], user[:, 1:, level], weight[:, 1:])[0]
+  every = config.user_every
+  nats['user'] = sum(share[level] * masked_mean(theirs[level], user[:, 1::every, level], weight[:, 1::every])[0]
                      for level in range(q))
   loss = nats['codes'] + PROSODY_WEIGHT * nats['prosody'] + USER_WEIGHT * nats['user'] + Z_WEIGHT * z
   loss += TEXT_WEIGHT * nats.get('text', 0.0)

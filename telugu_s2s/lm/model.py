@@ -36,6 +36,7 @@ class Config:
   prosody_codes: int = 64
   text_codes: int = 0            # text slot's vocabulary; 0 = no text slot
   delay: int = 1                 # frames that a1.. come after a0
+  user_every: int = 4            # the user's next frame is predicted at one frame in so many, in training
   window: int = 3000             # frames seen back: 120 s
   sinks: int = 4                 # first frames, never forgotten
   dtype: str = 'bfloat16'        # of activations; parameters stay float32
@@ -154,8 +155,9 @@ class AudioLM(nn.Module):
       prosody: i32[b t]; text: i32[b t] or None; ABSENT where there is none.
 
     Returns:
-      Logits of the assistant's slots at each step, a list of f32[b t v], and of the user's codes of the next
-      frame, a list of f32[b t-1 v]; and the assistant's slots themselves, i32[b t slots], the targets.
+      Logits of the assistant's slots at each step, a list of f32[b t v]; of the user's codes of the next frame
+      at every `user_every`-th step but the last, a list of f32[b u v]; and the assistant's slots themselves,
+      i32[b t slots], the targets.
     """
     c = self.config
     said = [prosody[..., None], delayed(codes[:, 0], c.delay)]
@@ -164,8 +166,8 @@ class AudioLM(nn.Module):
     slots = jnp.concatenate(said, -1)                                          # [b t slots]
     h, _ = self.think(before(slots), codes[:, 1])
     mine = self.speak(h, slots)
-    heard = jnp.pad(codes[:, 1, 1:], ((0, 0), (0, 0), (c.slots - c.codebooks, 0)), constant_values=-1)
-    theirs = self.speak(h[:, :-1], heard, stream=1)[-c.codebooks:]
+    heard = jnp.pad(codes[:, 1, 1::c.user_every], ((0, 0), (0, 0), (c.slots - c.codebooks, 0)), constant_values=-1)
+    theirs = self.speak(h[:, :-1:c.user_every], heard, stream=1)[-c.codebooks:]
     return mine, theirs, slots
 
 

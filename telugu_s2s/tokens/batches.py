@@ -115,7 +115,11 @@ def make(clips: Clips, window: Window, *, batch, seed, process=0, processes=1):
 
 
 def evaluation(clips: Clips, window: Window, batch: int) -> list[dict]:
-  """Every clip once, as the assistant and from its start, in batches; the last is filled with rows of weight 0."""
+  """Every clip once, as the assistant and from its start, in batches; the last is filled with rows of weight 0.
+
+  Weight is on the clips alone, not on silence behind them, which would flatter a model.
+  """
+  window = dataclasses.replace(window, trailing=0)
   rows = [row(clips[index], ASSISTANT, 0, window, clips.silence) for index in range(len(clips))]
   empty = {**rows[0], 'weight': np.zeros(window.frames, np.float32)}
   rows += [empty] * (-len(rows) % batch)

@@ -131,7 +131,7 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
       agree(facts, stage.facts, workdir)
       print(f'resumed from step {start} of {schedule.steps}', flush=True)
     with contextlib.closing(metrics.Log(workdir, start)) as log, \
-        tqdm.tqdm(total=schedule.steps, initial=start, unit='step', desc='training', dynamic_ncols=True) as bar:
+        tqdm.tqdm(total=schedule.steps, initial=start, unit='step', desc='training', dynamic_ncols=True, mininterval=1.0) as bar:
       report, done = Report(log, bar, stage, schedule, start), start
       for now, batch in ahead(stage.batches, start, schedule.steps):
         batch = jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), batch)

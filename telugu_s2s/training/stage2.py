@@ -122,6 +122,7 @@ def evaluated(score, params, tests, mesh):
 def finish(state, model, trained, config, clips, held_out, scores, workdir):
   """Prints the table of losses and writes three continuations of held-out clips; returns the summary."""
   every = [[source[index].codes for index in range(len(source))] for source in (clips, held_out)]
+  every[1] = [codes[:config.frames] for codes in every[1]]         # what the model is measured on
   counted = baselines.nats(*every, trained.config.codes)
   share = losses.code_weights(model.codebooks)
   levels = [f'a{level}' for level in range(model.codebooks)]
