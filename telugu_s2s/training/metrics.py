@@ -1,5 +1,6 @@
 """What a run says while it goes: a JSON line a step, TensorBoard events, and a line on the screen."""
 import json
+import math
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
@@ -32,9 +33,10 @@ class Log:
         yield line
 
   def write(self, step: int, values: dict, prefix: str = 'train') -> None:
-    """values: {name: number}; written as 'train/name'."""
+    """values: {name: number}; written as 'train/name', what is not finite as null."""
     values = {f'{prefix}/{name}': float(value) for name, value in values.items()}
-    self._file.write(json.dumps({'step': step, **values}) + '\n')
+    finite = {name: value if math.isfinite(value) else None for name, value in values.items()}     # JSON knows no NaN
+    self._file.write(json.dumps({'step': step, **finite}) + '\n')
     for name, value in values.items():
       self._events.add_scalar(name, value, step)
 

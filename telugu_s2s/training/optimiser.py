@@ -17,7 +17,9 @@ def warmup_stable_decay(peak, warmup, steps, decay=0.2):
 
 def adamw(schedule, *, b1=0.9, b2=0.95, weight_decay=0.1, clip=1.0):
   """AdamW behind a clip of the global gradient norm; decay on matrices alone."""
-  matrices = lambda params: jax.tree.map(lambda x: x.ndim > 1, params)
+  def matrices(params):             # by their names: a norm's scales have two axes where layers are stacked
+    return jax.tree_util.tree_map_with_path(
+        lambda path, x: len(jax.tree_util.keystr(path[-1:], simple=True).rpartition('_')[2]) > 1, params)
   return optax.chain(optax.clip_by_global_norm(clip),
                      optax.adamw(schedule, b1=b1, b2=b2, weight_decay=weight_decay, mask=matrices))
 
@@ -33,7 +35,7 @@ def apply(tx, state, grads):
   Returns:
     {params, opt}, and metrics {grad_norm, skipped: 1 where the step was skipped}.
   """
-  norm = optax.global_norm(grads)
+  norm = optax.tree.norm(grads)
   good = jnp.isfinite(norm)
   updates, opt = tx.update(grads, state['opt'], state['params'])
   new = {'params': optax.apply_updates(state['params'], updates), 'opt': opt}

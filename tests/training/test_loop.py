@@ -1,0 +1,200 @@
+"""The loop: the same on every mesh, the same to the bit after a stop, and never stopped by one bad step."""
+import fcntl
+import functools
+import json
+import os
+import signal
+
+import jax
+import ml_collections
+import numpy as np
+import pytest
+
+from telugu_s2s import axes
+from telugu_s2s.errors import InputError
+from telugu_s2s.training import loop
+
+MESHES = [(8, 1, 1), (4, 2, 1), (2, 2, 2)]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def compiled_once():
+  """The toy's programs are compiled once for each mesh."""
+  made = loop.compiled
+  kept = functools.cache(lambda init, step, mesh, seed: made(loop.Stage(init, step, None, 0.0, {}), mesh, seed))
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(loop, 'compiled', lambda stage, mesh, seed: kept(stage.init, stage.step, mesh, seed))
+    yield
+
+
+def schedule(steps=6, log_every=2, save_every=3, evaluate_every=0):
+  return loop.Schedule(steps, log_every, save_every, evaluate_every)
+
+
+def fit(stage, workdir, *, mesh=(2, 2, 2), seed=5, **when):
+  devices = jax.devices()[:int(np.prod(mesh))]
+  return loop.fit(stage, schedule(**when), axes.mesh(*mesh, devices=devices), seed, workdir)
+
+
+def lines(workdir, prefix='train/'):
+  """The metrics of each line of a prefix: [(step, {name: value})]."""
+  every = [json.loads(line) for line in (workdir / 'log.jsonl').read_text().splitlines()]
+  return [(line.pop('step'), line) for line in every if any(name.startswith(prefix) for name in line)]
+
+
+def assert_same(a, b, atol=None):
+  """Two states, bit for bit or within a tolerance."""
+  assert jax.tree.structure(a) == jax.tree.structure(b)
+  for (path, x), y in zip(jax.tree.leaves_with_path(a), jax.tree.leaves(b)):
+    x, y = np.asarray(x), np.asarray(y)
+    if atol is None:
+      np.testing.assert_array_equal(x, y, err_msg=str(path))
+    else:
+      np.testing.assert_allclose(x, y, rtol=0, atol=atol, err_msg=str(path))
+
+
+@pytest.mark.parametrize('mesh', MESHES, ids=str)
+def test_a_sharded_run_is_that_of_one_device(toy, tmp_path, mesh):
+  alone, _ = fit(toy(), tmp_path / 'alone', mesh=(1, 1, 1), steps=4)
+  spread, _ = fit(toy(), tmp_path / 'spread', mesh=mesh, steps=4)
+  assert_same(alone, spread, atol=1e-5)                                     # float32, another order of sums
+  assert len(spread['params']['up_df'].sharding.device_set) == 8
+  for (_, a), (_, b) in zip(lines(tmp_path / 'alone'), lines(tmp_path / 'spread')):
+    assert a == pytest.approx(b, rel=1e-5)
+
+
+def test_parameters_and_moments_are_cut_over_the_mesh(toy, tmp_path):
+  state, _ = fit(toy(), tmp_path, steps=1)
+  for array in (state['params']['up_df'], state['opt'][1][0].mu['up_df']):
+    assert {shard.data.shape for shard in array.addressable_shards} == {(8, 6)}          # f32[16 12] over fsdp x tensor
+
+
+def test_a_run_learns(toy, tmp_path):
+  fit(toy(), tmp_path, steps=40, log_every=20, save_every=40)
+  losses = [values['train/loss'] for _, values in lines(tmp_path)]
+  assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+
+
+def test_a_resumed_run_is_an_uninterrupted_one_bit_for_bit(toy, tmp_path, capsys):
+  whole, _ = fit(toy(), tmp_path / 'whole')
+  fit(toy(), tmp_path / 'parts', steps=3)
+  parts, done = fit(toy(), tmp_path / 'parts')
+  assert done and 'resumed from step 3 of 6' in capsys.readouterr().out
+  assert_same(whole, parts)
+  assert lines(tmp_path / 'whole') == lines(tmp_path / 'parts')
+
+
+def test_a_run_goes_on_on_another_mesh(toy, tmp_path):
+  whole, _ = fit(toy(), tmp_path / 'whole')
+  fit(toy(), tmp_path / 'parts', steps=3, mesh=(8, 1, 1))
+  parts, _ = fit(toy(), tmp_path / 'parts', mesh=(2, 2, 2))
+  assert_same(whole, parts, atol=1e-4)                                      # float32 sums in another order, six steps
+  assert {shard.data.shape for shard in parts['params']['up_df'].addressable_shards} == {(8, 6)}
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_same_call_goes_on(toy, tmp_path, capsys, number):
+  whole, _ = fit(toy(), tmp_path / 'whole')
+  before = signal.getsignal(number)
+  asked = toy(before=lambda step: step == 4 and os.kill(os.getpid(), number))
+  state, done = fit(asked, tmp_path / 'parts', save_every=100)
+  assert not done and 0 < int(state['step']) < 6
+  assert f'stopped by {number.name} and saved' in capsys.readouterr().out
+  assert signal.getsignal(number) == before                                 # and the handler is gone
+  parts, done = fit(toy(), tmp_path / 'parts')
+  assert done
+  assert_same(whole, parts)
+  assert lines(tmp_path / 'whole') == lines(tmp_path / 'parts')
+
+
+def test_a_finished_run_does_nothing_more(toy, tmp_path):
+  state, _ = fit(toy(), tmp_path)
+  log = (tmp_path / 'log.jsonl').read_bytes()
+  def never(step):
+    raise AssertionError('a batch was read')
+  again, done = fit(toy(before=never), tmp_path)
+  assert done and (tmp_path / 'log.jsonl').read_bytes() == log
+  assert_same(state, again)
+
+
+def test_the_log_has_one_line_a_step_whatever_was_left_behind(toy, tmp_path):
+  fit(toy(), tmp_path, steps=3)
+  with open(tmp_path / 'log.jsonl', 'a') as file:                           # as a killed run leaves it
+    file.write('{"step": 4, "train/loss": 9.0}\n{"step": 5, "train/loss": 9.0}\n{"step": 6, "tra')
+  fit(toy(), tmp_path)
+  found = lines(tmp_path)
+  assert [step for step, _ in found] == [1, 2, 3, 4, 5, 6]
+  assert all(values['train/loss'] != 9.0 for _, values in found)
+  assert all({'train/loss', 'train/grad_norm', 'train/skipped'} == values.keys() for _, values in found)
+  assert list((tmp_path / 'tensorboard').glob('events*'))
+
+
+def test_a_step_that_is_not_finite_is_skipped_counted_and_changes_nothing(toy, tmp_path):
+  before, _ = fit(toy(), tmp_path / 'a', steps=2)
+  after, _ = fit(toy(broken=[2]), tmp_path / 'b', steps=3)
+  assert int(after['step']) == 3
+  assert_same({name: before[name] for name in ('params', 'opt')}, {name: after[name] for name in ('params', 'opt')})
+  assert [values['train/skipped'] for _, values in lines(tmp_path / 'b')] == [0, 0, 1]
+  def none(constant):
+    raise AssertionError(f'{constant} is no JSON')
+  for line in (tmp_path / 'b' / 'log.jsonl').read_text().splitlines():
+    json.loads(line, parse_constant=none)
+  assert lines(tmp_path / 'b')[2][1]['train/loss'] is None
+
+
+def test_fifty_such_steps_in_a_row_stop_the_run(toy, tmp_path):
+  with pytest.raises(InputError, match='50 steps in a row up to .*config.lr') as caught:
+    fit(toy(broken=range(1, 200)), tmp_path, steps=200, log_every=17, save_every=200)
+  assert '\n' not in str(caught.value)
+  assert lines(tmp_path)[-1][0] == 51                                       # not one more was taken
+
+
+def test_fewer_than_fifty_in_a_row_do_not(toy, tmp_path):
+  broken = [*range(1, 50), *range(51, 100)]
+  _, done = fit(toy(broken=broken), tmp_path, steps=101, log_every=100, save_every=200)
+  assert done and sum(values['train/skipped'] for _, values in lines(tmp_path)) == 98
+
+
+@pytest.mark.parametrize('facts, says', [({'data': 'xyz', 'seed': 5}, "data 'abc', now it is 'xyz'"),
+                                         ({'data': 'abc', 'seed': 6}, 'seed 5, now it is 6')])
+def test_a_folder_of_another_run_is_refused_in_one_line(toy, tmp_path, facts, says):
+  fit(toy(), tmp_path, steps=3)
+  log = (tmp_path / 'log.jsonl').read_bytes()
+  with pytest.raises(InputError, match=says) as caught:
+    fit(toy(facts=facts), tmp_path)
+  assert str(tmp_path) in str(caught.value) and '\n' not in str(caught.value)
+  assert (tmp_path / 'log.jsonl').read_bytes() == log
+
+
+def test_a_folder_of_other_sizes_is_refused_in_one_line(toy, tmp_path):
+  fit(toy(), tmp_path, steps=3)
+  stage = toy()
+  def wider(key):
+    state = stage.init(key)
+    return {**state, 'params': {**state['params'], 'bias_d': np.zeros(32, np.float32)}}
+  with pytest.raises(InputError, match='other sizes') as caught:
+    fit(toy(init=wider), tmp_path)
+  assert '\n' not in str(caught.value)
+
+
+def test_evaluation_comes_on_time_and_at_the_end(toy, tmp_path):
+  stage = toy(evaluate=lambda state, step: {'loss': 10.0 * step + int(state['step'])})
+  fit(stage, tmp_path, steps=5, evaluate_every=2)
+  assert lines(tmp_path, 'eval/') == [(step, {'eval/loss': 11.0 * step}) for step in (2, 4, 5)]
+
+
+def test_a_runs_folder_holds_its_config_and_belongs_to_one_process(tmp_path):
+  config = ml_collections.ConfigDict({'job': 'stage1', 'mesh': {'data': -1}})
+  workdir = loop.begin(config, tmp_path / 'run')
+  assert json.loads((workdir / 'config.json').read_text()) == config.to_dict()
+  assert (workdir / 'revision.txt').read_text().strip()
+  assert loop.begin(config, tmp_path / 'run') == workdir                    # this process may begin again
+  (tmp_path / 'other').mkdir()
+  with open(tmp_path / 'other' / '.lock', 'w') as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    with pytest.raises(InputError, match='another run is at work'):
+      loop.begin(config, tmp_path / 'other')
+
+
+def test_seconds_are_read_as_a_clock():
+  assert [loop.clock(seconds) for seconds in (0, 59.7, 61, 3723)] == ['0:00', '1:00', '1:01', '1:02:03']
