@@ -1,0 +1,62 @@
+"""The schedule, the decay, the guard and the running mean."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from telugu_s2s.training import optimiser
+
+
+def test_the_rate_rises_stays_and_falls():
+  rate = optimiser.warmup_stable_decay(2.0, 10, 100, 0.3)
+  values = np.array([rate(step) for step in range(101)])
+  assert values[0] == pytest.approx(0.2)
+  assert (np.diff(values[:11]) > 0).all()
+  np.testing.assert_allclose(values[10:71], 2.0)
+  assert (np.diff(values[71:100]) < 0).all()
+  assert values[100] == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize('warmup, steps', [(0, 10), (10, 5), (1, 1)])
+def test_the_rate_is_positive_however_short_the_run(warmup, steps):
+  rate = optimiser.warmup_stable_decay(1.0, warmup, steps)
+  assert all(0 < rate(step) <= 1 for step in range(steps))
+
+
+def test_only_matrices_decay():
+  params = {'blocks': {'wq_dnh': jnp.ones((2, 4, 3, 2)), 'norm_d': jnp.ones((2, 4))}, 'bias_o': jnp.ones(3), 'mix_io': jnp.ones((4, 3))}
+  tx = optimiser.adamw(0.1, weight_decay=0.5)
+  updates, _ = tx.update(jax.tree.map(jnp.zeros_like, params), tx.init(params), params)
+  decays = jax.tree.map(lambda x: bool((x != 0).all()), updates)
+  assert decays == {'blocks': {'wq_dnh': True, 'norm_d': False}, 'bias_o': False, 'mix_io': True}
+
+
+def test_a_gradient_is_clipped_to_its_norm():
+  params = {'mix_io': jnp.zeros((3, 2))}
+  tx = optax.chain(optimiser.adamw(1.0, clip=1.0))
+  big = {'mix_io': jnp.full((3, 2), 1e6)}
+  _, state = tx.update(big, tx.init(params), params)
+  mu = next(leaf for leaf in jax.tree.leaves(state) if leaf.shape == (3, 2))
+  assert float(jnp.linalg.norm(mu)) == pytest.approx(0.1, rel=1e-4)         # (1 - b1) of a gradient of length 1
+
+
+@pytest.mark.parametrize('wrong', [np.nan, np.inf, -np.inf])
+def test_a_gradient_that_is_not_finite_changes_nothing(wrong):
+  tx = optimiser.adamw(0.1)
+  params = {'mix_io': jnp.ones((3, 2)), 'bias_o': jnp.ones(2)}
+  state = {'params': params, 'opt': tx.init(params), 'step': 0}
+  good = jax.tree.map(lambda x: 0.1 * x, params)
+  state, metrics = optimiser.apply(tx, state, good)
+  assert metrics['skipped'] == 0 and (state['params']['mix_io'] != 1).all()
+  bad = {**good, 'bias_o': good['bias_o'].at[1].set(wrong)}
+  after, metrics = optimiser.apply(tx, state, bad)
+  assert metrics['skipped'] == 1 and not np.isfinite(metrics['grad_norm'])
+  jax.tree.map(np.testing.assert_array_equal, after, {name: state[name] for name in ('params', 'opt')})
+
+
+def test_the_running_mean_follows_and_remembers_longer_with_time():
+  mean, params = {'mix_io': jnp.zeros((3, 2))}, {'mix_io': jnp.ones((3, 2))}
+  at = lambda step: float(optimiser.average(mean, params, step, 0.99)['mix_io'][0, 0])
+  assert at(0) == pytest.approx(0.9) and at(10) == pytest.approx(0.45)
+  assert at(100_000) == pytest.approx(0.01)
