@@ -61,8 +61,10 @@ class Encoder:
     return self([np.zeros(2 * self._samples, np.float32)])[0][-1]
 
 
-def tokenise(segments, out, trained: weights.Trained) -> dict:
+def tokenise(segments, out, trained: weights.Trained, encoder: Encoder | None = None) -> dict:
   """Makes the token shards of prepared segments that are not there yet, and their manifest; returns it.
+
+  encoder: one of `trained` that is compiled already.
 
   Raises:
     InputError: the folder holds no segments, or a shard is missing or truncated.
@@ -75,14 +77,14 @@ def tokenise(segments, out, trained: weights.Trained) -> dict:
   rows = {file: shards.finished(out, name) for file, name in names.items()}
   missing = [file for file in names if rows[file] is None]
   print(f'tokens: {len(names) - len(missing)} of {len(names)} shards are there already, in {out}', flush=True)
-  encoder = Encoder(trained) if missing else None
+  encoder = encoder or Encoder(trained)
   todo = {row['file']: row for row in manifest['shards']}
   with tqdm.tqdm(total=sum(todo[file]['records'] for file in missing), unit='clip', desc='tokens',
                  disable=not missing) as bar:
     for file in missing:
       rows[file] = _shard(segments / file, out, names[file], encoder, bar.update)
   before = _before(out, trained)
-  silence = before if before is not None else (encoder or Encoder(trained)).silence().tolist()
+  silence = before if before is not None else encoder.silence().tolist()
   result = shards.write_manifest(
       out, record.KIND, record.VERSION, {'segments': manifest['content'], 'codec': trained.name},
       [rows[file] for file in names], codec=trained.name, frame_rate=trained.config.frame_rate,

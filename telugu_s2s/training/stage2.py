@@ -67,6 +67,7 @@ def token_folders(config, workdir, trained):
     folder = Path(config.data.tokens)
     return folder / 'train', folder / 'eval'
   data = prepare.Data(**{name: value for name, value in config.data.items() if name != 'tokens'})
+  encoder = tokenise.Encoder(trained)
   for split, chosen in (('train', data), ('eval', dataclasses.replace(data, split='eval'))):
     print(f'--- {split}')
     try:
@@ -76,7 +77,7 @@ def token_folders(config, workdir, trained):
         raise
       print(f'no held-out split ({problem}): the sample corpus takes its place')
       prepare.prepare(prepare.Data(split='eval', workers=data.workers), workdir / 'segments' / split)
-    tokenise.tokenise(workdir / 'segments' / split, workdir / 'tokens' / split, trained)
+    tokenise.tokenise(workdir / 'segments' / split, workdir / 'tokens' / split, trained, encoder)
   return workdir / 'tokens' / 'train', workdir / 'tokens' / 'eval'
 
 
