@@ -88,8 +88,10 @@ def step(codec, tx, config, state, audio, key):
   (loss, (parts, info)), grads = jax.value_and_grad(loss_of, has_aux=True)(state['params'])
   new, guard = optimiser.apply(tx, state, grads)
   counts = jnp.stack([jnp.bincount(info['codes'][..., q].ravel(), length=c.codes) for q in range(c.codebooks)])
-  usage = 0.99 * state['usage_qv'] + 0.01 * counts / counts.sum(-1, keepdims=True)
-  table, usage = _restarted(new['params']['quantizer']['table_qvz'], usage, info['latent'], fresh, state['step'], config)
+  good = guard['skipped'] == 0                # frames that are not finite are neither counted nor taken as codes
+  usage = jnp.where(good, 0.99 * state['usage_qv'] + 0.01 * counts / counts.sum(-1, keepdims=True), state['usage_qv'])
+  due = good & (state['step'] % config.restart_every == config.restart_every - 1) & (state['step'] < 0.8 * config.steps)
+  table, usage = _restarted(due, new['params']['quantizer']['table_qvz'], usage, info['latent'], fresh)
   new['params'] = {**new['params'], 'quantizer': {**new['params']['quantizer'], 'table_qvz': table}}
   mean = optimiser.average(state['mean'], new['params'], state['step'], config.mean_decay)
   mean = {**mean, 'quantizer': new['params']['quantizer']}          # a mean of restarted codes is no code
@@ -98,9 +100,8 @@ def step(codec, tx, config, state, audio, key):
   return {**new, 'mean': mean, 'step': state['step'] + 1, 'usage_qv': usage}, metrics
 
 
-def _restarted(table, usage, latent, key, now, config):
-  """Dead codes restart every `restart_every` steps of the first four fifths of the run."""
-  due = (now % config.restart_every == config.restart_every - 1) & (now < 0.8 * config.steps)
+def _restarted(due, table, usage, latent, key):
+  """Dead codes restart where it is due: every `restart_every` steps of the first four fifths of the run."""
   return jax.lax.cond(due, lambda: quantizer.restart(table, usage, latent, key, 0.1)[:2], lambda: (table, usage))
 
 

@@ -1,5 +1,6 @@
 """Stage 2, next-token prediction: makes segments and tokens where they are missing, trains the audio LM, lets it speak."""
 import dataclasses
+import functools
 import json
 import time
 from pathlib import Path
@@ -154,7 +155,8 @@ def continuations(params, model, trained, config, held_out, workdir, count=3):
     moves[row, ::2] = clip.prosody[:(prompt + 1) // 2]
   silence = jnp.broadcast_to(held_out.silence, (count, prompt + more, model.codebooks))
   spoken = continued(model, params, codes, jnp.asarray(moves), silence, jax.random.key(config.seed), how)
-  decoded = np.asarray(Codec(trained.config).apply({'params': trained.params}, spoken, method='decode')[0])
+  decode = jax.jit(lambda params, codes: Codec(trained.config).apply({'params': params}, codes, method='decode')[0])
+  decoded = np.asarray(decode(trained.params, spoken))
   names = []
   for row, audio in enumerate(np.clip(decoded, -1, 1)):
     name = f'continuation-{row}'
@@ -166,6 +168,7 @@ def continuations(params, model, trained, config, held_out, workdir, count=3):
   return names
 
 
+@functools.partial(jax.jit, static_argnames=('model', 'how'))
 def continued(model, params, codes, prosody, user, key, how):
   """Prompts i32[b t q] with what the model says after them: i32[b t+m q], m the frames of `user` beyond t.
 
@@ -176,6 +179,6 @@ def continued(model, params, codes, prosody, user, key, how):
   if model.text_codes:
     slots = jnp.pad(slots, ((0, 0), (0, 0), (1, 0)), constant_values=-1)
   state = sampling.prefill(model, params, sampling.empty_state(model, codes.shape[0]), slots, user[:, :t])
-  _, more = jax.jit(lambda params, state: sampling.generate(model, params, state, user[:, t:], key, how))(params, state)
+  _, more = sampling.generate(model, params, state, user[:, t:], key, how)
   whole = jnp.concatenate([slots, more], 1)[..., -model.codebooks:]
   return frames.undelayed(whole, model.delay)

@@ -1,0 +1,106 @@
+"""Stage 2 from audio files to what it says, in a size that takes seconds."""
+import csv
+import json
+import os
+import runpy
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+
+from telugu_s2s import usage
+from telugu_s2s.codec import weights
+from telugu_s2s.errors import InputError
+from telugu_s2s.preparation.prepare import SAMPLE
+from telugu_s2s.training import stage2
+
+LM = dict(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=1, depth_heads=2,
+          depth_ffn=12, window=64)
+
+
+@pytest.fixture(scope='module')
+def audio(tmp_path_factory):
+  """A folder of eight spoken sentences, three of them held out, with their manifest."""
+  folder = tmp_path_factory.mktemp('audio')
+  with open(SAMPLE / 'MANIFEST.tsv', encoding='utf-8', newline='') as file:
+    rows = list(csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
+  chosen = [row for row in rows if row['split'] == 'train'][:5] + [row for row in rows if row['split'] == 'eval'][:3]
+  for row in chosen:
+    (folder / row['path']).parent.mkdir(exist_ok=True)
+    shutil.copy(SAMPLE / row['path'], folder / row['path'])
+  with open(folder / 'MANIFEST.tsv', 'w', encoding='utf-8', newline='') as file:
+    writer = csv.DictWriter(file, list(rows[0]), delimiter='\t', quoting=csv.QUOTE_NONE)
+    writer.writeheader()
+    writer.writerows(chosen)
+  return folder
+
+
+def made(audio, codec_file, **fields):
+  config = runpy.run_path(os.path.join(usage.ROOT, 'configs/stage2.py'))['get_config']()
+  config.update(dict(codec=str(codec_file), steps=4, batch=8, frames=20, warmup=2, log_every=2, save_every=2, evaluate_every=4,
+                     prompt_frames=6, continue_frames=5, model=LM))
+  config.data.update(dict(audio=str(audio), workers=0))
+  config.update(fields)
+  return config
+
+
+@pytest.fixture(scope='module')
+def done(audio, codec_file, tmp_path_factory):
+  """The folder of a finished run."""
+  workdir = tmp_path_factory.mktemp('run')
+  stage2.run(made(audio, codec_file), workdir)
+  return workdir
+
+
+def test_the_job_writes_what_it_learned_and_what_it_says(done, codec_file):
+  assert json.loads((done / 'config.json').read_text())['steps'] == 4
+  lines = [json.loads(line) for line in (done / 'log.jsonl').read_text().splitlines()]
+  assert [line['step'] for line in lines if 'train/loss' in line] == [1, 2, 3, 4]
+  assert {'train/a0', 'train/a2', 'train/prosody', 'train/user', 'train/grad_norm'} <= lines[0].keys()
+  assert [line['step'] for line in lines if 'eval/loss' in line] == [4]
+  assert list((done / 'tensorboard').glob('events*'))
+  summary = json.loads((done / 'summary.json').read_text())
+  assert summary['codec'] == weights.load(codec_file).name
+  assert set(summary['nats']) == set(summary['weighted_nats']) == {'unigram', 'bigram', 'model'}
+  for nats in summary['nats'].values():
+    assert len(nats) == 3 and all(0 < one < 6 for one in nats)             # ln 11 is 2.4
+  for number in range(3):
+    sound, rate = soundfile.read(done / 'samples' / f'continuation-{number}.wav')
+    assert rate == 16_000 and len(sound) == (6 + 5 - 1) * 320               # without the last `delay` frames
+    assert np.abs(sound).max() > 0
+    assert (done / 'samples' / f'continuation-{number}.png').read_bytes()[:4] == b'\x89PNG'
+
+
+def test_a_second_call_reuses_all_that_is_there(done, audio, codec_file, capsys):
+  shards = lambda: {path: path.stat().st_mtime_ns for path in done.rglob('*.array_record')}
+  before, log = shards(), (done / 'log.jsonl').read_bytes()
+  stage2.run(made(audio, codec_file), done)
+  said = capsys.readouterr().out
+  assert 'resumed from step 4 of 4' in said and '1 of 1 shards are there already' in said
+  assert shards() == before and (done / 'log.jsonl').read_bytes() == log
+
+
+def test_tokens_of_another_codec_stop_the_job(done, audio, codec_file, tmp_path):
+  trained = weights.load(codec_file)
+  params = jax.tree.map(lambda x: 1.5 * x, trained.params)
+  other = tmp_path / 'other.safetensors'
+  other.write_bytes(weights.to_bytes(params, trained.config, {}))
+  config = made(audio, other)
+  config.data.tokens = str(done / 'tokens')
+  with pytest.raises(InputError, match=f'{trained.name}.*{weights.load(other).name}'):
+    stage2.run(config, tmp_path / 'run')
+
+
+@pytest.mark.parametrize('wrong, says', [
+    (dict(codec='no/such.safetensors'), 'no/such.safetensors: no such codec file'),
+    (dict(batch=12), 'config.batch: 12 rows do not divide over data x fsdp = 8'),
+    (dict(mesh=dict(data=3, fsdp=1, tensor=1)), 'data=3 x fsdp=1 x tensor=1 does not fit 8'),
+    (dict(data=dict(audio='no/such/folder')), 'no/such/folder'),
+])
+def test_what_cannot_be_used_stops_the_job_in_one_line(audio, codec_file, tmp_path, wrong, says):
+  with pytest.raises(InputError, match=says) as caught:
+    stage2.run(made(audio, codec_file, **wrong), tmp_path)
+  assert '\n' not in str(caught.value)
+  assert not (tmp_path / 'log.jsonl').exists()
