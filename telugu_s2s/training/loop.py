@@ -138,15 +138,16 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
         state, values = step(state, batch)
         done = now + 1
         report.add(done, values)
-        last = done == schedule.steps or bool(asked)
+        stop = asked[:1]                        # once: a signal that comes while this step is shown waits for the next
+        last = done == schedule.steps or bool(stop)
         if last or done % schedule.log_every == 0:
           report.show()
         if last or done % schedule.save_every == 0:
           saved.save(done, state, stage.facts)
         if stage.evaluate and schedule.evaluate_every and (done == schedule.steps or done % schedule.evaluate_every == 0):
           log.write(done, stage.evaluate(state, done), 'eval')
-        if asked:
-          bar.write(f'stopped by {asked[0]} and saved at step {done}; the same command goes on from there')
+        if stop:
+          bar.write(f'stopped by {stop[0]} and saved at step {done}; the same command goes on from there')
           break
   return state, done >= schedule.steps
 

@@ -107,6 +107,25 @@ def test_a_signal_saves_and_the_same_call_goes_on(toy, tmp_path, capsys, number)
   assert lines(tmp_path / 'whole') == lines(tmp_path / 'parts')
 
 
+def test_a_signal_at_any_moment_of_a_step_loses_nothing(toy, tmp_path):
+  """Such as while its line is shown, after it was decided that the step need not be saved."""
+  whole, _ = fit(toy(), tmp_path / 'whole')
+
+  def line(values):
+    if not asked:
+      asked.append(os.kill(os.getpid(), signal.SIGTERM))
+    return ''
+
+  asked = []
+  state, done = fit(toy(line=line), tmp_path / 'parts', save_every=100)
+  assert not done
+  def saved(step):
+    assert step >= int(state['step']), f'step {step} is taken again'
+  parts, done = fit(toy(before=saved), tmp_path / 'parts')
+  assert done
+  assert_same(whole, parts)
+
+
 def test_a_finished_run_does_nothing_more(toy, tmp_path):
   state, _ = fit(toy(), tmp_path)
   log = (tmp_path / 'log.jsonl').read_bytes()
