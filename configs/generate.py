@@ -17,4 +17,5 @@ def get_config():
   config.count = 3                           # continuations
   config.temperature = 0.8                   # 0 = always the likeliest
   config.top_k = 100
+  config.silence_bias = 5.0                  # nats off the code of silence, so that the voice goes on
   return config

@@ -30,6 +30,7 @@ def get_config(size='toy'):
   config.evaluate_every = 180
   config.temperature = 0.8                   # of the continuations
   config.top_k = 100
+  config.silence_bias = 5.0                  # nats off the code of silence, so that the voice goes on
   config.prompt_frames = 38                  # 1.5 s
   config.continue_frames = 100               # 4 s
   config.mesh = dict(data=-1, fsdp=1, tensor=1)        # devices; -1 takes what is left

@@ -33,9 +33,10 @@ def run(config, workdir):
   moves[::2] = prosody.codes(audio, 2 * hop, (len(codes) + 1) // 2)
   frames = len(codes) + round(config.seconds * trained.config.frame_rate)
   repeated = lambda x: jnp.broadcast_to(x, (config.count, *x.shape))
-  user = jnp.broadcast_to(encoder.silence().astype(np.int32), (config.count, frames, model.codebooks))
+  silence = encoder.silence().astype(np.int32)
+  user = jnp.broadcast_to(silence, (config.count, frames, model.codebooks))
   spoken = stage2.continued(model, params, repeated(codes), repeated(moves), user, jax.random.key(config.seed),
-                            sampling.Sampling(config.temperature, config.top_k))
+                            sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias))
   decoded = Codec(trained.config).apply({'params': trained.params}, spoken, method='decode')[0]
   for number, one in enumerate(np.clip(np.asarray(decoded), -1, 1)):
     name = Path(workdir) / 'generated' / f'{path.stem}-{number}'

@@ -13,6 +13,8 @@ class Sampling:
   """How a slot's code is drawn."""
   temperature: float = 0.8       # 0 = the likeliest
   top_k: int = 200               # 0 = all
+  silence: int = ABSENT          # a0's code of silence
+  silence_bias: float = 0.0      # taken off its logit: the greater, the more is said and the shorter are pauses
 
 
 def draw(logits, key, how: Sampling):
@@ -55,6 +57,8 @@ def step(c: model.Config, params, state, user, key, how: Sampling, forced=None):
   for slot in range(c.slots):
     number = jnp.full((b, 1), slot, jnp.int32)
     logits, depth = net.apply({'params': params}, h[:, 0], last, slot, number, depth, method='slot_step')
+    if slot == first and how.silence >= 0:
+      logits = logits.at[:, how.silence].add(-how.silence_bias)
     last = jax.vmap(lambda row, one: draw(row[None], jax.random.fold_in(one, slot), how)[0])(logits, keys)
     if slot == first - 1:
       last = jnp.where(position % 2 == 0, last, ABSENT)

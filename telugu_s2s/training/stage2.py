@@ -143,7 +143,7 @@ def finish(state, model, trained, config, clips, held_out, scores, workdir):
 
 def continuations(params, model, trained, config, held_out, workdir, count=3):
   """Writes what the model says after the first seconds of held-out clips; returns the files' names."""
-  how = sampling.Sampling(config.temperature, config.top_k)
+  how = sampling.Sampling(config.temperature, config.top_k, int(held_out.silence[0]), config.silence_bias)
   prompt, more = config.prompt_frames, config.continue_frames
   long = [index for index in range(len(held_out)) if len(held_out[index].codes) >= prompt] or [0]
   chosen = [long[number * len(long) // count] for number in range(count)]
@@ -172,7 +172,7 @@ def continuations(params, model, trained, config, held_out, workdir, count=3):
 def continued(model, params, codes, prosody, user, key, how):
   """Prompts i32[b t q] with what the model says after them: i32[b t+m q], m the frames of `user` beyond t.
 
-  The prompt's last `delay` frames are known at level 0 alone when the model goes on; its other levels are forced.
+  Levels 1.. of the prompt's last `delay` frames are drawn anew: they come after its end.
   """
   t = codes.shape[1]
   slots = jnp.concatenate([prosody[..., None], frames.delayed(codes, model.delay)], -1)

@@ -232,3 +232,10 @@ def test_temperature_draws_codes_as_often_as_they_are_likely():
   logits = jnp.log(jnp.tile(jnp.array([0.6, 0.3, 0.1]), (20_000, 1)))
   drawn = sampling.draw(logits, jax.random.key(0), sampling.Sampling(1.0, 0))
   np.testing.assert_allclose(np.bincount(drawn) / 20_000, [0.6, 0.3, 0.1], atol=0.014)      # 4 standard deviations
+
+
+def test_a_bias_against_silence_keeps_its_code_from_being_said(params):
+  user = jnp.zeros((1, 12, SMALL.codebooks), jnp.int32)
+  said = lambda how: np.asarray(generated(params, user, jax.random.key(0), how))[0, :, 1]
+  silence = int(np.bincount(said(GREEDY)).argmax())
+  assert silence not in said(sampling.Sampling(temperature=0, silence=silence, silence_bias=1e9))
