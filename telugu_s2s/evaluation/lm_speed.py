@@ -1,4 +1,4 @@
-"""How fast the toy language model trains and speaks, beside what the machine's matrix product allows."""
+"""How fast the toy language model trains and speaks."""
 import time
 
 import jax
@@ -22,14 +22,11 @@ def measure(config) -> dict:
   batch = {'codes': rng.integers(0, c.codes, (b, 2, t, c.codebooks), np.int32),
            'prosody': rng.integers(0, c.prosody_codes, (b, t), np.int32), 'weight': np.ones((b, t), np.float32)}
   update = jax.jit(lambda state: stage2.step(c, tx, state, batch)[0])
-  flops = jax.jit(lambda state: stage2.step(c, tx, state, batch)[0]).lower(state).compile().cost_analysis()['flops']
   train_s = _seconds(lambda: update(state), config.repeats)
   result = {'train_step_s': train_s, 'train_codes_per_s': b * t * c.codebooks / train_s,
-            'train_audio_s_per_s': b * t / rate / train_s, 'train_gflop_per_s': flops / train_s / 1e9,
-            'matmul_gflop_per_s': matmul_gflops(config.repeats)}
+            'train_audio_s_per_s': b * t / rate / train_s}
   print(f'training, {b} rows of {t} frames: {train_s:.3f} s a step, {result["train_codes_per_s"]:.0f} codes/s, '
-        f'{result["train_audio_s_per_s"]:.0f} s of audio/s, {result["train_gflop_per_s"]:.0f} GFLOP/s of the '
-        f'{result["matmul_gflop_per_s"]:.0f} that a 2048 x 2048 matrix product reaches')
+        f'{result["train_audio_s_per_s"]:.0f} s of audio/s')
   step = jax.jit(lambda state, user, key: sampling.step(c, trained_params, state, user, key, sampling.Sampling()))
   trained_params = state['params']
   for streams in (1, 8):
@@ -40,13 +37,6 @@ def measure(config) -> dict:
     print(f'decoding {streams} stream(s): {1000 * seconds:.2f} ms a frame of {1000 / rate:.0f} ms, '
           f'{streams * c.codebooks / seconds:.0f} codes/s, {streams / rate / seconds:.1f} x real time')
   return result
-
-
-def matmul_gflops(repeats) -> float:
-  """What the device reaches on one large float32 product."""
-  x = jnp.ones((2048, 2048))
-  product = jax.jit(lambda x: x @ x)
-  return 2 * 2048**3 / _seconds(lambda: product(x), repeats) / 1e9
 
 
 def _seconds(call, repeats):
