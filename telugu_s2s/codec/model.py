@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from telugu_s2s.codec.convolution import Down, Residual, Up
 from telugu_s2s.codec.quantizer import Quantizer
 from telugu_s2s.codec import transformer
+from telugu_s2s.errors import InputError
 
 
 SPEECH_RMS = 0.05                        # -26 dBFS: brings speech to the scale that the layers are made for
@@ -35,7 +36,7 @@ class Config:
     object.__setattr__(self, 'strides', tuple(self.strides))       # JSON and config files give lists
     object.__setattr__(self, 'channels', tuple(self.channels))
     if len(self.strides) != len(self.channels):
-      raise ValueError(f'codec: {len(self.strides)} strides but {len(self.channels)} channels')
+      raise InputError(f'config.model: {len(self.strides)} strides but {len(self.channels)} channels')
 
   @property
   def hop(self) -> int:

@@ -25,11 +25,13 @@ def run(config, workdir):
   mesh = axes.mesh(**config.mesh)
   sizes = Config(**config.model)
   axes.check_batch(config.batch, mesh)
+  samples = round(config.crop_s * sizes.rate / sizes.hop) * sizes.hop
+  if samples < max(window for window, _ in losses.MEL_SCALES):
+    raise InputError(f'config.crop_s: {config.crop_s} s is shorter than the longest window of the loss; take 0.2 or more')
   started = start(config.start, sizes)
   data = prepare.Data(**config.data)
   manifest = prepare.prepare(data, workdir / 'segments' / 'train')
   segments = read.Segments(workdir / 'segments' / 'train')
-  samples = round(config.crop_s * sizes.rate / sizes.hop) * sizes.hop
   stage = loop.Stage(
       init=lambda key: init(Codec(sizes), optimiser_of(config), key, started),
       step=lambda state, batch, key: step(Codec(sizes), optimiser_of(config), config, state, batch['audio'], key),
