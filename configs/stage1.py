@@ -1,7 +1,7 @@
 """Stage 1, reconstruction: the codec learns to carry speech in 25 frames of 8 codes a second (2.0 kbit/s).
 
-toy   0.4 M parameters, the embedded sample corpus, about 3 minutes on 2 CPU cores: a working codec that
-      buzzes; it shows the way and is what the tests train.
+toy   the embedded sample corpus, about 2 minutes on 2 CPU cores: a working codec that buzzes; it shows the
+      way, no more.
 tiny  3.3 M parameters; the released codec was trained like this on 5.8 hours of real speech, see
       telugu_s2s/codec/released/MODEL_CARD.md for the cost and what it reaches.
 

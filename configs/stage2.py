@@ -1,6 +1,6 @@
 """Stage 2, next-token prediction: the audio LM learns how Telugu speech goes on, from audio alone.
 
-From the released codec; prepares and tokenises what is missing first. toy: 4 M parameters, the embedded
+From the released codec; prepares and tokenises what is missing first. toy: 3 M parameters, the embedded
 sample corpus, under 5 minutes on 2 CPU cores; its held-out loss ends well below the unigram and bigram
 baselines that it prints, and it writes three continuations to listen to.
 
