@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from telugu_s2s.audio.files import SAMPLE_RATE
-from telugu_s2s.audio.level import FLOOR_DB, HOP, frame_dbfs
+from telugu_s2s.audio.level import HOP, frame_dbfs
 
 SILENCE_DBFS = -60.0       # nothing below this counts as speech, whatever the floor
 REACH_S = 5                # the noise floor of a second is taken from this far on either side

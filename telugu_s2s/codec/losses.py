@@ -1,5 +1,4 @@
 """How far decoded speech is from the original: waveform, complex spectra and mel spectra."""
-import jax
 import jax.numpy as jnp
 import numpy as np
 

@@ -2,9 +2,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.nn.initializers import normal, variance_scaling
-
-fan_in = variance_scaling(1.0, 'fan_in', 'normal')
+from jax.nn.initializers import normal
 
 
 def unit(x):
@@ -22,7 +20,7 @@ class Quantizer(nn.Module):
 
   def setup(self):
     q, v, d, z = self.codebooks, self.codes, self.width, self.code_width
-    self.into_qdz = self.param('into_qdz', lambda key, shape: normal(d ** -0.5)(key, shape), (q, d, z))
+    self.into_qdz = self.param('into_qdz', normal(d ** -0.5), (q, d, z))
     self.table_qvz = self.param('table_qvz', normal(1.0), (q, v, z))
     self.out_qzd = self.param('out_qzd', normal(z ** -0.5), (q, z, d))
 

@@ -26,7 +26,7 @@ class Trained:
 
 
 def to_bytes(params, config: Config, facts: dict) -> bytes:
-  """The file of a codec, with float16 parameters (half the size; the loss is measured in the model card).
+  """The file of a codec, with float16 parameters (half the size; the model card measures the file as it ships).
 
   facts: {str: str} of how it was trained, kept in the metadata.
   """

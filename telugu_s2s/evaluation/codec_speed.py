@@ -7,7 +7,6 @@ import sys
 import time
 
 import jax
-import jax.numpy as jnp
 
 from telugu_s2s.codec import model, weights
 

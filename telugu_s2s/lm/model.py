@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import normal, zeros
 
 from telugu_s2s import axes
-from telugu_s2s.codec.transformer import Sizes, Transformer, empty_cache, fan_in, rms_norm
+from telugu_s2s.codec.transformer import Sizes, Transformer, empty_cache, rms_norm
 from telugu_s2s.lm.frames import before, delayed
 
 STREAMS = 2
@@ -84,7 +84,7 @@ class AudioLM(nn.Module):
     self.temporal = Transformer(c.temporal)
     self.norm_out_d = self.param('norm_out_d', zeros, (d,))
     self.depth = Transformer(c.depth)
-    self.into_depth_cdf = self.param('into_depth_cdf', lambda key, shape: normal(d ** -0.5)(key, shape), (STREAMS, d, e))
+    self.into_depth_cdf = self.param('into_depth_cdf', normal(d ** -0.5), (STREAMS, d, e))
     self.depth_norm_d = self.param('depth_norm_d', zeros, (e,))
     self.slot_cd = self.param('slot_cd', normal(0.5), (c.slots, e))            # which slot comes next
     self.said = [self.param(f'said{slot}_vd', normal(0.5), (size, e)) for slot, size in enumerate(c.vocabularies)]

@@ -176,7 +176,7 @@ class Report:
       self._skips = self._skips + 1 if values.get('skipped') else 0
     self._log.flush()
     if self._skips >= SKIPS_IN_A_ROW:
-      raise InputError(f'{self._skips} steps in a row up to {self._done} had a loss or gradient that is not finite; '
+      raise InputError(f'{self._skips} steps in a row up to {steps[-1][0]} had a loss or gradient that is not finite; '
                        'lower config.lr or look at the data of these steps')
     mean = {name: float(np.mean([values[name] for _, values in steps])) for name in steps[0][1]}
     done, text = steps[-1][0], self._stage.line(mean)

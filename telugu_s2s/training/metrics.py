@@ -5,12 +5,6 @@ from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
-UNITS = {
-    'loss': 'nats a code, weighted', 'grad_norm': '', 'skipped': 'steps', 'audio_s_per_s': 'seconds of audio a second',
-    'codes_per_s': 'codes a second', 'mel': 'log10', 'stft': 'relative', 'wave': 'full scale', 'usage': 'share of codes',
-}
-
-
 class Log:
   """Appends to `log.jsonl` and to TensorBoard events in a run's folder.
 
