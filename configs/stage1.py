@@ -27,7 +27,8 @@ def get_config(size='toy'):
   config.decay = 0.3                         # share of the steps at the end over which lr falls
   config.mean_decay = 0.99 if toy else 0.999           # running mean of the weights, which is what is kept
   config.level_dropout = 0.3                 # share of rows decoded from fewer than 8 levels
-  config.unquantised = 0.1                   # share of rows that skip the quantizer
+  config.unquantised = 0.1                   # share of rows that are not rounded to codes
+  config.exact_steps = 50 if toy else 1000   # steps in which no row is; then fewer, over as many steps
   config.silence = 0.02                      # share of rows silenced, so that silence has steady codes
   config.restart_every = 25                  # steps between restarts of dead codes
   config.weights = dict(mel=15.0, stft=10.0, wave=1.0, codebook=1.0, commit=0.25)

@@ -22,7 +22,8 @@ class Config:
   """Sizes of the codec; they travel with its weights and name its codes."""
   rate: int = 16_000                    # samples a second
   strides: tuple[int, ...] = (20, 16)   # waveform to the transformers' frames, 50 a second
-  channels: tuple[int, ...] = (64, 256)
+  channels: tuple[int, ...] = (64, 256)                # after each stride; the last is the transformers' width
+  decoder_channels: tuple[int, ...] = ()               # () = as the encoder's
   latent_stride: int = 2                # transformers' frames to code frames, 25 a second
   encoder_layers: int = 2
   decoder_layers: int = 3
@@ -31,12 +32,17 @@ class Config:
   window: int = 64                      # transformers' frames seen back: 1.28 s, the length of a training crop
   codebooks: int = 8
   codes: int = 1024
+  split: bool = False                   # level 0 stands beside the others, see Quantizer
 
   def __post_init__(self):
-    object.__setattr__(self, 'strides', tuple(self.strides))       # JSON and config files give lists
-    object.__setattr__(self, 'channels', tuple(self.channels))
-    if len(self.strides) != len(self.channels):
-      raise InputError(f'config.model: {len(self.strides)} strides but {len(self.channels)} channels')
+    for name in ('strides', 'channels', 'decoder_channels'):
+      object.__setattr__(self, name, tuple(getattr(self, name)))   # JSON and config files give lists
+    for name in ('channels', 'decoder_channels'):
+      if getattr(self, name) and len(self.strides) != len(getattr(self, name)):
+        raise InputError(f'config.model: {len(self.strides)} strides but {len(getattr(self, name))} {name}')
+    if self.decoder_channels and self.decoder_channels[-1] != self.width:
+      raise InputError(f'config.model: decoder_channels end in {self.decoder_channels[-1]}, channels in {self.width}; '
+                       'both are the width of the transformers')
 
   @property
   def hop(self) -> int:
@@ -51,6 +57,11 @@ class Config:
   @property
   def width(self) -> int:
     return self.channels[-1]
+
+  @property
+  def up_channels(self) -> tuple[int, ...]:
+    """Channels of the decoder after each of its strides up, which go backwards through `strides`."""
+    return (self.decoder_channels or self.channels)[-2::-1] + (1,)
 
   def sizes(self, layers) -> transformer.Sizes:
     """The shape of the encoder's or the decoder's transformer."""
@@ -88,7 +99,7 @@ class Decoder(nn.Module):
     x, tail = Up(c.width, c.latent_stride)(x, next(before, None))
     tails.append(tail)
     x, cache, position = _transform(self, c.decoder_layers, x, state)
-    for stride, channels in zip(c.strides[::-1], c.channels[-2::-1] + (1,)):
+    for stride, channels in zip(c.strides[::-1], c.up_channels):
       variance = 0.5 if channels > 1 else 0.05           # start near silence
       for layer in (Residual(), Up(channels, stride, variance)):
         x, tail = layer(x, next(before, None))
@@ -112,17 +123,15 @@ class Codec(nn.Module):
   def setup(self):
     c = self.config
     self.encoder, self.decoder = Encoder(c), Decoder(c)
-    self.quantizer = Quantizer(c.codebooks, c.codes, c.width)
+    self.quantizer = Quantizer(c.codebooks, c.codes, c.width, c.split)
 
   def __call__(self, audio, levels=None, exact=None):
     """Audio f32[b t] through the codec: audio f32[b t] and the quantizer's dict (training).
 
-    levels: i32[b], levels decoded, or None for all. exact: bool[b], rows that skip the quantizer.
+    levels: i32[b], levels decoded, or None for all. exact: bool[b], rows that are not rounded to codes.
     """
     latent, _ = self.encoder(audio)
-    coded, info = self.quantizer(latent, levels)
-    if exact is not None:
-      coded = jnp.where(exact[:, None, None], latent, coded)
+    coded, info = self.quantizer(latent, levels, exact)
     return self.decoder(coded)[0], info
 
   def encode(self, audio, state=None):
@@ -145,6 +154,6 @@ def empty_states(c: Config, batch: int):
   for stride, before, channels in zip(c.strides, inputs, c.channels):
     down += [(1, stride * before), (2, channels)]
   up = [(1, c.latent_stride * c.width)]
-  for stride, before, channels in zip(c.strides[::-1], c.channels[::-1], c.channels[-2::-1] + (1,)):
+  for stride, before, channels in zip(c.strides[::-1], (c.width,) + c.up_channels, c.up_channels):
     up += [(2, before), (1, stride * channels)]
   return state(c.encoder_layers, down + [(1, c.latent_stride * c.width)]), state(c.decoder_layers, up)

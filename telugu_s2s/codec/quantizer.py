@@ -1,4 +1,4 @@
-"""Residual vector quantization over factorised, normalised codes (SoundStream III-C; DAC 3.2)."""
+"""Residual vector quantization over factorised, normalised codes (SoundStream III-C; DAC 3.2), its first level apart."""
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,15 @@ def unit(x):
 
 
 class Quantizer(nn.Module):
-  """Each level codes what the levels before it left over."""
+  """Each level codes what the levels before it left over.
+
+  split: level 0 stands beside the others: level 1 begins with the whole frame again, so that level 0 can be
+  taught what is said without the others having to mend it (Mimi: Defossez et al., 2024, 3.3.3).
+  """
   codebooks: int
   codes: int
   width: int
+  split: bool = False
   code_width: int = 8            # DAC's: a lookup in few dimensions keeps every code in use
 
   def setup(self):
@@ -28,12 +33,13 @@ class Quantizer(nn.Module):
     """Level `level`'s contribution of codes i32[...]: f32[... d]."""
     return unit(self.table_qvz[level])[code] @ self.out_qzd[level]
 
-  def __call__(self, x, levels=None):
+  def __call__(self, x, levels=None, exact=None):
     """Quantizes encoder frames.
 
     Args:
       x: f32[b t d].
       levels: i32[b], how many levels each row is decoded from (quantizer dropout), or None for all.
+      exact: bool[b], rows that go through each level's few dimensions but not to its nearest code, or None.
 
     Returns:
       The sum of entries f32[b t d] with the straight-through gradient, and a dict: codes i32[b t q];
@@ -53,8 +59,12 @@ class Quantizer(nn.Module):
       commit += jnp.mean(on * (latent - jax.lax.stop_gradient(chosen)) ** 2) * latent.shape[-1]
       used += jnp.mean(on)
       chosen = latent + jax.lax.stop_gradient(chosen - latent)
+      if exact is not None:
+        chosen = jnp.where(exact[:, None, None], latent, chosen)
       step = chosen @ self.out_qzd[level]
-      total, rest = total + on * step, rest - step
+      total = total + on * step
+      if level or not self.split:
+        rest = rest - step
       codes.append(code)
       latents.append(latent)
     return total, {'codes': jnp.stack(codes, -1).astype(jnp.int32), 'codebook': codebook / used,
