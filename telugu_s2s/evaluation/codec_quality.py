@@ -5,10 +5,9 @@ import numpy as np
 import tqdm
 
 from telugu_s2s.audio import files, quality
-from telugu_s2s.codec import weights
+from telugu_s2s.codec import streaming, weights
 from telugu_s2s.preparation import prepare, read
 from telugu_s2s.tokens import tokenise
-from telugu_s2s.training import stage1
 
 SHOWN = ('pesq', 'stoi', 'estoi', 'si_sdr', 'mel_distance', 'f0_cents', 'voicing_error')
 RESAMPLES = 1000
@@ -23,7 +22,7 @@ def measure(config, workdir) -> dict:
   rows, encoder, codes = collections.defaultdict(list), tokenise.Encoder(trained), []
   for index in tqdm.trange(len(segments), unit='clip', desc='measuring'):
     clip = segments[index]
-    decoded = stage1.roundtrip(trained, clip.audio, config.levels)
+    decoded = streaming.roundtrip(trained, clip.audio, config.levels)
     rows[clip.language or 'unknown'].append(quality.measures(clip.audio, decoded))
     codes.append(clip.audio)
     if config.keep_wavs:

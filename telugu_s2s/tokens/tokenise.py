@@ -6,18 +6,15 @@ any length, and what stands behind a clip's end cannot reach back into it.
 import hashlib
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from telugu_s2s.codec import model, weights
+from telugu_s2s.codec import streaming, weights
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import read, segment, shards
 from telugu_s2s.tokens import prosody, record
 
 MAKER = 1                        # raised whenever the same segments would give other tokens
-CHUNK = 50                       # frames that the codec reads at a time
 BATCH = 16                       # clips
 
 
@@ -29,12 +26,10 @@ def run(config, workdir):
 
 
 class Encoder:
-  """A codec, compiled to encode clips of any length in batches."""
+  """A codec that encodes clips of any length in batches of one size."""
 
-  def __init__(self, trained: weights.Trained, batch: int = BATCH, chunk: int = CHUNK):
-    self.codec, self._batch, self._samples = trained, batch, chunk * trained.config.hop
-    net = model.Codec(trained.config)
-    self._step = jax.jit(lambda audio, state: net.apply({'params': trained.params}, audio, state, method='encode'))
+  def __init__(self, trained: weights.Trained, batch: int = BATCH, chunk: int = streaming.CHUNK):
+    self.codec, self._batch, self._chunk = trained, batch, chunk
 
   def __call__(self, clips) -> list[np.ndarray]:
     """Codes u16[t q] of each clip f32[samples], its last frame filled up with silence."""
@@ -43,22 +38,17 @@ class Encoder:
     order = np.argsort([-len(clip) for clip in clips], kind='stable')          # alike lengths together
     for start in range(0, len(clips), self._batch):
       group = order[start:start + self._batch]
-      length = max(-(-len(clips[index]) // self._samples) for index in group) * self._samples
-      audio = np.zeros((self._batch, length), np.float32)
+      audio = np.zeros((self._batch, max(len(clips[index]) for index in group)), np.float32)
       for row, index in enumerate(group):
         audio[row, :len(clips[index])] = clips[index]
-      state, parts = model.empty_states(c, self._batch)[0], []
-      for at in range(0, length, self._samples):
-        part, state = self._step(audio[:, at:at + self._samples], state)
-        parts.append(part)
-      whole = np.asarray(jnp.concatenate(parts, 1)).astype(np.uint16)
+      whole = np.concatenate(list(streaming.encode(self.codec, [audio], self._chunk)), 1).astype(np.uint16)
       for row, index in enumerate(group):
         codes[index] = whole[row, :-(-len(clips[index]) // c.hop)]
     return codes
 
   def silence(self) -> np.ndarray:
     """u16[q], the codes that lasting silence settles on."""
-    return self([np.zeros(2 * self._samples, np.float32)])[0][-1]
+    return self([np.zeros(2 * self._chunk * self.codec.config.hop, np.float32)])[0][-1]
 
 
 def tokenise(segments, out, trained: weights.Trained, encoder: Encoder | None = None) -> dict:

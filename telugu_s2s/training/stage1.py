@@ -1,6 +1,5 @@
 """Stage 1, reconstruction: trains the codec on prepared segments and writes it as one file with its picture."""
 import dataclasses
-import functools
 import json
 
 import jax
@@ -9,14 +8,13 @@ import numpy as np
 
 from telugu_s2s import axes
 from telugu_s2s.audio import files, pictures, quality
-from telugu_s2s.codec import losses, quantizer, weights
-from telugu_s2s.codec.model import Codec, Config, empty_states
+from telugu_s2s.codec import losses, quantizer, streaming, weights
+from telugu_s2s.codec.model import Codec, Config
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import prepare, read
 from telugu_s2s.training import crops, loop, optimiser
 
 HELD_OUT = 12                    # clips that are decoded and measured at the end
-CHUNK = 50                       # frames that the codec reads at a time when it is measured
 
 
 def run(config, workdir):
@@ -125,7 +123,7 @@ def finish(state, sizes, config, data, manifest, workdir):
   clips = held_out(data, workdir)
   rows = []
   for number, clip in enumerate(clips):
-    decoded = roundtrip(trained, clip.audio)
+    decoded = streaming.roundtrip(trained, clip.audio)
     rows.append(quality.measures(clip.audio, decoded))
     if number < 3:
       files.write_wav(workdir / 'samples' / f'{number}-original.wav', clip.audio)
@@ -149,30 +147,3 @@ def held_out(data, workdir):
     print(f'no held-out clips ({problem}): measured on training clips')
     segments = read.Segments(workdir / 'segments' / 'train')
   return [segments[int(index)] for index in np.unique(np.linspace(0, len(segments) - 1, HELD_OUT).astype(int))]
-
-
-def roundtrip(trained, audio, levels=None):
-  """Audio f32[t] through a codec and back, f32[t]; levels: how many codebooks are decoded, None for all.
-
-  As a stream in chunks of one length, so that one compiled program serves clips of any length.
-  """
-  piece, step = CHUNK * trained.config.hop, _stepped(trained.config, levels)
-  padded = np.pad(np.asarray(audio, np.float32), (0, -len(audio) % piece))[None]
-  states, parts = empty_states(trained.config, 1), []
-  for at in range(0, padded.shape[1], piece):
-    part, states = step(trained.params, padded[:, at:at + piece], states)
-    parts.append(part)
-  return np.clip(np.concatenate(parts, 1)[0, :len(audio)], -1.0, 1.0)
-
-
-@functools.cache
-def _stepped(sizes, levels):
-  """The compiled step of `roundtrip`."""
-  codec = Codec(sizes)
-
-  def step(params, audio, states):
-    codes, hears = codec.apply({'params': params}, audio, states[0], method='encode')
-    decoded, speaks = codec.apply({'params': params}, codes[..., :levels], states[1], method='decode')
-    return decoded, (hears, speaks)
-
-  return jax.jit(step)
