@@ -6,17 +6,12 @@ touches no other shard.
 """
 import collections
 import concurrent.futures
-import contextlib
 import dataclasses
 import fnmatch
 import hashlib
 import json
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import tqdm
@@ -27,7 +22,7 @@ from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import licences
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import recording as one_recording
-from telugu_s2s.preparation import segment, shards
+from telugu_s2s.preparation import pool, segment, shards
 
 SAMPLE = Path(telugu_s2s.__file__).parent / 'corpora' / 'sample'
 MAKER = 1                      # raised whenever the same input would give other segments
@@ -35,7 +30,6 @@ SHARD_FILES = 256
 SHARD_BYTES = 128 * 2**20      # of the original files
 REPORT = 'report.tsv'
 INPUTS = 'inputs.json'         # sha256 of the inputs, by path, size and time of change: they are hashed once
-SINGLE_THREAD = dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'), '1')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,57 +185,18 @@ def make_shard(task: Task, done: Callable[[], None] = lambda: None) -> dict:
   return shards.write(task.out, task.name, records(), row)
 
 
-def _made(tasks, workers):
+def _made(tasks, wanted):
   """{name: row} of tasks, worked off in this process or by a pool."""
-  workers = min(len(tasks), _cores() if workers == -1 else workers)
+  count = pool.count(wanted, len(tasks))
   total = sum(len(task.recordings) for task in tasks)
   with tqdm.tqdm(total=total, unit='file', desc='segments', disable=not tasks) as bar:
-    if workers < 2:
+    if count < 2:
       return {task.name: make_shard(task, bar.update) for task in tasks}
     rows = {}
-    # The pool starts processes as work comes in: the variables have to stand all the while.
-    with _environment(SINGLE_THREAD):
-      pool = concurrent.futures.ProcessPoolExecutor(workers, multiprocessing.get_context('spawn'), _start_worker)
-      try:
-        waiting = {pool.submit(make_shard, task): task for task in tasks}
-        for future in concurrent.futures.as_completed(waiting):
-          task = waiting[future]
-          rows[task.name] = future.result()
-          bar.update(len(task.recordings))
-      except BrokenProcessPool:
-        raise InputError(f'data.workers {workers}: a worker ended early, killed for want of memory or started from a '
-                         "script without `if __name__ == '__main__':`; what is finished is kept, run again with 0"
-                         ) from None
-      finally:
-        pool.shutdown(cancel_futures=True)
+    for task, row in pool.results(make_shard, tasks, count, field='data.workers'):
+      rows[task.name] = row
+      bar.update(len(task.recordings))
     return rows
-
-
-def _start_worker():
-  """Dies at once and in silence on Ctrl-C, since a shard is whole or absent; and goes when the parent goes."""
-  signal.signal(signal.SIGINT, signal.SIG_DFL)
-  parent = multiprocessing.parent_process()
-
-  def follow():
-    parent.join()
-    os._exit(1)
-
-  threading.Thread(target=follow, daemon=True).start()
-
-
-@contextlib.contextmanager
-def _environment(values):
-  before = {name: os.environ.get(name) for name in values}
-  os.environ.update(values)
-  try:
-    yield
-  finally:
-    for name, value in before.items():
-      os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-def _cores():
-  return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _hashed(folder, recordings, out, skips):
@@ -263,8 +218,8 @@ def _hashed(folder, recordings, out, skips):
       return error.strerror
 
   paths = sorted({one.path for one in recordings})
-  with concurrent.futures.ThreadPoolExecutor(min(8, _cores())) as pool:
-    entries = dict(zip(paths, tqdm.tqdm(pool.map(fingerprint, paths), 'fingerprints', len(paths), unit='file', delay=2)))
+  with concurrent.futures.ThreadPoolExecutor(min(8, pool.cores())) as threads:
+    entries = dict(zip(paths, tqdm.tqdm(threads.map(fingerprint, paths), 'fingerprints', len(paths), unit='file', delay=2)))
   failed = {path: entry for path, entry in entries.items() if not isinstance(entry, list)}
   skips += [corpus.Skip(path, 'missing', detail) for path, detail in failed.items()]
   good = {path: entry for path, entry in entries.items() if path not in failed}
