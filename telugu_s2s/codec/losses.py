@@ -6,6 +6,7 @@ from telugu_s2s.audio.mel import mel_filters
 
 MEL_SCALES = ((64, 10), (128, 20), (256, 40), (512, 80), (1024, 120), (2048, 160))
 COMPLEX_WINDOWS = (256, 512, 1024)
+FAINT = 1e-5                     # -50 dBFS, the power below which a row counts as silence
 
 
 def spectrum(x, window):
@@ -21,11 +22,13 @@ def spectrum(x, window):
 
 
 def reconstruction(decoded, audio, rate):
-  """The three distances, each a mean, in float32.
+  """The four distances, each a mean, in float32.
 
   mel: L1 of log10 mel magnitudes over six windows (DAC 3.5, with the widest banks thinned for
   16 kHz). stft: L1 of complex spectra over three windows, divided by the mean magnitude, which is
-  what holds the phase (a net trained on mel alone matches no waveform). wave: L1 of samples.
+  what holds the phase (a net trained on mel alone matches no waveform). wave: L1 of samples. error: the
+  error's power as a share of the row's. It alone pulls at a decoder that does not match yet: an L1 is least where
+  such a decoder is silent, and for thousands of steps no phase is learnt.
 
   Args:
     decoded, audio: f32[b t].
@@ -40,7 +43,9 @@ def reconstruction(decoded, audio, rate):
       mel += jnp.mean(jnp.abs(jnp.log10(_magnitude(ours) @ bank + 1e-5) - jnp.log10(_magnitude(true) @ bank + 1e-5)))
     if window in COMPLEX_WINDOWS:
       stft += jnp.mean(_magnitude(ours - true)) / (jnp.mean(_magnitude(true)) + 1e-3)
-  return {'mel': mel / len(windows), 'stft': stft / len(COMPLEX_WINDOWS), 'wave': jnp.mean(jnp.abs(decoded - audio))}
+  power = lambda x: jnp.mean(x ** 2, -1)
+  return {'mel': mel / len(windows), 'stft': stft / len(COMPLEX_WINDOWS), 'wave': jnp.mean(jnp.abs(decoded - audio)),
+          'error': jnp.mean(power(decoded - audio) / (power(audio) + FAINT))}
 
 
 def _magnitude(x):

@@ -123,7 +123,7 @@ class Codec(nn.Module):
   def setup(self):
     c = self.config
     self.encoder, self.decoder = Encoder(c), Decoder(c)
-    self.quantizer = Quantizer(c.codebooks, c.codes, c.width, c.split)
+    self.quantizer = Quantizer(c.codebooks, c.codes, c.width, split=c.split)
 
   def __call__(self, audio, levels=None, exact=None):
     """Audio f32[b t] through the codec: audio f32[b t] and the quantizer's dict (training).
@@ -133,6 +133,10 @@ class Codec(nn.Module):
     latent, _ = self.encoder(audio)
     coded, info = self.quantizer(latent, levels, exact)
     return self.decoder(coded)[0], info
+
+  def first_latent(self, audio):
+    """What level 0 rounds to its codes: unit vectors f32[b t/hop z] of audio f32[b t]."""
+    return self.quantizer.first_latent(self.encoder(audio)[0])
 
   def encode(self, audio, state=None):
     """Audio f32[b t], t a multiple of the hop, to codes i32[b t/hop q] and the stream's state."""

@@ -20,8 +20,8 @@ class Quantizer(nn.Module):
   codebooks: int
   codes: int
   width: int
-  split: bool = False
   code_width: int = 8            # DAC's: a lookup in few dimensions keeps every code in use
+  split: bool = False
 
   def setup(self):
     q, v, d, z = self.codebooks, self.codes, self.width, self.code_width
@@ -56,7 +56,8 @@ class Quantizer(nn.Module):
       chosen = table[code]
       on = (level < levels)[:, None, None].astype(jnp.float32)
       codebook += jnp.mean(on * (chosen - jax.lax.stop_gradient(latent)) ** 2) * latent.shape[-1]
-      commit += jnp.mean(on * (latent - jax.lax.stop_gradient(chosen)) ** 2) * latent.shape[-1]
+      held = on if exact is None else on * (1.0 - exact[:, None, None])
+      commit += jnp.mean(held * (latent - jax.lax.stop_gradient(chosen)) ** 2) * latent.shape[-1]
       used += jnp.mean(on)
       chosen = latent + jax.lax.stop_gradient(chosen - latent)
       if exact is not None:
@@ -69,6 +70,10 @@ class Quantizer(nn.Module):
       latents.append(latent)
     return total, {'codes': jnp.stack(codes, -1).astype(jnp.int32), 'codebook': codebook / used,
                    'commit': commit / used, 'latent': jnp.stack(latents, 2)}
+
+  def first_latent(self, x):
+    """What level 0 looks up for frames f32[b t d]: unit vectors f32[b t z]."""
+    return unit(x @ self.into_qdz[0])
 
   def decode(self, codes):
     """Codes i32[b t q], of all or only the first levels, to the sum of their entries f32[b t d]."""

@@ -38,13 +38,14 @@ class Stage:
   """What one stage gives the loop.
 
   init(key) -> state, a dict with {params, opt, step}; its arrays' names end in their axes.
-  step(state, batch, key) -> (state, {metric: f32[]}).
+  phases: (first step, step function) in order; a step function takes (state, batch, key) and gives
+    (state, {metric: f32[]}). The state keeps its shape from phase to phase.
   batches[step] -> {name: array[b ...]}, this process's rows.
   evaluate(state, step) -> {metric: number}, or None.
   line(metrics) -> the part of the screen's line that the stage knows.
   """
   init: Callable
-  step: Callable
+  phases: tuple[tuple[int, Callable], ...]
   batches: object
   audio_s: float                 # seconds of audio in a global batch
   facts: dict                    # what a resumed run has to agree with
@@ -95,17 +96,19 @@ def abstract(init, mesh, seed):
 
 
 def compiled(stage, mesh, seed):
-  """(init, step, abstract state), jitted so that all three agree on every array's sharding."""
+  """(init, {first step: step function}, abstract state), jitted so that all agree on every array's sharding."""
   state = abstract(stage.init, mesh, seed)
   where = jax.tree.map(lambda x: x.sharding, state)
   whole = NamedSharding(mesh, P())
   rows = NamedSharding(mesh, axes.BATCH)
 
-  def step(state, batch):
-    return stage.step(state, batch, jax.random.fold_in(jax.random.key(seed), state['step']))
+  def jitted(step):
+    def keyed(state, batch):
+      return step(state, batch, jax.random.fold_in(jax.random.key(seed), state['step']))
+    return jax.jit(keyed, donate_argnums=0, in_shardings=(where, rows), out_shardings=(where, whole))
 
   return (jax.jit(lambda: stage.init(jax.random.key(seed)), out_shardings=where),
-          jax.jit(step, donate_argnums=0, in_shardings=(where, rows), out_shardings=(where, whole)), state)
+          {start: jitted(step) for start, step in stage.phases}, state)
 
 
 def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
@@ -122,7 +125,7 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
   rows = NamedSharding(mesh, axes.BATCH)
   with jax.set_mesh(mesh), contextlib.closing(checkpoints.Checkpoints(workdir / 'checkpoints')) as saved, \
       signals() as asked:
-    init, step, shapes = compiled(stage, mesh, seed)
+    init, phases, shapes = compiled(stage, mesh, seed)
     start = saved.latest()
     if start is None:
       state, start = init(), 0
@@ -135,7 +138,7 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
       report, done = Report(log, bar, stage, schedule, start), start
       for now, batch in ahead(stage.batches, start, schedule.steps):
         batch = jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), batch)
-        state, values = step(state, batch)
+        state, values = phases[max(first for first in phases if first <= now)](state, batch)
         done = now + 1
         report.add(done, values)
         stop = asked[:1]                        # once: a signal that comes while this step is shown waits for the next
@@ -178,7 +181,7 @@ class Report:
     if self._skips >= SKIPS_IN_A_ROW:
       raise InputError(f'{self._skips} steps in a row up to {steps[-1][0]} had a loss or gradient that is not finite; '
                        'lower config.lr or look at the data of these steps')
-    mean = {name: float(np.mean([values[name] for _, values in steps])) for name in steps[0][1]}
+    mean = {name: float(np.mean([values[name] for _, values in steps if name in values])) for name in steps[-1][1]}
     done, text = steps[-1][0], self._stage.line(mean)
     if seconds:
       rate = len(steps) / seconds

@@ -38,7 +38,7 @@ def run(config, workdir):
   score = jax.jit(lambda params, batch: parts_of(model, params, batch))
   stage = loop.Stage(
       init=lambda key: init(model, tx, key),
-      step=lambda state, batch, key: step(model, tx, state, batch),
+      phases=((0, lambda state, batch, key: step(model, tx, state, batch)),),
       batches=batches.make(clips, window, batch=config.batch, seed=config.seed,
                            process=jax.process_index(), processes=jax.process_count()),
       audio_s=config.batch * config.frames / trained.config.frame_rate,

@@ -30,7 +30,7 @@ def test_what_is_equal_has_no_distance(audio):
 def test_each_distance_grows_with_the_noise(audio):
   noise = np.random.default_rng(0).normal(size=audio.shape).astype(np.float32)
   little, much = (distance(audio + scale * noise, audio) for scale in (1e-3, 1e-2))
-  for name in ('mel', 'stft', 'wave'):
+  for name in ('mel', 'stft', 'wave', 'error'):
     assert 0 < 2 * little[name] < much[name]
   np.testing.assert_allclose(much['wave'], np.abs(1e-2 * noise).mean(), rtol=1e-4)
 
@@ -52,3 +52,10 @@ def test_the_gradient_is_finite_on_silence_and_for_equal_signals(audio):
   for pair in ((silent, silent), (audio, audio), (silent, audio)):
     assert np.isfinite(slope(*pair)).all()
   assert (slope(silent, audio) != 0).any()
+
+
+def test_the_error_is_a_share_of_each_rows_power(audio):
+  scaled = np.array([[0.5], [1.0]]) * audio                                # half of the loud row, the other as it is
+  loud = np.stack([100 * audio[0], audio[1]])
+  assert distance(np.stack([50 * audio[0], audio[1]]), loud)['error'] == pytest.approx(0.25 / 2, rel=1e-2)
+  assert distance(0 * audio, audio)['error'] == pytest.approx(1, abs=0.01) and distance(scaled, audio)['error'] < 0.13

@@ -59,6 +59,22 @@ def test_a_level_codes_what_the_levels_before_it_left_over(params, frames):
     np.testing.assert_allclose(info['latent'][:, :, level], unit(rest @ params['into_qdz'][level]), atol=1e-5)
 
 
+def test_split_levels_begin_with_the_whole_frame_again(params, frames):
+  net = Quantizer(Q, V, D, Z, split=True)
+  total, info = jax.jit(lambda x: net.apply({'params': params}, x))(frames)
+  rest, codes, entries = frames, [], []
+  for level in range(Q):
+    table = unit(params['table_qvz'][level])
+    codes.append((unit(rest @ params['into_qdz'][level]) @ table.T).argmax(-1))
+    entries.append(table[codes[-1]] @ params['out_qzd'][level])
+    rest = rest - entries[-1] if level else frames
+  np.testing.assert_array_equal(info['codes'], np.stack(codes, -1))
+  np.testing.assert_allclose(total, sum(entries), atol=1e-5)               # float32
+  np.testing.assert_allclose(decoded(params, info['codes']), total, atol=1e-5)
+  latent = jax.jit(lambda x: net.apply({'params': params}, x, method='first_latent'))(frames)
+  np.testing.assert_allclose(latent, info['latent'][:, :, 0], atol=1e-6)
+
+
 def test_each_row_is_decoded_from_its_own_number_of_levels(params, frames):
   total, info = quantized(params, frames, levels(1, 3))
   full, whole = quantized(params, frames, levels(3, 3))

@@ -45,6 +45,6 @@ TX = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-2))
 def toy():
   """toy(...) is the Stage, with a Stage's fields or those of Numbers changed."""
   def make(broken=(), before=lambda step: None, **fields):
-    return loop.Stage(**{'init': init, 'step': step, 'batches': Numbers(broken, before), 'audio_s': 2.0,
+    return loop.Stage(**{'init': init, 'phases': ((0, step),), 'batches': Numbers(broken, before), 'audio_s': 2.0,
                          'facts': {'data': 'abc', 'seed': 5}, **fields})
   return make

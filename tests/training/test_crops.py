@@ -6,6 +6,7 @@ from telugu_s2s.preparation.segment import Segment
 from telugu_s2s.training import crops
 
 SAMPLES = 100
+HOP = 20
 LENGTHS = [30, 100, 101, 250, 400]
 
 
@@ -24,7 +25,7 @@ class Counting:
 
 
 def made(seed=0, batch=4, **more):
-  return crops.batches(Counting(), batch=batch, samples=SAMPLES, seed=seed, **more)
+  return crops.batches(Counting(), batch=batch, samples=SAMPLES, hop=HOP, seed=seed, **more)
 
 
 def test_a_batch_is_a_function_of_seed_and_step():
@@ -55,3 +56,34 @@ def test_every_row_is_a_stretch_of_one_clip_or_a_whole_clip_in_silence():
       starts[index].add(int(heard[0]) % 1000 if LENGTHS[index] > SAMPLES else int(np.argmax(row > 0)))
   assert [min(found) for found in starts.values()][1:3] == [0, 1]
   assert starts[1] == {0} and starts[2] == {1, 2} and len(starts[0]) > 10 and len(starts[4]) > 20
+
+
+class Tens:
+  """The unit of a frame of Counting tells its clip and place too: 100 n, 100 n + 1, ..."""
+
+  def __len__(self):
+    return len(LENGTHS)
+
+  def __getitem__(self, index):
+    return (np.arange(-(-LENGTHS[index] // HOP)) + 100 * index).astype(np.uint16)
+
+
+def test_units_stay_with_their_audio():
+  source, seen = made(units=Tens()), 0
+  for step in range(30):
+    audio, units = source[step]['audio'].reshape(4, -1, HOP), source[step]['units']
+    assert units.shape == (4, SAMPLES // HOP) and units.dtype == np.int32
+    for frame, unit in zip(audio.reshape(-1, HOP), units.ravel()):
+      clip, place = divmod(int(frame.max()), 1000)
+      if (frame > 0).all() and unit >= 0:
+        first = place - HOP                                                # of the frame, in its clip
+        assert unit // 100 == clip and abs(first - HOP * (unit % 100)) <= HOP / 2
+        seen += 1
+      elif not frame.any():                                                # within half a frame of the clip's ends
+        assert unit == -1 or unit % 100 in (0, -(-LENGTHS[unit // 100] // HOP) - 1)
+  assert seen > 200
+
+
+def test_sources_together_give_the_arrays_of_all():
+  both = crops.Together([{'a': 1}, {'a': 2}], [{'b': 3}, {'b': 4}])
+  assert both[1] == {'a': 2, 'b': 4}

@@ -21,9 +21,9 @@ MESHES = [(8, 1, 1), (4, 2, 1), (2, 2, 2)]
 def compiled_once():
   """The toy's programs are compiled once for each mesh."""
   made = loop.compiled
-  kept = functools.cache(lambda init, step, mesh, seed: made(loop.Stage(init, step, None, 0.0, {}), mesh, seed))
+  kept = functools.cache(lambda init, phases, mesh, seed: made(loop.Stage(init, phases, None, 0.0, {}), mesh, seed))
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(loop, 'compiled', lambda stage, mesh, seed: kept(stage.init, stage.step, mesh, seed))
+    patch.setattr(loop, 'compiled', lambda stage, mesh, seed: kept(stage.init, stage.phases, mesh, seed))
     yield
 
 

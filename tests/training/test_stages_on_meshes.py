@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from telugu_s2s import axes, usage
-from telugu_s2s.codec import weights
+from telugu_s2s.codec import discriminator, weights
+from telugu_s2s.codec.content import Content
+from telugu_s2s.codec.discriminator import Discriminators
 from telugu_s2s.codec.model import Codec
 from telugu_s2s.lm.model import Config
-from telugu_s2s.training import loop, stage1, stage2
+from telugu_s2s.training import codec_step, loop, stage2
 
 SLOW = [pytest.param(mesh, marks=pytest.mark.slow) for mesh in ((8, 1, 1), (4, 2, 1), (2, 2, 2))]
 FAST = [*SLOW[:2], (2, 2, 2)]
@@ -29,7 +31,7 @@ class Steps:
   """A stage's step, compiled for a mesh, always from the same state."""
 
   def __init__(self, stage, batch):
-    self._batch = batch
+    self.batch = batch
     self.state = jax.device_get(jax.jit(stage.init)(jax.random.key(0)))
     self._compiled = functools.cache(lambda over: loop.compiled(stage, over, 0)[1:])
 
@@ -37,9 +39,10 @@ class Steps:
     """The state and the metrics of each step."""
     over = axes.mesh(*mesh, devices=jax.devices()[:int(np.prod(mesh))])
     with jax.set_mesh(over):
-      step, shapes = self._compiled(over)
+      phases, shapes = self._compiled(over)
+      step, = phases.values()
       state = jax.tree.map(lambda x, where: jax.device_put(x, where.sharding), self.state, shapes)
-      batch = jax.tree.map(lambda x: jax.device_put(x, jax.NamedSharding(over, axes.BATCH)), batch or self._batch)
+      batch = jax.tree.map(lambda x: jax.device_put(x, jax.NamedSharding(over, axes.BATCH)), batch or self.batch)
       every = []
       for _ in range(steps):
         state, metrics = step(state, batch)
@@ -66,7 +69,7 @@ def talking():
   prosody = np.where(np.arange(10) % 2 == 0, rng.integers(0, 10, (8, 10)), -1)
   batch = {'codes': rng.integers(0, 12, (8, 2, 10, 3)).astype(np.int32), 'prosody': prosody.astype(np.int32),
            'weight': (rng.random((8, 10)) < 0.8).astype(np.float32)}
-  return Steps(loop.Stage(lambda key: stage2.init(LM, tx, key), lambda state, batch, key: stage2.step(LM, tx, state, batch),
+  return Steps(loop.Stage(lambda key: stage2.init(LM, tx, key), ((0, lambda state, batch, key: stage2.step(LM, tx, state, batch)),),
                           None, 1.0, {}), batch)
 
 
@@ -83,21 +86,34 @@ def test_a_sharded_step_of_the_language_model_is_that_of_one_device(talking, tal
   assert {shard.data.shape for shard in wq.addressable_shards} == {(2, 16 // mesh[1], 4 // mesh[2], 6)}
 
 
-@pytest.fixture(scope='module')
-def listening(codec_file, speech):
-  """The codec on eight stretches of real speech."""
+JUDGES = Discriminators(discriminator.Config(periods=(3,), period_channels=(2, 3), windows=(128,), channels=2))
+HEADS = Content(units=7, graphemes=5, hidden=6)
+
+
+def listening_in(phase, codec_file, speech):
+  """The codec in a phase on eight stretches of real speech, with units and transcripts."""
   trained = weights.load(codec_file)
-  config = config_of('stage1', steps=1000, warmup=5, restart_every=1)
-  batch = {'audio': np.stack([clip[start:start + 4160] for clip in speech for start in (4000, 9000, 14000)][:8])}
-  net, tx = Codec(trained.config), stage1.optimiser_of(config)
+  config = config_of('stage1', warmup=5, restart_every=1, exact_steps=0)
+  config.steps = dict(reconstruction=1000, adversarial=1000, decoder=1000)
+  rng = np.random.default_rng(0)
+  batch = {'audio': np.stack([clip[start:start + 4160] for clip in speech for start in (4000, 9000, 14000)][:8]),
+           'units': rng.integers(-1, 7, (8, 13)).astype(np.int32),
+           'spoken': np.stack([clip[start:start + 4800] for clip in speech for start in (4000, 9000, 14000)][:8]),
+           'spoken_frames': np.full(8, 15, np.int32), 'graphemes': rng.integers(0, 5, (8, 4)).astype(np.int32)}
+  batch['graphemes'] = -np.sort(-batch['graphemes'])                       # zeros behind
+  net, txs = Codec(trained.config), codec_step.optimisers(config)
 
   def init(key):
-    state = stage1.init(net, tx, key, trained.params)
+    state = codec_step.init(net, HEADS, JUDGES, txs, key, trained.params)
     return {**state, 'usage_qv': state['usage_qv'].at[:, 3].set(0.0)}                # a dead code, due at once
 
-  return Steps(loop.Stage(init,
-                          lambda state, batch, key: stage1.step(net, tx, config, state, batch['audio'], key),
-                          None, 1.0, {}), batch)
+  step = functools.partial(codec_step.step, net, HEADS, JUDGES, txs, config, phase)
+  return Steps(loop.Stage(init, ((0, step),), None, 1.0, {}), batch)
+
+
+@pytest.fixture(scope='module')
+def listening(codec_file, speech):
+  return listening_in('reconstruction', codec_file, speech)
 
 
 @pytest.fixture(scope='module')
@@ -112,9 +128,10 @@ def test_a_sharded_step_of_the_codec_is_that_of_one_device(listening, listening_
 
 
 def test_the_codec_learns_real_speech(listening_alone):
-  losses = [metrics['loss'] for metrics in listening_alone[1]]
-  assert np.isfinite(losses).all()
-  assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+  assert np.isfinite([metrics['loss'] for metrics in listening_alone[1]]).all()
+  for name in ('mel', 'error'):
+    distances = [metrics[name] for metrics in listening_alone[1]]
+    assert np.mean(distances[-5:]) < 0.9 * np.mean(distances[:5]), name
   assert not any(metrics['skipped'] for metrics in listening_alone[1])
 
 
@@ -127,8 +144,46 @@ def test_a_dead_code_starts_again(listening, listening_alone):
 
 def test_a_codec_that_hears_nan_learns_nothing_from_it(listening):
   """Not even where dead codes are due to start again from what was heard."""
-  after, (metrics,) = listening((1, 1, 1), batch={'audio': np.full((8, 4160), np.nan, np.float32)})
+  after, (metrics,) = listening((1, 1, 1), batch={**listening.batch, 'audio': np.full((8, 4160), np.nan, np.float32)})
   assert metrics['skipped'] == 1
-  for name in ('params', 'usage_qv', 'opt'):
+  for name in ('params', 'usage_qv', 'opt', 'judges'):
     jax.tree.map(np.testing.assert_array_equal, after[name], listening.state[name])
   assert after['step'] == 1
+
+
+def test_level_0_learns_what_it_is_taught(listening_alone):
+  for name in ('units', 'graphemes'):
+    losses = [metrics[name] for metrics in listening_alone[1]]
+    assert losses[-1] < 0.95 * losses[0], name
+
+
+@pytest.fixture(scope='module')
+def judged(codec_file, speech):
+  return listening_in('adversarial', codec_file, speech)
+
+
+@pytest.mark.parametrize('mesh', SLOW, ids=str)
+def test_a_sharded_step_with_discriminators_is_that_of_one_device(judged, mesh):
+  assert_alike(judged(mesh), judged((1, 1, 1)), lambda state: (state['opt'][1][0].mu, state['judges']['opt'][1][0].mu), 1e-3)
+
+
+@pytest.mark.slow
+def test_discriminators_and_codec_learn_from_each_other(judged):
+  state, metrics = judged((1, 1, 1), 20)
+  assert np.isfinite([one['loss'] for one in metrics]).all()
+  assert not any(one['skipped'] or one['discriminator_skipped'] for one in metrics)
+  assert metrics[-1]['feature'] < metrics[0]['feature']
+  moved = jax.tree.map(lambda a, b: np.abs(a - b).max() > 0, state['judges']['params'], judged.state['judges']['params'])
+  assert all(jax.tree.leaves(moved))
+
+
+@pytest.mark.slow
+def test_the_last_phase_moves_the_decoder_alone(codec_file, speech):
+  """So that codes that were made before it stay what they are."""
+  last = listening_in('decoder', codec_file, speech)
+  state, _ = last((1, 1, 1), 3)
+  for name in ('encoder', 'quantizer', 'content'):
+    jax.tree.map(np.testing.assert_array_equal, state['params'][name], last.state['params'][name])
+  for name in ('encoder', 'quantizer'):              # the running mean began there, and is of equal numbers
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), state['mean'][name], last.state['mean'][name])
+  assert all(np.abs(a - b).max() > 0 for a, b in zip(*(jax.tree.leaves(x['params']['decoder']) for x in (state, last.state))))

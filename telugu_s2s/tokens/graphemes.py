@@ -1,0 +1,47 @@
+"""Transcripts as numbers: the letters and signs of a text, one by one, and the blank of CTC in front."""
+import collections
+import unicodedata
+
+import numpy as np
+
+SPACE = ' '
+
+
+def plain(text: str) -> str:
+  """A text as it is spoken: composed (NFC), case folded, letters, vowel signs and single spaces alone.
+
+  Digits go, since how they are read is not written; so do the zero-width joiners of Indic scripts, which change a
+  glyph and no sound.
+  """
+  text = unicodedata.normalize('NFC', text).casefold()
+  return SPACE.join(''.join(sign if unicodedata.category(sign)[0] in 'LM' else '' if sign in '\u200c\u200d' else SPACE
+                            for sign in text).split())
+
+
+def table(texts, least: int = 5) -> list[str]:
+  """The graphemes that occur at least so often, sorted; their numbers are 1 and up."""
+  counts = collections.Counter(''.join(plain(text) for text in texts))
+  return sorted(sign for sign, count in counts.items() if count >= least)
+
+
+def encoded(text: str, known: list[str]) -> np.ndarray:
+  """i32[s]: the numbers of a text's graphemes; those that the table lacks are left out."""
+  number = {sign: 1 + index for index, sign in enumerate(known)}
+  return np.array([number[sign] for sign in plain(text) if sign in number], np.int32)
+
+
+def decoded(best: np.ndarray, known: list[str]) -> str:
+  """The text of each frame's best number i32[t]: repeats are one, blanks go (the greedy path of CTC)."""
+  first = np.concatenate([[True], best[1:] != best[:-1]])
+  return ''.join(known[number - 1] for number in best[first] if number > 0)
+
+
+def errors(true: str, found: str) -> int:
+  """The least number of graphemes to insert, remove or change to make one text of the other (Levenshtein, 1966)."""
+  row = np.arange(len(found) + 1)
+  other = np.array([ord(sign) for sign in found], np.int64)
+  for count, sign in enumerate(true, 1):
+    changed = np.minimum(row[:-1] + (other != ord(sign)), row[1:] + 1)
+    # An insertion costs one more than its left neighbour: a running minimum once the slope is taken off.
+    row = np.minimum.accumulate(np.concatenate([[count], changed]) - np.arange(len(row))) + np.arange(len(row))
+  return int(row[-1])
