@@ -1,0 +1,64 @@
+"""A folder of recordings made small enough to travel: Opus files of one bitrate with their manifest.
+
+For a machine that is reached through a narrow door. Opus costs some quality, so the largest bitrate that fits is taken,
+and where even the least one does not fit, fewer recordings.
+"""
+import csv
+import dataclasses
+import io
+from pathlib import Path
+
+import numpy as np
+import tqdm
+
+from telugu_s2s.audio import files, opus
+from telugu_s2s.errors import InputError
+from telugu_s2s.preparation import prepare, read
+
+LEAST, MOST = 16.0, 48.0         # kbit/s: below it wideband speech is audibly coarse, above it nothing is gained
+OVERHEAD = 1100                  # bytes of a file beside its sound
+COLUMNS = ('split', 'language', 'speaker', 'gender', 'style', 'emotion', 'text', 'text_provenance', 'licence', 'source')
+
+
+def run(config, workdir):
+  """The job: the segments of `config.data` as Opus in the folder `config.out` of workdir, at most `config.megabytes`."""
+  workdir = Path(workdir)
+  splits = {}
+  for split in config.splits:
+    folder = workdir / 'segments' / split
+    prepare.prepare(prepare.Data(**{**config.data, 'split': split}), folder)
+    splits[split] = read.Segments(folder)
+  write(splits, workdir / config.out, config.megabytes)
+
+
+def write(splits, out, megabytes: float) -> dict:
+  """Writes {split: segments} below `out`; returns {files, seconds, kbps, bytes}.
+
+  Raises:
+    InputError: not even one segment fits.
+  """
+  out, room = Path(out), megabytes * 1e6
+  index = [(split, number) for split, source in splits.items() for number in range(len(source))]
+  seconds = sum(source.manifest['seconds'] for source in splits.values())
+  kbps = min(MOST, 8 * (room - OVERHEAD * len(index)) / seconds / 1000)
+  if kbps < LEAST:
+    cost = OVERHEAD * len(index) + seconds * LEAST * 125
+    index = [index[int(place)] for place in np.unique(np.linspace(0, len(index) - 1, int(len(index) * room / cost)).astype(int))]
+    kbps = LEAST
+  if not index:
+    raise InputError(f'config.megabytes: {megabytes} MB hold no segment; {LEAST:g} kbit/s take '
+                     f'{seconds * LEAST / 8000:.0f} MB')
+  total, spoken, table = 0, 0.0, io.StringIO()
+  rows = csv.DictWriter(table, ('path', *COLUMNS), delimiter='\t', lineterminator='\n')
+  rows.writeheader()
+  for split, number in tqdm.tqdm(index, unit='clip', desc=f'Opus at {kbps:.0f} kbit/s'):
+    clip = splits[split][number]
+    path, data = f'{split}/{number:06}.opus', opus.encoded(clip.audio, kbps * 0.96)      # libopus aims, it does not cap
+    files.write(out / path, data)
+    labels = {name: value for name, value in dataclasses.asdict(dataclasses.replace(clip, audio=None)).items() if name in COLUMNS}
+    rows.writerow({'path': path, **labels})
+    total, spoken = total + len(data), spoken + clip.seconds
+  files.write(out / 'MANIFEST.tsv', table.getvalue().encode())
+  left = f'; {sum(map(len, splits.values())) - len(index)} clips were left out' if kbps == LEAST else ''
+  print(f'{out}: {len(index)} clips, {spoken / 3600:.2f} h, {total / 1e6:.1f} MB at {kbps:.0f} kbit/s{left}')
+  return {'files': len(index), 'seconds': spoken, 'kbps': kbps, 'bytes': total}

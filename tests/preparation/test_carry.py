@@ -1,0 +1,44 @@
+"""Recordings made small: they fit, they are speech still, and their labels go along."""
+import numpy as np
+import pytest
+
+from telugu_s2s.audio import files
+from telugu_s2s.errors import InputError
+from telugu_s2s.preparation import carry, prepare, read
+
+
+@pytest.fixture(scope='module')
+def held_out(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('carry')
+  prepare.prepare(prepare.Data(split='eval', workers=0), folder)
+  return read.Segments(folder)
+
+
+@pytest.mark.parametrize('megabytes, kbps, everything', [(100, 48, True), (0.95, None, True), (0.3, 16, False)])
+def test_it_fits_and_what_is_carried_is_prepared_as_before(held_out, tmp_path, megabytes, kbps, everything):
+  found = carry.write({'eval': held_out}, tmp_path / 'carried', megabytes)
+  size = sum(path.stat().st_size for path in (tmp_path / 'carried').rglob('*.opus'))
+  assert size == found['bytes'] <= megabytes * 1e6
+  assert kbps in (None, found['kbps']) and 16 <= found['kbps'] <= 48
+  assert (found['files'] == len(held_out)) == everything
+  prepare.prepare(prepare.Data(audio=str(tmp_path / 'carried'), split='eval', workers=0, shortest_s=0.5), tmp_path / 'again')
+  again = read.Segments(tmp_path / 'again')
+  assert len(again) == found['files']
+  by_text = {(clip.text, clip.speaker): clip for clip in (held_out[index] for index in range(len(held_out)))}
+  for index in range(0, len(again), 9):
+    clip = again[index]
+    true = by_text[clip.text, clip.speaker]
+    assert (clip.language, clip.licence) == (true.language, true.licence) and abs(clip.seconds - true.seconds) < 0.5
+
+
+def test_a_carried_clip_is_the_same_speech(held_out, tmp_path):
+  carry.write({'eval': held_out}, tmp_path, 100)
+  found, true = files.read(tmp_path / 'eval' / '000003.opus')[0], held_out[3].audio
+  assert abs(len(found) - len(true)) <= 1
+  size = min(len(found), len(true))
+  assert np.corrcoef(found[:size], true[:size])[0, 1] > 0.9
+
+
+def test_too_little_room_is_named(held_out, tmp_path):
+  with pytest.raises(InputError, match='config.megabytes'):
+    carry.write({'eval': held_out}, tmp_path, 0.001)
