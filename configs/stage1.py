@@ -22,8 +22,8 @@ def get_config(size='toy'):
   config.seed = 0
   config.start = ''                          # a codec's file to begin with; '' = fresh weights
   config.steps = dict(                       # of each phase; in the last encoder and codes stand still
-      reconstruction=800 if toy else 20_000, adversarial=0 if size in ('toy', 'tiny') else 60_000,
-      decoder=0 if size in ('toy', 'tiny') else 20_000)
+      reconstruction=700 if toy else 20_000, adversarial=50 if toy else 0 if size == 'tiny' else 60_000,
+      decoder=50 if toy else 0 if size == 'tiny' else 20_000)
   config.batch = 32 if big else 8            # crops a step
   config.crop_s = 2.0 if big else 1.28
   config.lr = 2e-3 if toy else 3e-4 if big else 1e-3            # peak
@@ -54,8 +54,9 @@ def get_config(size='toy'):
       decoder_channels=(*front[1], width), latent_stride=2, heads=heads, encoder_layers=encoder_layers,
       decoder_layers=decoder_layers, ffn=ffn, window=64, codebooks=8, codes=1024, split=True, rate=16_000)
   config.discriminators = dict(
-      periods=(2, 3, 5, 7, 11), period_channels=(32, 128, 512, 1024, 1024), windows=(2048, 1024, 512, 256, 128),
-      bands=(0.0, 0.1, 0.25, 0.5, 0.75, 1.0), channels=32, dtype='float32')
+      periods=(3, 7) if toy else (2, 3, 5, 7, 11), period_channels=(8, 16, 32) if toy else (32, 128, 512, 1024, 1024),
+      windows=(512,) if toy else (2048, 1024, 512, 256, 128), bands=(0.0, 0.1, 0.25, 0.5, 0.75, 1.0),
+      channels=4 if toy else 32, dtype='float32')
   config.data = dict(                        # more on each in configs/prepare.py
       audio='',                              # a folder of wav, flac, mp3, ogg, opus; '' = the sample corpus
       split='train', profile='commercial_attribution', exclude='', licence='LicenseRef-own',

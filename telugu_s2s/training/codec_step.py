@@ -128,6 +128,7 @@ def codes(c, config, phase, state, params, info, good, key):
     table, usage = jax.lax.cond(due, lambda: quantizer.restart(table, usage, info['latent'], key, 0.1)[:2],
                                 lambda: (table, usage))
     params = {**params, 'quantizer': {**params['quantizer'], 'table_qvz': table}}
-  entropy = -jnp.sum(usage * jnp.log(jnp.maximum(usage, 1e-12)), -1) / jnp.log(c.codes)
+  share = usage / usage.sum(-1, keepdims=True)        # a restart adds to the sum
+  entropy = -jnp.sum(share * jnp.log(jnp.maximum(share, 1e-12)), -1) / jnp.log(c.codes)
   shown = {f'usage{q}': jnp.mean(usage[q] > 0.1 / c.codes) for q in range(c.codebooks)}
   return params, usage, shown | {f'entropy{q}': entropy[q] for q in range(c.codebooks)}
