@@ -20,7 +20,16 @@ from telugu_s2s.preparation.prepare import SAMPLE
 flags.FLAGS.mark_as_parsed()                   # grain's readers ask for parsed flags
 
 
+# Everything of the codec: its room, its training and teaching, its tool and its measures.
+CODEC = ('tests/codec/', 'tests/evaluation/test_co', 'tests/evaluation/test_pa', 'tests/evaluation/test_pe', 'test_quality.py',
+         'test_code_file.py', 'test_transcode.py', 'test_graphemes.py', 'test_units.py', 'test_augment.py', 'test_crops.py',
+         'test_spoken.py', 'test_stage1.py')
+
+
 def pytest_collection_modifyitems(items):
+  for item in items:
+    if any(part in item.path.as_posix() for part in CODEC):
+      item.add_marker('codec')
   wanted = [item for item in items if item.get_closest_marker('gpu')]
   if wanted and jax.default_backend() != 'gpu':
     for item in wanted:

@@ -125,8 +125,8 @@ def evaluated(trained, clips, folder) -> dict[str, float]:
       files.write_wav(folder / f'{number}-original.wav', clip.audio)
       files.write_wav(folder / f'{number}-decoded.wav', decoded)
       pictures.spectrogram(folder / f'{number}.png', {'original': clip.audio, 'decoded': decoded})
-  with np.errstate(all='ignore'):
-    table = {name: float(np.nanmean([row[name] for row in rows])) for name in rows[0]}
+  values = {name: [row[name] for row in rows if np.isfinite(row[name])] for name in rows[0]}
+  table = {name: float(np.mean(found)) for name, found in values.items() if found}       # pesq may not be installed
   print(f'{len(rows)} held-out clips: ' + ', '.join(f'{name} {value:.3f}' for name, value in table.items()), flush=True)
   return table
 

@@ -1,10 +1,14 @@
-"""A stage small enough to be trained many times: a net of two layers that learns a fixed map of random numbers."""
+"""What stages are tested on: a net of two layers that learns a fixed map of random numbers, and a folder of sentences."""
+import csv
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+from telugu_s2s.preparation.prepare import SAMPLE
 from telugu_s2s.training import loop, optimiser
 
 D, F = 16, 12
@@ -48,3 +52,20 @@ def toy():
     return loop.Stage(**{'init': init, 'phases': ((0, step),), 'batches': Numbers(broken, before), 'audio_s': 2.0,
                          'facts': {'data': 'abc', 'seed': 5}, **fields})
   return make
+
+
+@pytest.fixture(scope='session')
+def audio(tmp_path_factory):
+  """A folder of eight spoken sentences, three of them held out, with their manifest."""
+  folder = tmp_path_factory.mktemp('audio')
+  with open(SAMPLE / 'MANIFEST.tsv', encoding='utf-8', newline='') as file:
+    rows = list(csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
+  chosen = [row for row in rows if row['split'] == 'train'][:5] + [row for row in rows if row['split'] == 'eval'][:3]
+  for row in chosen:
+    (folder / row['path']).parent.mkdir(exist_ok=True)
+    shutil.copy(SAMPLE / row['path'], folder / row['path'])
+  with open(folder / 'MANIFEST.tsv', 'w', encoding='utf-8', newline='') as file:
+    writer = csv.DictWriter(file, list(rows[0]), delimiter='\t', quoting=csv.QUOTE_NONE)
+    writer.writeheader()
+    writer.writerows(chosen)
+  return folder

@@ -1,9 +1,7 @@
 """Stage 2 from audio files to what it says, in a size that takes seconds."""
-import csv
 import json
 import os
 import runpy
-import shutil
 
 import jax
 import numpy as np
@@ -13,28 +11,10 @@ import soundfile
 from telugu_s2s import usage
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation.prepare import SAMPLE
 from telugu_s2s.training import stage2
 
 LM = dict(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=1, depth_heads=2,
           depth_ffn=12, window=64)
-
-
-@pytest.fixture(scope='module')
-def audio(tmp_path_factory):
-  """A folder of eight spoken sentences, three of them held out, with their manifest."""
-  folder = tmp_path_factory.mktemp('audio')
-  with open(SAMPLE / 'MANIFEST.tsv', encoding='utf-8', newline='') as file:
-    rows = list(csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
-  chosen = [row for row in rows if row['split'] == 'train'][:5] + [row for row in rows if row['split'] == 'eval'][:3]
-  for row in chosen:
-    (folder / row['path']).parent.mkdir(exist_ok=True)
-    shutil.copy(SAMPLE / row['path'], folder / row['path'])
-  with open(folder / 'MANIFEST.tsv', 'w', encoding='utf-8', newline='') as file:
-    writer = csv.DictWriter(file, list(rows[0]), delimiter='\t', quoting=csv.QUOTE_NONE)
-    writer.writeheader()
-    writer.writerows(chosen)
-  return folder
 
 
 def made(audio, codec_file, **fields):

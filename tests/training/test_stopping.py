@@ -12,9 +12,10 @@ from telugu_s2s import usage
 from telugu_s2s.codec import weights
 from telugu_s2s.preparation.prepare import SAMPLE
 
-SMALL = ['model.channels=(8, 12)', 'model.strides=(20, 16)', 'model.heads=2', 'model.ffn=16', 'model.codebooks=2',
-         'model.codes=16', 'model.decoder_layers=1', 'batch=2', 'crop_s=0.4', 'log_every=1', 'save_every=1000',
-         'steps=40', 'warmup=2', 'data.workers=0']
+SMALL = ['model.channels=(8, 12)', 'model.decoder_channels=(8, 12)', 'model.strides=(20, 16)', 'model.heads=2',
+         'model.ffn=16', 'model.codebooks=2', 'model.codes=16', 'model.decoder_layers=1', 'batch=2', 'crop_s=0.4',
+         'log_every=1', 'save_every=1000', 'evaluate_every=1000', 'steps.reconstruction=40', 'steps.adversarial=0',
+         'steps.decoder=0', 'warmup=2', 'teacher.name=', 'spoken.batch=0', 'data.workers=0']
 
 
 def start(workdir, audio):
@@ -48,5 +49,5 @@ def test_a_stopped_run_exits_well_and_the_same_command_ends_it(tmp_path, number)
   steps = [json.loads(line) for line in (workdir / 'log.jsonl').read_text().splitlines()]
   assert [line['step'] for line in steps if 'train/loss' in line] == list(range(1, 41))
   assert weights.load(workdir / 'codec.safetensors').config.channels == (8, 12)
-  assert soundfile.info(workdir / 'samples' / '0-decoded.wav').samplerate == 16_000
+  assert soundfile.info(workdir / 'samples' / 'last' / '0-decoded.wav').samplerate == 16_000
   assert json.loads((workdir / 'summary.json').read_text())['clips'] == 3

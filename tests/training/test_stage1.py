@@ -1,0 +1,97 @@
+"""Stage 1 from audio files to a codec's file, through its three phases, in a size that takes seconds."""
+import json
+import os
+import runpy
+import shutil
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+import soundfile
+
+from telugu_s2s import usage
+from telugu_s2s.codec import weights
+from telugu_s2s.errors import InputError
+from telugu_s2s.training import codec_step, stage1
+
+MODEL = dict(strides=(20, 16), channels=(8, 12), decoder_channels=(10, 12), heads=2, ffn=16, encoder_layers=1,
+             decoder_layers=1, codebooks=2, codes=16, window=8)
+JUDGES = dict(periods=(3,), period_channels=(2, 3), windows=(128,), channels=2)
+
+
+def made(audio, **fields):
+  config = runpy.run_path(os.path.join(usage.ROOT, 'configs/stage1.py'))['get_config']()
+  config.update(dict(steps=dict.fromkeys(codec_step.PHASES, 2), batch=8, crop_s=0.4, warmup=2, exact_steps=1, log_every=2,
+                     save_every=3, evaluate_every=4, restart_every=2))
+  config.model.update(MODEL)
+  config.discriminators.update(JUDGES)
+  config.data.update(dict(audio=str(audio), workers=0))
+  config.teacher.update(dict(units=8, workers=0))
+  config.spoken.update(dict(batch=8))
+  config.update(fields)
+  return config
+
+
+@pytest.fixture(scope='module')
+def done(audio, tmp_path_factory):
+  """The folder of a finished run."""
+  workdir = tmp_path_factory.mktemp('run')
+  stage1.run(made(audio), workdir)
+  return workdir
+
+
+@pytest.mark.slow
+def test_the_job_goes_through_its_phases_and_writes_a_codec(done):
+  lines = [json.loads(line) for line in (done / 'log.jsonl').read_text().splitlines()]
+  steps = {line['step']: line for line in lines if 'train/loss' in line}
+  assert sorted(steps) == [1, 2, 3, 4, 5, 6]
+  assert ['train/adversarial' in steps[step] for step in sorted(steps)] == [False, False, True, True, True, True]
+  for name in ('mel', 'stft', 'units', 'graphemes', 'usage1', 'entropy1'):
+    assert np.isfinite(steps[6][f'train/{name}']), name
+  measured = [line for line in lines if 'eval/stoi' in line]
+  assert [line['step'] for line in measured] == [4, 6] and np.isfinite(measured[0]['eval/mel_distance'])
+  for folder in ('0000004', '0000006', 'last'):
+    assert soundfile.info(done / 'samples' / folder / '2-decoded.wav').samplerate == 16_000
+    assert (done / 'samples' / folder / '0.png').stat().st_size > 1000
+  trained = weights.load(done / 'codec.safetensors')
+  assert trained.config.decoder_channels == (10, 12) and trained.config.split
+  assert trained.params.keys() == set(codec_step.CODEC)
+  assert json.loads((done / 'summary.json').read_text())['clips'] == 3
+
+
+@pytest.mark.slow
+def test_a_resumed_run_gives_the_codec_and_the_judges_of_an_uninterrupted_one(audio, done, tmp_path):
+  """It goes on in the middle of the second phase, from the checkpoint of step 3."""
+  again = tmp_path / 'again'
+  shutil.copytree(done, again)
+  shutil.rmtree(again / 'checkpoints' / '6')
+  for path in (again / 'checkpoints' / 'digest-6.json', again / 'codec.safetensors'):
+    path.unlink()
+  stage1.run(made(audio), again)
+  assert (again / 'codec.safetensors').read_bytes() == (done / 'codec.safetensors').read_bytes()
+  digests = [checkpoint_arrays(folder) for folder in (again, done)]
+  jax.tree.map(np.testing.assert_array_equal, *digests)
+  assert {'params', 'mean', 'opt', 'judges', 'usage_qv', 'step'} == digests[0].keys()
+
+
+def checkpoint_arrays(workdir):
+  return ocp.StandardCheckpointer().restore((workdir / 'checkpoints' / '6' / 'state').absolute())
+
+
+def test_a_phase_without_steps_is_left_out():
+  assert codec_step.boundaries(dict(reconstruction=2, adversarial=0, decoder=3)) == [(0, 'reconstruction'), (2, 'decoder')]
+
+
+@pytest.mark.parametrize('fields, words', [
+    (dict(crop_s=0.1), 'config.crop_s'), (dict(start='no/such.safetensors'), 'no such codec file'),
+    (dict(batch=9), 'config.batch')], ids=['crop', 'start', 'batch'])
+def test_what_cannot_be_is_named_before_any_work(audio, tmp_path, fields, words):
+  with pytest.raises(InputError, match=words):
+    stage1.run(made(audio, **fields), tmp_path / 'run')
+  assert not (tmp_path / 'run' / 'segments').exists()
+
+
+def test_a_codec_of_other_sizes_is_no_beginning(audio, codec_file, tmp_path):
+  with pytest.raises(InputError, match='config.start'):
+    stage1.run(made(audio, start=str(codec_file)), tmp_path / 'run')
