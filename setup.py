@@ -30,6 +30,7 @@ BASE = [
     'absl-py>=2.5',
     'numpy>=2.0',
     'safetensors>=0.8',
+    'flatbuffers>=25.12',     # how jax.export writes programs
     'soundfile>=0.14',
     'soxr>=1.1',
     'tqdm>=4.70',
@@ -45,11 +46,18 @@ EXTRAS = {
     'corpora': [],
     'preparation': [],
     'codec': [],
-    'evaluation': ['pystoi>=0.4.1'],
+    'evaluation': ['pystoi>=0.4.1', 'pyworld-prebuilt>=0.3.6'],      # pyworld itself has no wheels for Linux
     'pesq': ['pesq>=0.0.4'],                     # ITU-T P.862; has no wheels, so it needs a C compiler
+    # Measures that are networks, 1 GB with torch. Three more packages name requirements that pip cannot meet or that
+    # nothing uses (webrtcvad, torchaudio), and come after it: pip install --no-deps resemblyzer==0.1.4
+    # distillmos==0.9.1 xls-r-sqa==0.1.0. On Linux torch comes with CUDA unless --extra-index-url names the index of
+    # its CPU builds. libsvm-official, which visqol-python asks for, is built from source, like pesq.
+    'perceptual': ['visqol-python[lattice]>=3.8', 'speechmos>=0.0.1.1', 'onnxruntime>=1.20', 'librosa>=0.11',
+                   'webrtcvad-wheels>=2.0.14', 'torch>=2.9'],
     'sample': ['espeakng-loader>=0.2.4'],        # only to remake the sample corpus
     'serving': [],
     # Uses.
+    'peers': ['transformers>=5.20,<6', 'torch>=2.9'],                # other codecs, to measure their speed beside ours
     'tensorboard': ['tensorboard>=2.21'],        # the viewer
     'test': ['pytest>=9.2', 'hypothesis>=6.170', 'nbclient>=0.11', 'ipykernel>=7.4'],
 }
