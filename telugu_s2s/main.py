@@ -28,6 +28,9 @@ JOBS = {
     'stage2': 'telugu_s2s.training.stage2',
     'generate': 'telugu_s2s.evaluation.generate',
     'benchmark': 'telugu_s2s.evaluation.benchmark',
+    'carry': 'telugu_s2s.preparation.carry',
+    'codec': 'telugu_s2s.tokens.transcode',
+    'export': 'telugu_s2s.codec.export',
 }
 
 
