@@ -33,7 +33,13 @@ def to_bytes(params, config: Config, facts: dict) -> bytes:
   flat = flax.traverse_util.flatten_dict(jax.device_get(params), sep='.')
   tensors = {name: np.asarray(array, np.float16) for name, array in flat.items()}
   metadata = {'format': 'telugu_s2s codec 1', 'config': json.dumps(dataclasses.asdict(config)), **facts}
-  return safetensors.numpy.save(tensors, metadata)
+  data = safetensors.numpy.save(tensors, metadata)
+  end = 8 + int.from_bytes(data[:8], 'little')         # the header's length stands in front of it
+  header = json.loads(data[8:end])
+  header['__metadata__'] = dict(sorted(metadata.items()))           # safetensors writes it in an order of the moment
+  text = json.dumps(header, separators=(',', ':'), ensure_ascii=False).encode()
+  text += b' ' * (-len(text) % 8)
+  return len(text).to_bytes(8, 'little') + text + data[end:]
 
 
 def load(path=RELEASED) -> Trained:

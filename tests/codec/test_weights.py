@@ -53,6 +53,13 @@ def test_the_facts_of_its_training_are_in_the_file(trained):
   assert header(weights.to_bytes(trained.params, trained.config, {'steps': '7', 'hours': '5.80'}))['hours'] == '5.80'
 
 
+def test_equal_codecs_have_equal_bytes(trained):
+  facts = {name: name for name in 'steps seed hours data revision'.split()}
+  for other in (facts, dict(reversed(facts.items()))):
+    assert len({weights.to_bytes(trained.params, trained.config, other) for _ in range(8)}) == 1
+  assert weights.to_bytes(trained.params, trained.config, facts) == weights.to_bytes(trained.params, trained.config, other)
+
+
 def test_the_shipped_configs_sizes_travel_as_they_are(tmp_path):
   config = model.Config(strides=[40, 8], channels=[32, 96])                # lists, as JSON gives them
   data = weights.to_bytes({'bias_o': np.zeros(1)}, config, {})

@@ -50,7 +50,7 @@ def test_the_job_goes_through_its_phases_and_writes_a_codec(done):
   for name in ('mel', 'stft', 'units', 'graphemes', 'usage1', 'entropy1'):
     assert np.isfinite(steps[6][f'train/{name}']), name
   measured = [line for line in lines if 'eval/stoi' in line]
-  assert [line['step'] for line in measured] == [4, 6] and np.isfinite(measured[0]['eval/mel_distance'])
+  assert [line['step'] for line in measured] == [4, 6] and np.isfinite(measured[0]['eval/si_sdr'])
   for folder in ('0000004', '0000006', 'last'):
     assert soundfile.info(done / 'samples' / folder / '2-decoded.wav').samplerate == 16_000
     assert (done / 'samples' / folder / '0.png').stat().st_size > 1000
