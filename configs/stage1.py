@@ -3,8 +3,8 @@
 toy         the embedded sample corpus, about 2 minutes on 2 CPU cores: it shows the way, no more.
 tiny        3 M parameters, for CPUs.
 small       17 M, patches of 40 samples: what a CPU trains, and the one to begin with.
-small_conv  21 M, strides of 2, 4, 5 and 8: 3 times the work of small in each step.
-base        39 M, base_conv 43 M: for a GPU.
+small_conv  19 M, strides of 2, 4, 5 and 8 before the transformers: several times the work of small in each step.
+base        36 M, base_conv 42 M: for a GPU.
 Cost and what each reaches: telugu_s2s/codec/released/MODEL_CARD.md. A step of a later phase has the discriminators too.
 
     python -m telugu_s2s.main --config=configs/stage1.py
@@ -46,7 +46,7 @@ def get_config(size='toy'):
   config.mesh = dict(data=-1, fsdp=1, tensor=1)        # devices; -1 takes what is left
   width, heads, ffn, encoder_layers, decoder_layers = {
       'toy': (96, 2, 192, 1, 2), 'tiny': (192, 3, 384, 2, 3), 'small': (384, 6, 1024, 2, 5),
-      'small_conv': (384, 6, 1536, 2, 4), 'base': (512, 8, 1536, 4, 7), 'base_conv': (512, 8, 2048, 4, 6)}[size]
+      'small_conv': (384, 6, 1024, 2, 4), 'base': (512, 8, 1536, 3, 5), 'base_conv': (512, 8, 1536, 3, 5)}[size]
   front = {'toy': ((32,), (32,)), 'tiny': ((64,), (64,)), 'small': ((64,), (128,)), 'base': ((96,), (192,)),
            'small_conv': ((48, 96, 192), (64, 128, 256)), 'base_conv': ((64, 128, 256), (96, 192, 384))}[size]
   config.model = dict(
