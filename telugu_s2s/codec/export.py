@@ -28,7 +28,7 @@ README = """\
 
 Speech at {rate} Hz, mono, to {codebooks} codes of {bits} bits {frame_rate:g} times a second, and back, as a stream: no look-ahead.
 Made by `{package}`. The three programs hold the weights and run on {platforms}, each on any number of
-streams, {frames} frame(s) of {hop} samples at a time, with `jax` {jax} or newer and `flatbuffers`:
+streams, {frames} frame(s) of {hop} samples at a time, with `flatbuffers` and `jax` {jax} (one up to half a year newer reads it too):
 
     import jax, numpy as np
 
