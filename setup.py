@@ -54,6 +54,7 @@ EXTRAS = {
     # its CPU builds. libsvm-official, which visqol-python asks for, is built from source, like pesq.
     'perceptual': ['visqol-python[lattice]>=3.8', 'speechmos>=0.0.1.1', 'onnxruntime>=1.20', 'librosa>=0.11',
                    'webrtcvad-wheels>=2.0.14', 'torch>=2.9'],
+    'teacher': ['onnx>=1.19', 'onnxruntime>=1.20'],          # then: pip install --no-deps pipecat-ai==1.14.0, whose model it is
     'sample': ['espeakng-loader>=0.2.4'],        # only to remake the sample corpus
     'serving': [],
     # Uses.

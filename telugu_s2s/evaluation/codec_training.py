@@ -2,23 +2,20 @@
 import functools
 import runpy
 import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import tqdm
 
-from telugu_s2s import usage
 from telugu_s2s.codec.content import Content
 from telugu_s2s.codec.model import Codec, Config
+from telugu_s2s.evaluation import codec_speed
 from telugu_s2s.training import codec_step, stage1
-
-CONFIG = Path(usage.ROOT) / 'configs' / 'stage1.py'
 
 
 def measure(config) -> dict:
   """Prints and returns {phase: seconds a step, seconds of audio a second} of the size `config.size`, on noise."""
-  recipe = runpy.run_path(str(CONFIG))['get_config'](config.size)
+  recipe = runpy.run_path(str(codec_speed.RECIPES))['get_config'](config.size)
   recipe.steps = dict.fromkeys(codec_step.PHASES, 1000)
   sizes = Config(**recipe.model)
   judges, codec = stage1.judges_of(recipe), Codec(sizes)

@@ -59,7 +59,7 @@ class Whisper:
       path = next(str(file.locate()) for file in importlib.metadata.files('pipecat-ai') if file.name == MODEL)
     except (ImportError, importlib.metadata.PackageNotFoundError, StopIteration, TypeError) as problem:
       raise InputError(f'config.teacher.name: the teacher whisper is not installed ({problem}): pip install '
-                       "'telugu_s2s[teacher]', then pip install --no-deps pipecat-ai; or take mel") from problem
+                       "-e .[teacher] -c constraints.txt, then pip install --no-deps pipecat-ai==1.14.0; or take mel") from problem
     model = onnx.load(path)
     model.graph.output.append(onnx.helper.make_tensor_value_info(LAYER, onnx.TensorProto.FLOAT, None))
     options = onnxruntime.SessionOptions()

@@ -8,6 +8,7 @@ import functools
 import hashlib
 from pathlib import Path
 
+import grain
 import numpy as np
 import safetensors.numpy
 import tqdm
@@ -38,7 +39,7 @@ class Units:
   def __init__(self, folder):
     self._folder, self.manifest = str(folder), shards.check(folder, KIND)
     self.units = self.manifest['units']
-    self._records = read.grain.sources.ArrayRecordDataSource(shards.files(folder, self.manifest))
+    self._records = grain.sources.ArrayRecordDataSource(shards.files(folder, self.manifest))
 
   def __len__(self) -> int:
     return len(self._records)
