@@ -2,6 +2,8 @@
 
 A filter is twice its stride long, so a step down reads the patch before and the patch itself, and a
 step up writes its patch and adds to the next one: no look-ahead, and one patch of memory.
+
+Each step computes in the dtype of its kernel; the tails that it carries on keep theirs.
 """
 import flax.linen as nn
 import jax.numpy as jnp
@@ -25,9 +27,9 @@ def causal_taps(x, taps, tail):
   """
   if tail is None:
     tail = jnp.zeros((x.shape[0], taps - 1, x.shape[2]), x.dtype)
-  x = jnp.concatenate([tail, x], axis=1)
+  x = jnp.concatenate([tail.astype(x.dtype), x], axis=1)
   t = x.shape[1] - (taps - 1)
-  return jnp.concatenate([x[:, tap:tap + t] for tap in range(taps)], -1), x[:, t:]
+  return jnp.concatenate([x[:, tap:tap + t] for tap in range(taps)], -1), x[:, t:].astype(tail.dtype)
 
 
 class Down(nn.Module):
@@ -40,8 +42,10 @@ class Down(nn.Module):
     """x: [b t i], t a multiple of the stride -> [b t/stride o] and the next tail [b 1 stride*i]."""
     b, t, i = x.shape
     kernel = self.param('kernel_wio', fan_in, (2 * self.stride, i, self.channels))
-    patches, tail = causal_taps(x.reshape(b, t // self.stride, self.stride * i), 2, tail)
-    return patches @ kernel.reshape(-1, self.channels) + self.param('bias_o', zeros, (self.channels,)), tail
+    x = x.astype(kernel.dtype).reshape(b, t // self.stride, self.stride * i)
+    patches, tail = causal_taps(x, 2, tail)
+    bias = self.param('bias_o', zeros, (self.channels,)).astype(x.dtype)
+    return patches @ kernel.reshape(-1, self.channels) + bias, tail
 
 
 class Up(nn.Module):
@@ -57,12 +61,12 @@ class Up(nn.Module):
     size = self.stride * self.channels
     init = variance_scaling(self.variance, 'fan_in', 'normal', in_axis=0, out_axis=(1, 2))
     kernel = self.param('kernel_iwo', init, (i, 2 * self.stride, self.channels))
-    y = x @ kernel.reshape(i, 2 * size)
+    y = x.astype(kernel.dtype) @ kernel.reshape(i, 2 * size)
     if tail is None:
-      tail = jnp.zeros((b, 1, size), x.dtype)
-    behind = jnp.concatenate([tail, y[..., size:]], 1)
+      tail = jnp.zeros((b, 1, size), y.dtype)
+    behind = jnp.concatenate([tail.astype(y.dtype), y[..., size:]], 1)
     y = (y[..., :size] + behind[:, :t]).reshape(b, t * self.stride, self.channels)
-    return y + self.param('bias_o', zeros, (self.channels,)), behind[:, t:]
+    return y + self.param('bias_o', zeros, (self.channels,)).astype(y.dtype), behind[:, t:].astype(tail.dtype)
 
 
 class Residual(nn.Module):
@@ -75,5 +79,5 @@ class Residual(nn.Module):
     y, tail = causal_taps(y, 3, tail)
     y = y @ self.param('kernel_wio', fan_in, (3, i, 2 * i)).reshape(3 * i, 2 * i)
     alpha = self.param('snake_o', ones, (2 * i,))
-    y = y + jnp.sin(alpha * y) ** 2 / (jnp.abs(alpha) + 1e-6)
+    y = (y + jnp.sin(alpha * y) ** 2 / (jnp.abs(alpha) + 1e-6)).astype(x.dtype)
     return x + y @ self.param('mix_io', normal(0.01), (2 * i, i)), tail

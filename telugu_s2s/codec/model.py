@@ -104,7 +104,7 @@ class Decoder(nn.Module):
       for layer in (Residual(), Up(channels, stride, variance)):
         x, tail = layer(x, next(before, None))
         tails.append(tail)
-    return x[..., 0] * SPEECH_RMS, {'tails': tails, 'cache': cache, 'position': position}
+    return x[..., 0].astype(jnp.float32) * SPEECH_RMS, {'tails': tails, 'cache': cache, 'position': position}
 
 
 def _transform(module, layers, x, state):

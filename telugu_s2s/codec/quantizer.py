@@ -46,7 +46,7 @@ class Quantizer(nn.Module):
       codebook and commitment losses (means over the levels in use); latent f32[b t q z], the unit
       vectors that were looked up (what dead codes are restarted from).
     """
-    rest, total, codes, latents, codebook, commit = x, 0.0, [], [], 0.0, 0.0
+    rest, total, codes, latents, codebook, commit = x.astype(jnp.float32), 0.0, [], [], 0.0, 0.0
     levels = jnp.full(x.shape[:1], self.codebooks) if levels is None else levels
     used = 0.0
     for level in range(self.codebooks):
@@ -73,7 +73,7 @@ class Quantizer(nn.Module):
 
   def first_latent(self, x):
     """What level 0 looks up for frames f32[b t d]: unit vectors f32[b t z]."""
-    return unit(x @ self.into_qdz[0])
+    return unit(x.astype(jnp.float32) @ self.into_qdz[0])
 
   def decode(self, codes):
     """Codes i32[b t q], of all or only the first levels, to the sum of their entries f32[b t d]."""

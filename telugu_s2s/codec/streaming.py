@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from telugu_s2s.codec.model import Codec, Config, empty_states
+from telugu_s2s.codec.precision import dense
 from telugu_s2s.codec.weights import Trained
 
 CHUNK = 50                       # frames that are read at a time
@@ -78,7 +79,7 @@ def step(config: Config, method: str):
   method: 'encode' or 'decode'. Compiled once for each batch, chunk and number of levels.
   """
   codec = Codec(config)
-  return jax.jit(lambda params, x, state: codec.apply({'params': params}, jnp.asarray(x), state, method=method))
+  return jax.jit(lambda params, x, state: codec.apply({'params': dense(params)}, jnp.asarray(x), state, method=method))
 
 
 def _pieces(parts, size):

@@ -11,6 +11,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from telugu_s2s.codec import precision as precisions
 from telugu_s2s.codec.model import Codec, Config
 from telugu_s2s.errors import InputError
 
@@ -21,7 +22,7 @@ RELEASED = Path(__file__).parent / 'released' / 'codec.safetensors'
 class Trained:
   """A codec that can be used."""
   config: Config
-  params: dict                   # f32
+  params: dict                   # f32, or as `precision.converted` makes them
   name: str                      # of its codes: rate, codebooks and a hash of the weights
 
 
@@ -42,11 +43,17 @@ def to_bytes(params, config: Config, facts: dict) -> bytes:
   return len(text).to_bytes(8, 'little') + text + data[end:]
 
 
-def load(path=RELEASED) -> Trained:
+def load(path=RELEASED, precision: str = 'float32') -> Trained:
   """The codec in a file; the released one by default.
+
+  Args:
+    path: the file.
+    precision: one of precision.PRECISIONS; int8 runs through `streaming` alone. The codes keep their name: any of
+      them decodes what another encoded.
 
   Raises:
     InputError: there is no such file, or it is not a codec's, or is damaged.
+    ValueError: there is no such precision.
   """
   path = Path(path or RELEASED)
   try:
@@ -64,7 +71,7 @@ def load(path=RELEASED) -> Trained:
     total.update(name.encode() + flat[name].tobytes())
   label = f'{config.frame_rate:g}hz-{config.codebooks}x{config.codes}-{total.hexdigest()[:12]}'
   params = flax.traverse_util.unflatten_dict({name: jnp.asarray(x, jnp.float32) for name, x in flat.items()}, sep='.')
-  return Trained(config, params, label)
+  return Trained(config, precisions.converted(params, precision), label)
 
 
 def fit(shapes, config: Config) -> None:
