@@ -1,29 +1,46 @@
 """Benchmarks: each prints its table and writes it, with the command and the machine, to the workdir.
 
-codec  quality on held-out clips, and the real-time factor on one CPU thread, whole and frame by frame.
-lm     training and decoding speed of the toy language model.
+codec     quality on held-out recordings, beside other codecs' tables; speed on one CPU thread, whole and frame by
+          frame, beside other codecs. The sample corpus stands in for a folder; its numbers say little of real speech.
+training  how fast stage 1 trains in each phase, and what its discriminators cost.
+content   what small readers, trained on the codes of transcribed speech, get wrong: from level 0, the rest, all.
+lm        training and decoding speed of the toy language model.
 
-    python -m telugu_s2s.main --config=configs/benchmark.py:codec --config.data.audio=DIR
+    python -m telugu_s2s.main --config=configs/benchmark.py:codec --config.data.audio=DIR --config.peers=FILE.tsv
+    python -m telugu_s2s.main --config=configs/benchmark.py:codec --config.codec=small
     python -m telugu_s2s.main --config=configs/benchmark.py:lm
 """
 import ml_collections
 
-SIZES = ('codec', 'lm')
+SIZES = ('codec', 'training', 'content', 'lm')
 
 
 def get_config(size='codec'):
-  {'codec': 1, 'lm': 1}[size]
   config = ml_collections.ConfigDict()
   config.job = 'benchmark'
-  config.name = size
+  config.name = SIZES[SIZES.index(size)]
   config.seed = 0
   config.codec = ''                          # a codec's file; '' = the released one
-  config.levels = 8                          # codebooks that are decoded
-  config.keep_wavs = False                   # writes the decoded clips too
-  config.batch = 16                          # lm: rows of a training step
-  config.frames = 80                         # lm: frames of a row
-  config.repeats = 10                        # lm: timed steps
-  config.data = dict(
-      audio='', split='eval', profile='research', exclude='', licence='LicenseRef-own',
-      shortest_s=1.0, longest_s=20.0, clipped=1.0, workers=-1)
+  if size == 'codec':                        # a size of configs/stage1.py: speed alone, with random weights
+    config.levels = 8                        # codebooks that are decoded
+    config.perceptual = True                 # the measures that are networks too, where their packages are installed
+    config.by_level = False                  # PESQ of 1 to 8 levels, and their wavs: as many times the work
+    config.peers = ''                        # tables of other codecs on the same clips: FILE.tsv,FILE.tsv
+    config.peer_models = True                # the speed of EnCodec, DAC and Mimi, where transformers is installed
+  if size == 'training':
+    config.size = 'small'                    # of configs/stage1.py
+    config.repeats = 5                       # timed steps of each phase
+  if size == 'content':
+    config.steps = 1500                      # of each reader
+    config.batch = 16
+    config.lr = 2e-3                         # peak
+    config.longest_s = 8.0                   # longer utterances are left out
+  if size == 'lm':
+    config.batch = 16                        # rows of a training step
+    config.frames = 80                       # of a row
+    config.repeats = 10                      # timed steps
+  if size in ('codec', 'content'):
+    config.data = dict(
+        audio='', split='eval', profile='research', exclude='', licence='LicenseRef-own',
+        shortest_s=1.0, longest_s=20.0, workers=-1)
   return config

@@ -2,7 +2,6 @@
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ import jax
 
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import codec_quality, lm_speed
+from telugu_s2s.evaluation import codec_quality, codec_speed, codec_training, content_probe, lm_speed, peers
 from telugu_s2s.training import loop
 
 
@@ -19,31 +18,49 @@ def run(config, workdir):
   """The job: the benchmark `config.name`, its table on the screen and in workdir/NAME.json."""
   workdir = loop.begin(config, workdir)
   if config.name == 'codec':
-    result = {'quality': codec_quality.measure(config, workdir), 'speed': one_thread(config.codec)}
-    show_speed(result['speed'])
+    result = codec(config, workdir)
+  elif config.name == 'training':
+    result = codec_training.measure(config)
+  elif config.name == 'content':
+    result = content_probe.measure(config, workdir)
   elif config.name == 'lm':
     result = lm_speed.measure(config)
   else:
-    raise InputError(f'config.name: {config.name!r} is no benchmark; take codec or lm')
+    raise InputError(f'config.name: {config.name!r} is no benchmark; take codec, training, content or lm')
   result |= {'command': 'python -m telugu_s2s.main ' + ' '.join(sys.argv[1:]), 'revision': loop.revision(),
              'machine': machine(), 'date': time.strftime('%Y-%m-%d')}
   files.write(workdir / f'{config.name}.json', (json.dumps(result, indent=1) + '\n').encode())
   print(f'on {result["machine"]}; written to {workdir / f"{config.name}.json"}')
 
 
-def one_thread(codec) -> dict:
-  """Speeds of a codec in a process of its own, since XLA's threads are set before its start."""
-  env = {**os.environ, 'XLA_FLAGS': '--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1',
-         'OMP_NUM_THREADS': '1', 'JAX_PLATFORMS': 'cpu'}
-  found = subprocess.run([sys.executable, '-m', 'telugu_s2s.evaluation.codec_speed', codec], env=env, check=True,
-                         stdout=subprocess.PIPE, text=True)
-  return json.loads(found.stdout.splitlines()[-1])
+def codec(config, workdir) -> dict:
+  """Quality, then speed beside other codecs; of a size with random weights the speed alone."""
+  result = {}
+  if config.codec in codec_speed.sizes():
+    print(f'config.codec {config.codec}: random weights, so there is only speed to measure')
+  else:
+    result['quality'] = codec_quality.measure(config, workdir)
+  print('measuring speed ...', flush=True)
+  result['speed'] = codec_speed.one_thread('telugu_s2s.evaluation.codec_speed', config.codec)
+  if config.peer_models and peers.installed():
+    result['peers'] = codec_speed.one_thread('telugu_s2s.evaluation.peers')
+  elif config.peer_models:
+    print(f'other codecs are not measured beside it: torch and transformers are not installed; {peers.REMEDY}')
+  show_speed(result['speed'], result.get('peers', {}))
+  return result
 
 
-def show_speed(speed):
-  print(f'one CPU thread, seconds of audio per second of CPU: encode {speed["encode"]:.0f}, decode {speed["decode"]:.0f}; '
-        f'frame by frame encode {speed["encode_frames"]:.1f}, decode {speed["decode_frames"]:.1f} '
-        f'({speed["encode_ms"]:.2f} + {speed["decode_ms"]:.2f} ms of the frame\'s {speed["frame_ms"]:.0f})')
+def show_speed(speed, others):
+  """Prints how many seconds of audio a CPU second encodes and decodes; of others also how many times faster ours is."""
+  print(f'\none CPU thread, seconds of audio a second of CPU; {codec_speed.SECONDS:g} s at once, and frame by frame')
+  width = max(map(len, [speed['name'], *others]))
+  for name, one in {speed['name']: speed, **others}.items():
+    line = f'{name:>{width}} {one["parameters"] / 1e6:6.1f} M: encode {one["encode"]:6.1f}, decode {one["decode"]:6.1f}'
+    if one is not speed:
+      line += f' (ours {speed["encode"] / one["encode"]:.1f} and {speed["decode"] / one["decode"]:.1f} times)'
+    if 'encode_ms' in one:
+      line += f'; {one["encode_ms"]:.2f} + {one["decode_ms"]:.2f} ms of a frame\'s {one["frame_ms"]:.0f}'
+    print(line)
 
 
 def machine() -> str:

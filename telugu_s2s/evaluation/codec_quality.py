@@ -1,45 +1,163 @@
-"""What a codec makes of held-out clips, by language, with 95 % bootstrap intervals."""
+"""What a codec makes of held-out recordings, whole, by language, with 95 % bootstrap intervals, and beside its peers."""
 import collections
+import dataclasses
+import importlib.util
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import tqdm
 
 from telugu_s2s.audio import files, quality
 from telugu_s2s.codec import streaming, weights
-from telugu_s2s.preparation import prepare, read
-from telugu_s2s.tokens import tokenise
+from telugu_s2s.corpora.folder import Recording
+from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import paired, perceptual
+from telugu_s2s.preparation import pool, prepare
 
-SHOWN = ('pesq', 'stoi', 'estoi', 'si_sdr', 'mel_distance', 'f0_cents', 'voicing_error')
 RESAMPLES = 1000
+SHOWN = ('pesq_wb', 'stoi', 'estoi', 'visqol', 'si_sdr', 'ms_mel', 'mel80_db', 'spk_sim', 'dns_ovrl', 'dns_sig', 'dns_bak',
+         'dns_p808', 'distillmos', 'f0_cents', 'f0_gpe', 'vuv_err', 'gain_db', 'clip_pct')
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+  """A recording and what the codec made of it."""
+  recording: Recording
+  row: dict                      # name, kbps, set, file, seconds, lag_ms: the clip's columns of the table
+  pair: perceptual.Pair
+  levels: tuple[perceptual.Pair, ...]    # decoded from 1, 2, ... levels; empty if not asked for
+
+  @property
+  def group(self) -> str:
+    return self.recording.language or self.row['set']
 
 
 def measure(config, workdir) -> dict:
-  """Prints and returns {language: {measure: [mean, half width]}} of the clips of `config.data`, and the code entropy."""
-  trained = weights.load(config.codec)
-  folder = workdir / 'segments'
-  prepare.prepare(prepare.Data(**config.data), folder)
-  segments = read.Segments(folder)
-  rows, encoder, codes = collections.defaultdict(list), tokenise.Encoder(trained), []
-  for index in tqdm.trange(len(segments), unit='clip', desc='measuring'):
-    clip = segments[index]
-    decoded = streaming.roundtrip(trained, clip.audio, config.levels)
-    rows[clip.language or 'unknown'].append(quality.measures(clip.audio, decoded))
-    codes.append(clip.audio)
-    if config.keep_wavs:
-      files.write_wav(workdir / 'decoded' / f'{index:04}.wav', decoded)
-      files.write_wav(workdir / 'original' / f'{index:04}.wav', clip.audio)
-  result = {'codec': trained.name, 'levels': config.levels, 'entropy_bits': entropy(encoder(codes), trained.config.codes)}
-  result['nominal_bps'] = config.levels * np.log2(trained.config.codes) * trained.config.frame_rate
+  """Prints and returns all measures of the recordings of `config.data`.
+
+  The decoded wavs go to workdir/decoded, with the sub-folders of the recordings, and one row a clip to
+  workdir/codec.tsv. Recordings are neither cut at their pauses nor trimmed, since other codecs are measured whole;
+  of one above data.longest_s its beginning is taken, one below data.shortest_s is left out.
+
+  Returns:
+    A dict of plain values; measures: {language: {measure: [mean, half the width of its interval]}}.
+
+  Raises:
+    InputError: nothing usable is in the folder, or a peer's table cannot be read or has none of its clips, or the
+      codec has fewer levels.
+  """
+  workdir, data, trained = Path(workdir), prepare.Data(**config.data), weights.load(config.codec)
+  c = trained.config
+  if not 0 < config.levels <= c.codebooks:
+    raise InputError(f'config.levels {config.levels}: this codec has 1 to {c.codebooks}')
+  peers = {path: paired.read(path) for path in config.peers.split(',') if path}
+  counts = np.zeros((c.codebooks, c.codes), np.int64)
+  clips = list(decoded(config, data, trained, workdir, counts))
+  if not clips:
+    raise InputError(f'data.audio: no recording in {data.audio or prepare.SAMPLE} can be measured')
+  missing(config.perceptual)
+  found = dict(_measured(clips, data.workers))
+  rows = [clip.row | found[clip.pair] for clip in clips]
+  paired.write(workdir / 'codec.tsv', rows)
   rng = np.random.default_rng(config.seed)
-  every = {**{language: rows[language] for language in sorted(rows)}, 'all': sum(rows.values(), [])}
-  print(f'codec {trained.name}, {config.levels} levels, {result["nominal_bps"]:.0f} bit/s nominal, '
-        f'{sum(result["entropy_bits"][:config.levels]) * trained.config.frame_rate:.0f} bit/s by the entropy of its codes')
-  print('language  clips  ' + ' '.join(f'{name:>15}' for name in SHOWN))
-  for language, found in every.items():
-    table = {name: interval([row[name] for row in found], rng) for name in found[0]}
-    result[language] = {'clips': len(found), **table}
-    print(f'{language:>8} {len(found):>6}  ' + ' '.join(f'{table[name][0]:8.3f} ±{table[name][1]:5.3f}' for name in SHOWN))
+  result = {'codec': trained.name, 'levels': config.levels, 'clips': len(clips),
+            'seconds': round(sum(row['seconds'] for row in rows), 2), **bitrate(counts[:config.levels], c.frame_rate)}
+  result['measures'], result['reference'] = tables(clips, rows, rng)
+  show(result)
+  if config.by_level:
+    result['pesq_by_level'] = by_level(clips, found)
+  result['peers'] = {}
+  for path, theirs in peers.items():
+    result['peers'][paired.named(theirs)] = paired.difference(rows, theirs, rng)
+    paired.show(rows, theirs, result['peers'][paired.named(theirs)])
+  print(f'each clip: {workdir / "codec.tsv"}; the decoded wavs: {workdir / "decoded"}')
   return result
+
+
+def decoded(config, data, trained, workdir, counts):
+  """Yields the clips, their wavs written; adds the use of each code of each level to counts i64[q v]."""
+  folder, c = Path(data.audio or prepare.SAMPLE), trained.config
+  chosen, skips, _ = prepare.select(data, folder)
+  kbps = config.levels * float(np.log2(c.codes)) * c.frame_rate / 1000
+  for recording in tqdm.tqdm(chosen, unit='clip', desc='decoding'):
+    try:
+      audio = files.read(folder / recording.path, recording.channel)[0][:round(data.longest_s * files.SAMPLE_RATE)]
+    except files.Unreadable as problem:
+      tqdm.tqdm.write(f'left out: {problem}')
+      continue
+    if len(audio) < data.shortest_s * files.SAMPLE_RATE:
+      tqdm.tqdm.write(f'left out: {recording.path} is shorter than {data.shortest_s:g} s')
+      continue
+    codes = streaming.codes_of(trained, audio)
+    counts += [np.bincount(codes[:, level], minlength=c.codes) for level in range(c.codebooks)]
+    place, file = place_of(recording)
+
+    def pair(levels, root, takes):
+      out = workdir / root / place / f'{file}.wav'
+      files.write_wav(out, streaming.audio_of(trained, codes[:, :levels], len(audio)))
+      return perceptual.Pair(str(folder / recording.path), recording.channel, str(out), takes)
+
+    yield Clip(recording, {'name': trained.name, 'kbps': kbps, 'set': place, 'file': f'{file}.wav',
+                           'seconds': round(len(audio) / files.SAMPLE_RATE, 3), 'lag_ms': 0.0, 'short_ms': 0.0},
+               pair(config.levels, 'decoded', 'all' if config.perceptual else 'plain'),
+               tuple(pair(levels, f'levels/{levels}', 'pesq_wb') for levels in range(1, c.codebooks + 1) if config.by_level))
+
+
+def place_of(recording: Recording) -> tuple[str, str]:
+  """The sub-folder of a recording, less a first folder that is called after its split, and the file's stem."""
+  path = PurePosixPath(recording.path)
+  parts = path.parent.parts
+  if parts and parts[0] == recording.split:
+    parts = parts[1:]
+  stem = path.stem if recording.channel is None else f'{path.stem}-{recording.channel}'
+  return '/'.join(parts) or '.', stem
+
+
+def missing(networks: bool) -> None:
+  """Prints which measures cannot be taken here, and what installs them."""
+  remedies = collections.defaultdict(list)
+  for name, remedy in {**quality.PACKAGES, **(perceptual.PACKAGES if networks else {})}.items():
+    if importlib.util.find_spec(name) is None:
+      remedies[remedy].append(name)
+  for remedy, names in remedies.items():
+    print(f'not installed: {", ".join(names)}; the measures are nan; to have them: {remedy}')
+
+
+def _measured(clips, workers):
+  """Yields (pair, its measures), worked off in this process or by a pool."""
+  pairs = [pair for clip in clips for pair in (clip.pair, *clip.levels)]
+  workers = pool.count(workers, len(pairs))
+  ended = ((pair, perceptual.measured(pair)) for pair in pairs) if workers < 2 else \
+      pool.results(perceptual.measured, pairs, workers, field='data.workers')
+  yield from tqdm.tqdm(ended, total=len(pairs), unit='pair', desc='measuring')
+
+
+def bitrate(counts, frame_rate) -> dict:
+  """Nominal and empirical bit/s of codes used so often, i64[q v]; of each level entropy / log2(v), and percent in use.
+
+  The entropy is that of each code by itself, an underestimate where frames are few.
+  """
+  share = counts / counts.sum(1, keepdims=True)
+  bits = -(share * np.log2(np.where(share > 0, share, 1))).sum(1)
+  most = np.log2(counts.shape[1])
+  return {'frames': int(counts[0].sum()), 'nominal_bps': float(len(counts) * most * frame_rate),
+          'entropy_bps': float(bits.sum() * frame_rate), 'entropy_bits': bits.tolist(),
+          'entropy_normalised': (bits / most).tolist(), 'used_pct': (100 * (counts > 0).mean(1)).tolist()}
+
+
+def tables(clips, rows, rng):
+  """({group: {clips, measure: [mean, half width]}}, the same of what needs no reference, of the recordings themselves)."""
+  groups = collections.defaultdict(list)
+  for clip, row in zip(clips, rows):
+    groups[clip.group].append(row)
+  groups = {**{name: groups[name] for name in sorted(groups)}, **({'all': rows} if len(groups) != 1 else {})}
+  ours, true = {}, {}
+  for name, found in groups.items():
+    ours[name] = {one: interval([row[one] for row in found], rng) for one in SHOWN if one in found[0]}
+    ours[name]['clips'] = len(found)
+    if 'reference' in found[0]:
+      true[name] = {one: interval([row['reference'][one] for row in found], rng) for one in perceptual.ALONE}
+  return ours, true
 
 
 def interval(values, rng) -> list[float]:
@@ -52,8 +170,29 @@ def interval(values, rng) -> list[float]:
   return [float(values.mean()), float(high - low) / 2]
 
 
-def entropy(codes, entries: int) -> list[float]:
-  """Bits a code of each level, from the counts over all clips (an underestimate where codes are few)."""
-  flat = np.concatenate(codes)
-  shares = [np.bincount(flat[:, level], minlength=entries) / len(flat) for level in range(flat.shape[1])]
-  return [float(-(share[share > 0] * np.log2(share[share > 0])).sum()) for share in shares]
+def show(result):
+  """Prints the bitrate, the use of the codes and the measures, a line each."""
+  print(f'codec {result["codec"]}, {result["levels"]} levels, {result["clips"]} clips, {result["seconds"]:.0f} s: '
+        f'{result["nominal_bps"]:.0f} bit/s nominal, {result["entropy_bps"]:.0f} by the entropy of its codes')
+  for title, name in (('codes in use, %', 'used_pct'), ('entropy, of 1', 'entropy_normalised')):
+    print(f'{title:>15} by level: ' + ' '.join(f'{value:.3g}' for value in result[name])
+          + f' (of {result["frames"]} frames)')
+  groups = list(result['measures'])
+  titles = [f'{name} ({result["measures"][name]["clips"]})' for name in groups]
+  print(f'{"mean ± 95 %":>20}' + ''.join(f'{title:>20}' for title in titles))
+  for name in SHOWN:
+    lines = {name: result['measures']} | ({f'{name} of original': result['reference']} if name in perceptual.ALONE else {})
+    for title, table in lines.items():
+      cells = [table.get(group, {}).get(name, [float('nan')] * 2) for group in groups]
+      if any(np.isfinite(mean) for mean, _ in cells):
+        print(f'{title:>20}' + ''.join(f'{f"{mean:.3f} ±{half:.3f}":>20}' for mean, half in cells))
+
+
+def by_level(clips, found) -> list[float]:
+  """PESQ-WB by how many levels are decoded; prints it, and whether each level adds to it."""
+  scores = np.array([[found[pair]['pesq_wb'] for pair in clip.levels] for clip in clips])
+  means = np.nanmean(scores[np.isfinite(scores).any(1)], 0) if np.isfinite(scores).any() else scores[0]
+  falls = [str(level + 2) for level in np.flatnonzero(np.diff(means) <= 0)]
+  verdict = 'not installed' if np.isnan(means).all() else f'not monotone: level {", ".join(falls)}' if falls else 'monotone'
+  print('PESQ-WB of 1 level and more: ' + ' '.join(f'{mean:.3f}' for mean in means) + f' ({verdict})')
+  return means.tolist()

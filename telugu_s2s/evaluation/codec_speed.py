@@ -1,17 +1,53 @@
-"""How fast a codec runs on one CPU thread: `python -m telugu_s2s.evaluation.codec_speed [FILE]` prints JSON.
+"""How fast a codec runs on one CPU thread: `python -m telugu_s2s.evaluation.codec_speed [CODEC]` prints JSON.
 
 CPU time is measured, not wall time, so that other programs on the machine do not count.
 """
 import json
+import os
+import runpy
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 
 from telugu_s2s.codec import model, weights
 
 SECONDS = 10.0                   # of audio, whole
 FRAMES = 100                     # one by one
+RECIPES = Path(__file__).parents[2] / 'configs' / 'stage1.py'
+# XLA's and torch's threads are set before their start, so what is timed runs in a process of its own.
+ONE_THREAD = {'XLA_FLAGS': '--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1', 'JAX_PLATFORMS': 'cpu',
+              **dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'), '1')}
+
+
+def one_thread(module: str, *arguments: str) -> dict:
+  """What a module of this package prints as JSON when it is run in a process of one thread."""
+  found = subprocess.run([sys.executable, '-m', module, *arguments], env={**os.environ, **ONE_THREAD}, check=True,
+                         stdout=subprocess.PIPE, text=True)
+  return json.loads(found.stdout.splitlines()[-1])
+
+
+def sizes() -> tuple[str, ...]:
+  """The sizes of configs/stage1.py; none where the package stands without its configs."""
+  return runpy.run_path(str(RECIPES))['SIZES'] if RECIPES.is_file() else ()
+
+
+def trained(codec) -> weights.Trained:
+  """The codec of a file, '' for the released one; or with random weights, of a size of configs/stage1.py or a model dict.
+
+  Raises:
+    InputError: there is no such file, or it is no codec's.
+  """
+  if isinstance(codec, str) and codec not in sizes():
+    return weights.load(codec)
+  name = codec if isinstance(codec, str) else 'of the sizes given'
+  fields = runpy.run_path(str(RECIPES))['get_config'](codec).model if isinstance(codec, str) else codec
+  config = model.Config(**fields)
+  params = jax.jit(model.Codec(config).init)(jax.random.key(0), jnp.zeros((1, 2 * config.hop)))['params']
+  return weights.Trained(config, params, f'{name}, random weights')
 
 
 def measure(trained: weights.Trained) -> dict:
@@ -22,12 +58,12 @@ def measure(trained: weights.Trained) -> dict:
   decode = jax.jit(lambda codes, state: net.apply(variables, codes, state, method='decode'))
   audio = 0.05 * jax.random.normal(jax.random.key(0), (1, round(SECONDS * c.frame_rate) * c.hop))
   codes = encode(audio, None)[0]
-  result = {'encode': SECONDS / _seconds(lambda: encode(audio, None)),
-            'decode': SECONDS / _seconds(lambda: decode(codes, None))}
+  result = {'name': trained.name, 'encode': SECONDS / cpu_seconds(lambda: encode(audio, None)),
+            'decode': SECONDS / cpu_seconds(lambda: decode(codes, None))}
   hears, speaks = model.empty_states(c, 1)
   frame_s = c.hop / c.rate
   for name, step, state, piece in (('encode', encode, hears, audio[:, :c.hop]), ('decode', decode, speaks, codes[:, :1])):
-    seconds = _seconds(lambda: _stream(step, state, piece)) / FRAMES
+    seconds = cpu_seconds(lambda: _stream(step, state, piece)) / FRAMES
     result |= {f'{name}_frames': frame_s / seconds, f'{name}_ms': 1000 * seconds}
   return {**result, 'frame_ms': 1000 * frame_s, 'parameters': sum(x.size for x in jax.tree.leaves(trained.params))}
 
@@ -39,7 +75,7 @@ def _stream(step, state, piece):
   return out
 
 
-def _seconds(call, repeats=5):
+def cpu_seconds(call, repeats=5) -> float:
   """CPU seconds of a call, the least of several after one that compiles."""
   jax.block_until_ready(call())
   found = []
@@ -51,4 +87,4 @@ def _seconds(call, repeats=5):
 
 
 if __name__ == '__main__':
-  print(json.dumps(measure(weights.load(sys.argv[1] if len(sys.argv) > 1 else ''))))
+  print(json.dumps(measure(trained(sys.argv[1] if len(sys.argv) > 1 else ''))))
