@@ -11,6 +11,7 @@ import numpy as np
 
 from telugu_s2s.codec.model import Codec, Config, empty_states
 from telugu_s2s.codec.precision import dense
+from telugu_s2s.codec.transformer import EMPTY
 from telugu_s2s.codec.weights import Trained
 
 CHUNK = 50                       # frames that are read at a time
@@ -22,7 +23,8 @@ def encode(trained: Trained, parts: Iterable, chunk: int = CHUNK) -> Iterator[np
   Args:
     trained: the codec.
     parts: f32[b t], successive pieces of any length.
-    chunk: frames that are read at a time; it changes no code.
+    chunk: frames that are read at a time. Float32 sums in another order, so that one code in some ten thousand, that
+      was as near to two, may turn out the other; with one chunk and batch the codes are the same to the bit.
 
   Yields:
     i32[b chunk q]; what stands behind the last sample is silence.
@@ -80,6 +82,21 @@ def step(config: Config, method: str):
   """
   codec = Codec(config)
   return jax.jit(lambda params, x, state: codec.apply({'params': dense(params)}, jnp.asarray(x), state, method=method))
+
+
+def begun_again(state, rows):
+  """The state of an encoder or a decoder in which some streams have heard nothing: where others take their places.
+
+  Args:
+    state: of b streams, as `empty_states` and the steps give it.
+    rows: bool[b].
+  """
+  def one(path, x):
+    name = jax.tree_util.keystr(path, simple=True, separator='.')
+    rows_of = rows[None] if name in ('cache.k', 'cache.v') else rows           # behind the layers
+    rows_of = rows_of.reshape(rows_of.shape + (1,) * (x.ndim - rows_of.ndim))
+    return jnp.where(rows_of, jnp.asarray(EMPTY if name == 'cache.position' else 0, x.dtype), x)
+  return jax.tree_util.tree_map_with_path(one, state)
 
 
 def _pieces(parts, size):
