@@ -4,6 +4,7 @@ codec     quality on held-out recordings, beside other codecs' tables; speed on 
           frame, beside other codecs. The sample corpus stands in for a folder; its numbers say little of real speech.
 training  how fast stage 1 trains in each phase, and what its discriminators cost.
 content   what small readers, trained on the codes of transcribed speech, get wrong: from level 0, the rest, all.
+precision what the codec loses in bfloat16 and in int8.
 lm        training and decoding speed of the toy language model.
 
     python -m telugu_s2s.main --config=configs/benchmark.py:codec --config.data.audio=DIR --config.peers=FILE.tsv
@@ -12,7 +13,7 @@ lm        training and decoding speed of the toy language model.
 """
 import ml_collections
 
-SIZES = ('codec', 'training', 'content', 'lm')
+SIZES = ('codec', 'training', 'content', 'precision', 'lm')
 
 
 def get_config(size='codec'):
@@ -35,11 +36,13 @@ def get_config(size='codec'):
     config.batch = 16
     config.lr = 2e-3                         # peak
     config.longest_s = 8.0                   # longer utterances are left out
+  if size == 'precision':
+    config.clips = 20                        # spread over the data
   if size == 'lm':
     config.batch = 16                        # rows of a training step
     config.frames = 80                       # of a row
     config.repeats = 10                      # timed steps
-  if size in ('codec', 'content'):
+  if size in ('codec', 'content', 'precision'):
     config.data = dict(
         audio='', split='eval', profile='research', exclude='', licence='LicenseRef-own',
         shortest_s=1.0, longest_s=20.0, workers=-1)

@@ -10,7 +10,7 @@ import jax
 
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import codec_quality, codec_speed, codec_training, content_probe, lm_speed, peers
+from telugu_s2s.evaluation import codec_precision, codec_quality, codec_speed, codec_training, content_probe, lm_speed, peers
 from telugu_s2s.training import loop
 
 
@@ -23,10 +23,12 @@ def run(config, workdir):
     result = codec_training.measure(config)
   elif config.name == 'content':
     result = content_probe.measure(config, workdir)
+  elif config.name == 'precision':
+    result = codec_precision.measure(config, workdir)
   elif config.name == 'lm':
     result = lm_speed.measure(config)
   else:
-    raise InputError(f'config.name: {config.name!r} is no benchmark; take codec, training, content or lm')
+    raise InputError(f'config.name: {config.name!r} is no benchmark; take codec, training, content, precision or lm')
   result |= {'command': 'python -m telugu_s2s.main ' + ' '.join(sys.argv[1:]), 'revision': loop.revision(),
              'machine': machine(), 'date': time.strftime('%Y-%m-%d')}
   files.write(workdir / f'{config.name}.json', (json.dumps(result, indent=1) + '\n').encode())

@@ -5,8 +5,21 @@ import numpy as np
 
 from telugu_s2s.audio import quality
 from telugu_s2s.codec import precision, streaming, weights
+from telugu_s2s.preparation import prepare, read
 
 MEASURES = ('pesq_wb', 'estoi', 'si_sdr', 'ms_mel')
+
+
+def measure(config, workdir) -> dict:
+  """Prints and returns `compare` of the codec on `config.clips` segments spread over `config.data`."""
+  trained = weights.load(config.codec)
+  prepare.prepare(prepare.Data(**config.data), workdir / 'segments')
+  segments = read.Segments(workdir / 'segments')
+  chosen = np.unique(np.linspace(0, len(segments) - 1, config.clips).astype(int))
+  found = compare(trained, [segments[int(index)].audio for index in chosen])
+  print(f'codec {trained.name}, {len(chosen)} clips')
+  show(found)
+  return {'codec': trained.name, 'clips': len(chosen), **found}
 
 
 def compare(trained: weights.Trained, clips) -> dict[str, dict]:
