@@ -108,7 +108,7 @@ def test_files_stay_short_and_small():
   files = list(house_files())
   assert not [str(path) for path in files if path.suffix == '.py' and len(path.read_text(encoding='utf-8').splitlines()) > 400]
   # The released codec is the one file that has to be large: it makes every job run offline.
-  assert not [str(path) for path in files if path.stat().st_size > ((8 if path.suffix == '.safetensors' else 2) << 20)]
+  assert not [str(path) for path in files if path.stat().st_size > ((40 if path.suffix == '.safetensors' else 2) << 20)]
   assert not [str(path) for path in files if path.stem in ('utils', 'common', 'helpers', 'base') and path.suffix == '.py']
 
 

@@ -66,7 +66,10 @@ def step(codec, heads, discriminators, txs, config, phase, state, batch, key):
   (decoded, beside), back, (parts, info) = jax.vjp(
       lambda params: forward(codec, heads, config, {**still, **params}, *rows),
       {name: state['params'][name] for name in moving}, has_aux=True)
-  weights = {**config.weights, 'mel': config.weights['mel'] * jnp.clip(state['step'] / max(config.exact_steps, 1), 0.1, 1)}
+  # Phase is learnt before mel spectra count in full.
+  mel = config.decoder_mel if phase == 'decoder' else config.weights['mel'] * jnp.clip(
+      state['step'] / max(config.exact_steps, 1), 0.1, 1.0)
+  weights = {**config.weights, 'mel': mel}
   (loss, found), pull = jax.value_and_grad(reconstruction, has_aux=True)(decoded, audio, c.rate, weights)
   metrics = {'loss': loss + beside, **found, **parts}
   new = dict(state)
