@@ -24,8 +24,13 @@ class Content(nn.Module):
     """x: f32[b t z] -> logits of the units f32[b t c] and of the graphemes f32[b t c]."""
     z = x.shape[-1]
     x = nn.silu(3 * x @ self.param('into_zf', fan_in, (z, self.hidden)) + self.param('bias_f', zeros, (self.hidden,)))
-    return tuple(x @ self.param(f'{name}_fc', fan_in, (self.hidden, count)) + self.param(f'{name}_c', zeros, (count,))
-                 for name, count in (('units', self.units), ('graphemes', self.graphemes)))
+
+    def head(name, count):
+      if not count:                                  # no parameters: an array without elements cannot be saved
+        return jnp.zeros((*x.shape[:2], 0))
+      return x @ self.param(f'{name}_fc', fan_in, (self.hidden, count)) + self.param(f'{name}_c', zeros, (count,))
+
+    return head('units', self.units), head('graphemes', self.graphemes)
 
 
 def unit_loss(logits, units):

