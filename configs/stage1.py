@@ -1,6 +1,6 @@
 """Stage 1, reconstruction: the codec learns to carry speech in 25 frames of 8 codes a second (2.0 kbit/s).
 
-toy         the embedded sample corpus, about 4 minutes on 2 CPU cores: it shows the way, no more.
+toy         the embedded sample corpus, about 5 minutes on 2 CPU cores: it shows the way, no more.
 tiny        3 M parameters, for CPUs.
 small       17 M, patches of 40 samples: what a CPU trains, and the one to begin with.
 small_conv  19 M, strides of 2, 4, 5 and 8 before the transformers: several times the work of small in each step.
