@@ -15,8 +15,8 @@ def measure(config, workdir) -> dict:
   trained = weights.load(config.codec)
   prepare.prepare(prepare.Data(**config.data), workdir / 'segments')
   segments = read.Segments(workdir / 'segments')
-  chosen = np.unique(np.linspace(0, len(segments) - 1, config.clips).astype(int))
-  found = compare(trained, [segments[int(index)].audio for index in chosen])
+  chosen = read.spread(len(segments), config.clips)
+  found = compare(trained, [segments[index].audio for index in chosen])
   print(f'codec {trained.name}, {len(chosen)} clips')
   show(found)
   return {'codec': trained.name, 'clips': len(chosen), **found}

@@ -26,9 +26,9 @@ def measure() -> dict:
   torch.set_num_threads(1)
   torch.manual_seed(0)
   with torch.inference_mode():
-    encodec = peers.EncodecModel(peers.EncodecConfig()).eval()
-    dac = peers.DacModel(peers.DacConfig(downsampling_ratios=[2, 4, 5, 8], n_codebooks=12)).eval()
-    mimi = peers.MimiModel(peers.MimiConfig()).eval()
+    encodec = peers.EncodecModel(peers.EncodecConfig()).train(False)
+    dac = peers.DacModel(peers.DacConfig(downsampling_ratios=[2, 4, 5, 8], n_codebooks=12)).train(False)
+    mimi = peers.MimiModel(peers.MimiConfig()).train(False)
     return {
         'EnCodec 24 kHz, 8 levels': _whole(encodec, lambda x: encodec.encode(x, bandwidth=6.0),
                                            lambda found: encodec.decode(found.audio_codes, found.audio_scales)),

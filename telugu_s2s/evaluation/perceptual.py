@@ -151,7 +151,7 @@ def _distillmos():
     if package is None:
       return None
     quality.optional('torch', NETWORKS).set_num_threads(1)
-    return package.ConvTransformerSQAModel().eval()
+    return package.ConvTransformerSQAModel().train(False)
 
 
 @contextlib.contextmanager

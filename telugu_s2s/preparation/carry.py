@@ -8,7 +8,6 @@ import dataclasses
 import io
 from pathlib import Path
 
-import numpy as np
 import tqdm
 
 from telugu_s2s.audio import files, opus
@@ -43,7 +42,7 @@ def write(splits, out, megabytes: float) -> dict:
   kbps = min(MOST, 8 * (room - OVERHEAD * len(index)) / seconds / 1000)
   if kbps < LEAST:
     cost = OVERHEAD * len(index) + seconds * LEAST * 125
-    index = [index[int(place)] for place in np.unique(np.linspace(0, len(index) - 1, int(len(index) * room / cost)).astype(int))]
+    index = [index[place] for place in read.spread(len(index), int(len(index) * room / cost))]
     kbps = LEAST
   if not index:
     raise InputError(f'config.megabytes: {megabytes} MB hold no segment; {LEAST:g} kbit/s take '

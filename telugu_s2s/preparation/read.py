@@ -1,5 +1,6 @@
 """Prepared segments as an indexable source, for Grain or for a plain loop."""
 import grain
+import numpy as np
 
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import segment, shards
@@ -33,6 +34,11 @@ class Segments:
 
   def __repr__(self) -> str:
     return f'Segments({self._folder!r})'
+
+
+def spread(size: int, count: int) -> list[int]:
+  """`count` indices below `size`, evenly spread with both ends among them; all of them where there are no more."""
+  return [int(index) for index in np.unique(np.linspace(0, size - 1, count).astype(int))]
 
 
 def damaged(folder, index, problem) -> InputError:

@@ -83,8 +83,8 @@ def label(asked: Teacher, segments, out) -> dict:
 def fit(asked: Teacher, segments) -> dict[str, np.ndarray]:
   """Clusters of a spread of segments: {mean, deviation: f32[c], centres: f32[units c]} of standardised features."""
   features = teacher.features(asked.name, asked.hop)
-  chosen = np.unique(np.linspace(0, len(segments) - 1, FITTED).astype(int))
-  frames = np.concatenate([features(segments[int(index)].audio)
+  chosen = read.spread(len(segments), FITTED)
+  frames = np.concatenate([features(segments[index].audio)
                            for index in tqdm.tqdm(chosen, unit='clip', desc=f'clusters by {asked.name}')])
   if len(frames) < asked.units:
     raise InputError(f'config.teacher.units: {asked.units} units of {len(frames)} frames; take fewer units or more speech')

@@ -152,4 +152,4 @@ def held_out(data, workdir):
   except InputError as problem:
     print(f'no held-out clips ({problem}): measured on training clips')
     segments = read.Segments(workdir / 'segments' / 'train')
-  return [segments[int(index)] for index in np.unique(np.linspace(0, len(segments) - 1, HELD_OUT).astype(int))]
+  return [segments[index] for index in read.spread(len(segments), HELD_OUT)]
