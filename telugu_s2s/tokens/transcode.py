@@ -205,7 +205,7 @@ def from_codes(task: Task) -> dict:
 
 
 def encoded(trained, path, levels: int) -> code_file.CodeFile:
-  """The first levels of a recording's codes: to the bit those that the codec gives the whole recording.
+  """The first levels of a recording's codes, read in the chunks that `streaming` reads a whole clip in: the same bits.
 
   Raises:
     Unreadable: see `files.blocks`.
