@@ -9,6 +9,7 @@ import dataclasses
 import io
 import json
 import os
+import stat
 from pathlib import Path, PurePosixPath
 
 from telugu_s2s.audio.files import EXTENSIONS
@@ -103,6 +104,9 @@ def _listed(folder, manifest, licence):
       skips.append(Skip(f'{manifest.name}:{line}', 'bad row', 'no path' if row is not None else 'not a JSON object'))
       continue
     path = PurePosixPath(row['path'].replace('\\', '/'))
+    if not path.parts or '\0' in row['path']:
+      skips.append(Skip(f'{manifest.name}:{line}', 'bad row', f'{row["path"]!r} names no file'))
+      continue
     if path.is_absolute() or '..' in path.parts or ':' in path.parts[0]:
       skips.append(Skip(row['path'], 'outside', f'{manifest.name} line {line}: paths are relative, without ..'))
       continue
@@ -116,8 +120,12 @@ def _listed(folder, manifest, licence):
       continue
     seen.add((one.path, one.channel))
     try:
-      found.append(dataclasses.replace(one, bytes=os.stat(folder / path).st_size))
+      status = os.stat(folder / path)
     except OSError:
+      status = None
+    if status and stat.S_ISREG(status.st_mode):
+      found.append(dataclasses.replace(one, bytes=status.st_size))
+    else:
       skips.append(Skip(one.path, 'missing', f'{manifest.name} line {line}: no such file'))
   return found, skips
 
@@ -153,7 +161,8 @@ def _json_row(line):
     return None
   if not isinstance(row, dict):
     return None
-  return {str(name): value.strip() if isinstance(value, str) else '' if value is None else json.dumps(value)
+  # JSON can write half a surrogate pair, which no file name and no text file can hold.
+  return {str(name): value.strip().encode('utf-8', 'replace').decode() if isinstance(value, str) else '' if value is None else json.dumps(value)
           for name, value in row.items()}
 
 

@@ -124,3 +124,13 @@ def test_a_quotation_mark_left_open_is_named(folder):
   manifest(folder, 'path,text\na.wav,"' + 'x\n' * 100_000, 'csv')
   with pytest.raises(InputError, match='MANIFEST.csv: line .*quotation'):
     recordings(folder, 'MIT')
+
+
+@pytest.mark.parametrize('path', ['.', './', 'a\0b.wav', '\ud800.wav', 'inner'])
+def test_a_path_that_names_no_file_is_set_aside_and_the_others_go_on(tmp_path, path):
+  (tmp_path / 'inner').mkdir()
+  (tmp_path / 'a.wav').write_bytes(b'')
+  (tmp_path / 'MANIFEST.jsonl').write_text(f'{json.dumps({"path": path})}\n{{"path": "a.wav"}}\n')
+  found, skips = recordings(tmp_path, 'CC0-1.0')
+  assert [one.path for one in found] == ['a.wav'] and len(skips) == 1
+  assert skips[0].path.encode('utf-8')

@@ -1,0 +1,152 @@
+"""Each published layout in miniature, as its makers lay it out, comes out as rows that `folder.py` takes."""
+import json
+
+from hypothesis import HealthCheck, given, settings, strategies
+import pytest
+
+from telugu_s2s.corpora import folder, layouts
+from telugu_s2s.corpora.folder import Skip
+from telugu_s2s.errors import InputError
+
+TEXT = 'నమస్కారం "అండి"'
+
+
+def put(root, path, content=b''):
+  (root / path).parent.mkdir(parents=True, exist_ok=True)
+  (root / path).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def taken(layout, root):
+  """Rows by path, and skips, of a layout, after the manifest made of the rows went through folder.py."""
+  found = list(layouts.rows(layout, root))
+  lines = [json.dumps(row, ensure_ascii=False) for row in found if not isinstance(row, Skip)]
+  (root / 'MANIFEST.jsonl').write_text('\n'.join(lines) + '\n', encoding='utf-8')
+  recordings, skips = folder.recordings(root, '')
+  return {one.path: one for one in recordings}, [one for one in found if isinstance(one, Skip)] + skips
+
+
+def test_openslr_rows_have_speaker_and_gender_and_survive_an_empty_column(tmp_path):
+  put(tmp_path, 'line_index.tsv', f'tef_01033_0016\t{TEXT}\ntem_00682_0017\t\tరెండు\nbroken line\n')
+  put(tmp_path, 'tef_01033_0016.wav')
+  put(tmp_path, 'tem_00682_0017.wav')
+  found, skips = taken('openslr', tmp_path)
+  first, second = found['tef_01033_0016.wav'], found['tem_00682_0017.wav']
+  assert (first.text, first.speaker, first.gender, first.text_provenance) == (TEXT, 'tef_01033', 'f', 'human')
+  assert (second.text, second.speaker, second.gender) == ('రెండు', 'tem_00682', 'm')
+  assert [(one.path, one.reason) for one in skips] == [('line_index.tsv:3', 'bad row')]
+
+
+def test_common_voice_is_read_by_header_and_a_held_out_clip_never_turns_up_in_train(tmp_path):
+  header = 'client_id\tpath\tsentence_id\tsentence\tup_votes\tage\tgender\n'
+  for table, names in {'train': 'a', 'test': 'b', 'validated': 'abc', 'other': 'd', 'invalidated': 'e'}.items():
+    put(tmp_path, f'cv/te/{table}.tsv', header + ''.join(f'spk{x}\t{x}.mp3\t1\t{TEXT}\t2\ttwenties\tmale_masculine\n' for x in names))
+  for x in 'abcde':
+    put(tmp_path, f'cv/te/clips/{x}.mp3')
+  found, skips = taken('common_voice', tmp_path)
+  assert {path[-5]: one.split for path, one in found.items()} == {'a': 'train', 'b': 'eval', 'c': 'train', 'd': 'train'}
+  assert found['cv/te/clips/d.mp3'].custom['validated'] == 'no'
+  assert {one.gender for one in found.values()} == {'m'} and {one.text for one in found.values()} == {TEXT}
+  assert [one.reason for one in skips] == ['invalidated']
+
+
+def test_respin_takes_the_reassigned_speaker_where_there_is_one_and_repeats_nothing(tmp_path):
+  def row(name, again):
+    return {'utterance_id': name, 'wav_path': f'D1/s1/{name}.wav', 'speaker_id': 's1', 'speaker_id_reassigned': again,
+            'gender': 'FEMALE', 'text': TEXT, 'dialect': 'D1', 'text_id': 't1'}
+  put(tmp_path, 'train_te_clean/meta_train_te_clean.json', json.dumps({'u1': row('u1', 'r9'), 'u2': row('u2', 'NA'), 'u3': {}}))
+  put(tmp_path, 'train_te_small/meta_train_te_small.json', json.dumps({'u1': row('u1', 'r9')}))
+  put(tmp_path, 'test_te/meta_test_te.json', json.dumps({'u4': row('u4', 'r8')}))
+  for path in ('train_te_clean/D1/s1/u1.wav', 'train_te_clean/D1/s1/u2.wav', 'train_te_small/D1/s1/u1.wav', 'test_te/D1/s1/u4.wav'):
+    put(tmp_path, path)
+  found, skips = taken('respin', tmp_path)
+  assert {path.split('/')[-1]: (one.speaker, one.custom['speaker_verified'], one.split) for path, one in found.items()} == {
+      'u1.wav': ('r9', 'yes', 'train'), 'u2.wav': ('s1', 'no', 'train'), 'u4.wav': ('r8', 'yes', 'eval')}
+  assert {one.gender for one in found.values()} == {'f'} and [one.reason for one in skips] == ['bad row']
+
+
+def test_syspin_holds_out_its_evaluation_domain(tmp_path):
+  names = {'IISc_SYSPINProject_te_f_AGRI_1': 'AGRI', 'IISc_SYSPINProject_te_f_EVAL_2': 'EVAL'}
+  put(tmp_path, 'Telugu_F/x_Transcripts.json', json.dumps({'Transcripts': {
+      name: {'Transcript': TEXT, 'Domain': domain} for name, domain in names.items()} | {'odd': {}}}))
+  for name in names:
+    put(tmp_path, f'Telugu_F/wavs/{name}.wav')
+  found, skips = taken('syspin', tmp_path)
+  assert sorted((one.split, one.gender, one.custom['domain']) for one in found.values()) == [('eval', 'f', 'EVAL'), ('train', 'f', 'AGRI')]
+  assert len(skips) == 1
+
+
+def test_fleurs_gender_codes_and_splits(tmp_path):
+  for split in ('train', 'test'):
+    put(tmp_path, f'te_in/{split}.tsv', ''.join(f'{i}\t{split}{i}.wav\t{TEXT}\tx\tx |\t16000\t{who}\n' for i, who in enumerate(('MALE', '1', 'OTHER')))
+        + 'short\trow\n')
+    for i in range(3):
+      put(tmp_path, f'te_in/audio/{split}/{split}{i}.wav')
+  found, skips = taken('fleurs', tmp_path)
+  assert [found[f'te_in/audio/train/train{i}.wav'].gender for i in range(3)] == ['m', 'f', 'o']
+  assert {one.split for path, one in found.items() if '/test/' in path} == {'eval'} and len(found) == 6 and len(skips) == 2
+
+
+def test_festvox_prompts(tmp_path):
+  put(tmp_path, 'cmu_indic_tel_ss/etc/txt.done.data', f'( tel_1 "{TEXT}" )\n\n( tel_2 missing\n')
+  put(tmp_path, 'cmu_indic_tel_ss/wav/tel_1.wav')
+  found, skips = taken('festvox', tmp_path)
+  assert [(one.text, one.speaker) for one in found.values()] == [(TEXT, 'cmu_indic_tel_ss')] and len(skips) == 1
+
+
+@pytest.mark.parametrize('described, provenance', [('manual-transcribed', 'human'), ('machine-generated-transcript', 'asr')])
+def test_ulca_keeps_who_transcribed_and_an_unknown_licence_stays_unknown(tmp_path, described, provenance):
+  put(tmp_path, 'set/params.json', json.dumps({'license': 'unknown-license', 'collectionMethod': {'collectionDescription': [described]}}))
+  put(tmp_path, 'set/data.json', json.dumps([{'audioFilename': 'a.wav', 'text': TEXT, 'gender': 'female', 'speaker': 7}, 'odd']))
+  put(tmp_path, 'set/a.wav')
+  found, skips = taken('ulca', tmp_path)
+  one = found['set/a.wav']
+  assert (one.text_provenance, one.licence, one.gender, one.speaker) == (provenance, '', 'f', '7') and len(skips) == 1
+
+
+@pytest.mark.parametrize('path', ['../../etc/passwd', '/etc/passwd', 'C:/x.wav', 'a\u0000b.wav', '.', '\ud800.wav'])
+def test_a_path_that_leaves_the_folder_or_is_no_path_never_becomes_a_recording(tmp_path, path):
+  put(tmp_path, 'set/params.json', '{"license": "cc0"}')
+  put(tmp_path, 'set/data.json', json.dumps([{'audioFilename': path}, {'audioFilename': 'a.wav'}]))
+  put(tmp_path, 'set/a.wav')
+  rows = list(layouts.rows('ulca', tmp_path))
+  (tmp_path / 'MANIFEST.jsonl').write_text('\n'.join(map(json.dumps, rows)))
+  found, skips = folder.recordings(tmp_path, '')
+  assert [one.path for one in found] == ['set/a.wav'] and len(skips) == 1
+
+
+@pytest.mark.parametrize('layout', layouts.LAYOUTS)
+def test_a_folder_that_holds_something_else_is_refused_with_what_is_missing(tmp_path, layout):
+  with pytest.raises(InputError, match='config.folder'):
+    list(layouts.rows(layout, tmp_path))
+  with pytest.raises(InputError, match='no folder'):
+    layouts.rows(layout, tmp_path / 'absent')
+
+
+def test_an_unknown_layout_is_refused_with_the_known_ones(tmp_path):
+  with pytest.raises(InputError, match='openslr'):
+    layouts.rows('open_slr', tmp_path)
+
+
+TABLES = {'openslr': 'line_index.tsv', 'common_voice': 'train.tsv', 'respin': 'meta_x.json', 'syspin': 'x_Transcripts.json',
+          'fleurs': 'train.tsv', 'festvox': 'etc/txt.done.data', 'ulca': 'params.json'}
+SOUND = {'openslr': f'tef_1_2\t{TEXT}\n', 'common_voice': 'client_id\tpath\tsentence\na\tb.mp3\tc\n',
+         'respin': '{"u": {"wav_path": "a.wav", "gender": "MALE"}}', 'syspin': '{"Transcripts": {"x_te_f_1": {"Domain": "D"}}}',
+         'fleurs': '1\ta.wav\tb\tc\td\t1\tMALE\n', 'festvox': '( a "b" )\n', 'ulca': '{"license": "cc0"}'}
+
+
+@pytest.mark.parametrize('layout', layouts.LAYOUTS)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(edits=strategies.lists(strategies.tuples(strategies.floats(0, 1), strategies.binary(max_size=4), strategies.integers(0, 9)),
+                              max_size=4))
+def test_a_damaged_table_gives_rows_skips_or_one_clear_error(tmp_path, layout, edits):
+  content = SOUND[layout].encode()
+  for place, new, gone in edits:
+    at = int(place * len(content))
+    content = content[:at] + new + content[at + gone:]
+  put(tmp_path, TABLES[layout], content)
+  put(tmp_path, 'data.json', b'[' + content + b']')
+  try:
+    for row in layouts.rows(layout, tmp_path):
+      assert isinstance(row, Skip) or isinstance(row['path'], str)
+  except InputError:
+    pass
