@@ -43,7 +43,7 @@ EXTRAS = {
     'cuda': ['jax[cuda12]>=0.10.2,<0.11'],
     'tpu': ['jax[tpu]>=0.10.2,<0.11'],
     # Rooms.
-    'corpora': [],
+    'corpora': ['pyarrow>=26'],                  # data sets that a hub keeps as parquet
     'preparation': [],
     'codec': [],
     'evaluation': ['pystoi>=0.4.1', 'pyworld-prebuilt>=0.3.6'],      # pyworld itself has no wheels for Linux

@@ -22,6 +22,7 @@ from telugu_s2s.errors import InputError
 # config.job to the module whose run(config, workdir) does it. Imported when chosen, so that --help need not wait for jax.
 JOBS = {
     'corpora': 'telugu_s2s.corpora.catalogue',
+    'fetch': 'telugu_s2s.corpora.fetch',
     'sample': 'telugu_s2s.dialogue.sample',
     'prepare': 'telugu_s2s.preparation.prepare',
     'tokenise': 'telugu_s2s.tokens.tokenise',

@@ -1,0 +1,152 @@
+"""The job 'fetch': a source of the catalogue becomes a folder with a manifest, ready for every other job.
+
+Downloads are kept as they came, unpacked beside them, and read by the source's layout. What is there already is kept.
+"""
+import collections
+import json
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import tqdm
+
+from telugu_s2s.audio import files
+from telugu_s2s.corpora import archives, catalogue, download, hub, layouts
+from telugu_s2s.corpora.folder import Skip
+from telugu_s2s.errors import InputError
+
+GB = 10**9
+UNPACKED = 'unpacked.json'     # which archives were unpacked whole, and what was refused inside each
+PARQUET = 'hub_parquet'
+ARCHIVES = ('.zip', '.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tar.xz')
+
+
+def run(config, workdir) -> dict:
+  """The job: `config.source` below `config.out` of workdir, or in `config.folder`, where its owner has put it.
+
+  Returns:
+    {rows, skipped: {reason: count}, folder}.
+
+  Raises:
+    InputError: the source is not to be had or not to be used, and what to do instead; a download or archive fails.
+  """
+  one = catalogue.source(catalogue.sources(), config.source)
+  layout = config.layout or one.get('fetch', {}).get('layout', '')
+  _refuse(one, layout)
+  skips = []
+  if config.folder:
+    folder = Path(config.folder)
+  else:
+    folder = Path(workdir) / config.out / one['id']
+    skips += _brought(one, folder, tuple(config.urls), config.hub, int(config.most_gb * GB))
+  return manifest(one, layout, folder, skips)
+
+
+def manifest(one, layout, folder, skips=()) -> dict:
+  """Writes MANIFEST.jsonl and skipped.tsv into the folder of an unpacked source; see `run` for what comes back."""
+  skips, count = list(skips), 0
+  path = Path(folder) / 'MANIFEST.jsonl'
+  about = one['fetch']
+  found = (hub.rows(folder, about['columns'], about.get('keep', {})) if layout == PARQUET else layouts.rows(layout, folder))
+  made = files.beside(path)
+  try:
+    with open(made, 'w', encoding='utf-8', errors='replace') as file:
+      for row in tqdm.tqdm(found, one['id'], unit='row', delay=2):
+        if isinstance(row, Skip):
+          skips.append(row)
+          continue
+        file.write(json.dumps(labelled(one, row), ensure_ascii=False) + '\n')
+        count += 1
+    if not count:
+      raise InputError(f'{folder}: no row of {one["id"]} could be read as {layout}; {_counts(skips) or "it is empty"}')
+    files.settle(made, path)
+  except OSError as problem:
+    raise InputError(f'config.folder: {problem.filename or folder}: {problem.strerror}; the manifest is written there') from problem
+  finally:
+    made.unlink(missing_ok=True)
+  lines = ['path\treason\tdetail'] + ['\t'.join(' '.join(str(cell).split()) for cell in (skip.path, skip.reason, skip.detail))
+                                      for skip in skips]
+  files.write(path.with_name('skipped.tsv'), ('\n'.join(lines) + '\n').encode('utf-8', 'replace'))
+  print(f'{one["id"]}: {count} rows in {path}; left out: {_counts(skips) or "nothing"}\n'
+        f'Next: --config=configs/prepare.py --config.data.audio={folder}', flush=True)
+  return {'rows': count, 'skipped': dict(collections.Counter(skip.reason for skip in skips)), 'folder': str(folder)}
+
+
+def labelled(one, row: dict) -> dict:
+  """A layout's row with what the catalogue knows: source, licence, attribution, and speakers named by source."""
+  known = {'source': one['id'], 'revision': one['fetch'].get('revision', ''), 'language': 'te', 'licence': one['licence']['spdx'],
+           'attribution': one['attribution']}
+  row = known | {name: value for name, value in row.items() if value not in ('', None)}
+  if row.get('speaker'):
+    row['speaker'] = f'{one["id"]}:{row["speaker"]}'         # ids are unique within a source only
+  return {name: value for name, value in row.items() if value != '' or name == 'licence'}
+
+
+def _refuse(one, layout):
+  if not one['use']:
+    raise InputError(f'config.source: {one["id"]} is not used: {one["why_not"]}; instead: {one["substitute"]}')
+  if not layout:
+    raise InputError(f'config.source: {one["id"]} ({one["fetch"]["kind"]}) has no reader here yet; unpack it yourself and give '
+                     f'config.folder with config.layout, one of {", ".join([*layouts.LAYOUTS, PARQUET])}, or a manifest of your own')
+
+
+def _brought(one, folder, urls, address, most_bytes) -> list[Skip]:
+  """Downloads the files of a source and unpacks its archives. Returns what was refused inside them."""
+  about = one['fetch']
+  key = download.token(about['token'], f'accept the terms at {about["terms"]}') if about.get('token') else ''
+  unpacked, skips = _known(folder / UNPACKED), []
+  for file in _files(one, folder, urls, address, key):
+    name = file.get('name') or _name(file['url'])
+    ending = next((ending for ending in ARCHIVES if name.endswith(ending)), '')
+    if name in unpacked:
+      skips += [Skip(f'{name}:{inside}', reason, detail) for inside, reason, detail in unpacked[name]]
+      continue
+    got = download.download(file['url'], folder / 'downloads' / name, size=file.get('bytes'), sha256=file.get('sha256', ''),
+                            token=key, cap_bytes=most_bytes)
+    if ending:
+      refused = archives.unpack(got, folder / name.removesuffix(ending), most_bytes=most_bytes)
+      skips += [Skip(f'{name}:{item.name}', item.reason, item.detail) for item in refused]
+      unpacked[name] = [[item.name, item.reason, item.detail] for item in refused]
+      files.write(folder / UNPACKED, json.dumps(unpacked).encode())
+  return skips
+
+
+def _files(one, folder, urls, address, key) -> list[dict]:
+  """What to download, as {url, name, bytes, sha256}; `urls` take the place of the addresses that the catalogue has."""
+  about = one['fetch']
+  listed = about.get('files', [])
+  if urls:
+    known = {file.get('name') or _name(file['url']): file for file in listed}       # a mirror's file has the same checksum
+    return [{**known.get(_name(url), {}), 'url': url} for url in urls]
+  if about['kind'] == PARQUET:
+    note = folder / 'listing.json'       # the revision stays what it was when the folder was begun
+    if not note.is_file():
+      files.write(note, json.dumps(hub.listing(lambda url: _answer(url, folder, key), about, address)).encode())
+    about['revision'], listed = json.loads(note.read_bytes())
+    return listed
+  if not listed or not all('url' in file for file in listed):
+    place = about.get('terms') or about.get('page', '')
+    raise InputError(f'config.source: {one["id"]} has no address that a program may take ({one["access"]}): get it from {place}, '
+                     'unpack it and give config.folder, or give the addresses you were given as config.urls')
+  return listed
+
+
+def _answer(url, folder, key) -> bytes:
+  path = folder / 'downloads' / 'answer.json'
+  path.unlink(missing_ok=True)
+  return download.download(url, path, token=key, cap_bytes=100 * 2**20).read_bytes()
+
+
+def _name(url):
+  return Path(unquote(urlsplit(url).path)).name
+
+
+def _known(path):
+  try:
+    return json.loads(path.read_bytes())
+  except (OSError, ValueError):
+    return {}
+
+
+def _counts(skips):
+  counts = collections.Counter(skip.reason for skip in skips)
+  return ', '.join(f'{count} {reason}' for reason, count in sorted(counts.items()))

@@ -1,0 +1,142 @@
+"""Archives from strangers: nothing leaves the folder, limits hold, damage is named, what is whole is kept."""
+import io
+import random
+import tarfile
+import zipfile
+
+import pytest
+
+from telugu_s2s.corpora import archives
+from telugu_s2s.errors import InputError
+
+TRAPS = ('../out', '/etc/out', 'a/../../out', 'C:/out', 'a\\..\\out', '..', 'x' * 250)
+
+
+def zipped(path, members, **options):
+  with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as file:
+    for name, data in members:
+      file.writestr(name, data)
+  return path
+
+
+def tarred(path, members, mode='w:gz'):
+  with tarfile.open(path, mode) as file:
+    for name, data in members:
+      one = tarfile.TarInfo(name)
+      one.size = len(data)
+      file.addfile(one, io.BytesIO(data))
+  return path
+
+
+def inside(folder):
+  return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
+@pytest.mark.parametrize('pack, name', [(zipped, 'a.zip'), (tarred, 'a.tar.gz'),
+                                        (lambda path, members: tarred(path, members, 'w:xz'), 'a.tar.xz')])
+def test_sound_members_come_out_as_they_went_in(tmp_path, pack, name):
+  members = [('te/one.wav', b'1' * 1000), ('./two.txt', 'తెలుగు'.encode()), ('empty', b'')]
+  assert archives.unpack(pack(tmp_path / name, members), tmp_path / 'out') == []
+  assert inside(tmp_path / 'out') == {'te/one.wav': b'1' * 1000, 'two.txt': 'తెలుగు'.encode(), 'empty': b''}
+
+
+@pytest.mark.parametrize('pack, name', [(zipped, 'a.zip'), (tarred, 'a.tar.gz')])
+@pytest.mark.parametrize('trap', TRAPS)
+def test_a_path_that_leads_outside_is_refused_and_the_others_go_on(tmp_path, pack, name, trap):
+  inner = tmp_path / 'deep' / 'out'
+  refused = archives.unpack(pack(tmp_path / name, [(trap, b'x'), ('good', b'y')]), inner)
+  assert [one.reason for one in refused] == ['outside'] and inside(inner) == {'good': b'y'}
+  assert {path.name for path in tmp_path.rglob('*')} == {name, 'deep', 'out', 'good'}
+
+
+@pytest.mark.parametrize('kind, reason', [(tarfile.SYMTYPE, 'link'), (tarfile.LNKTYPE, 'link'), (tarfile.CHRTYPE, 'device'),
+                                          (tarfile.FIFOTYPE, 'device')])
+def test_links_and_devices_of_a_tar_are_refused(tmp_path, kind, reason):
+  with tarfile.open(tmp_path / 'a.tar', 'w') as file:
+    one = tarfile.TarInfo('link')
+    one.type, one.linkname = kind, '../../etc/passwd'
+    file.addfile(one)
+    one = tarfile.TarInfo('link/inside')
+    one.size = 1
+    file.addfile(one, io.BytesIO(b'x'))
+  refused = archives.unpack(tmp_path / 'a.tar', tmp_path / 'out')
+  assert [one.reason for one in refused] == [reason] and inside(tmp_path / 'out') == {'link/inside': b'x'}
+
+
+def test_a_link_of_a_zip_is_refused(tmp_path):
+  with zipfile.ZipFile(tmp_path / 'a.zip', 'w') as file:
+    one = zipfile.ZipInfo('link')
+    one.external_attr = 0o120777 << 16
+    file.writestr(one, '/etc/passwd')
+  assert [one.reason for one in archives.unpack(tmp_path / 'a.zip', tmp_path / 'out')] == ['link'] and not inside(tmp_path / 'out')
+
+
+@pytest.mark.filterwarnings('ignore:Duplicate name')
+@pytest.mark.parametrize('names', [('a', 'a'), ('a', 'A'), ('a', 'a/b'), ('a/b', 'a'), ('a/b', 'A/B')])
+def test_the_first_of_two_members_of_one_name_is_kept(tmp_path, names):
+  refused = archives.unpack(zipped(tmp_path / 'a.zip', [(names[0], b'1'), (names[1], b'2')]), tmp_path / 'out')
+  assert [one.reason for one in refused] == ['duplicate'] and list(inside(tmp_path / 'out').values()) == [b'1']
+
+
+def test_limits_hold_whatever_headers_say(tmp_path):
+  bomb = zipped(tmp_path / 'bomb.zip', [('zeros', bytes(64 * 2**20))])
+  with pytest.raises(InputError, match='bomb'):
+    archives.unpack(bomb, tmp_path / 'one')
+  assert inside(tmp_path / 'one') == {}
+  many = zipped(tmp_path / 'many.zip', [(str(i), b'x' * 100) for i in range(20)])
+  with pytest.raises(InputError, match='more than 10 files'):
+    archives.unpack(many, tmp_path / 'two', most_files=10)
+  with pytest.raises(InputError, match='1000 bytes'):
+    archives.unpack(many, tmp_path / 'three', most_bytes=1000)
+
+
+def test_only_what_is_wanted_is_unpacked(tmp_path):
+  path = tarred(tmp_path / 'a.tar.gz', [('te/a', b'1'), ('hi/b', b'2')])
+  archives.unpack(path, tmp_path / 'out', wanted=lambda name: name.startswith('te/'))
+  assert inside(tmp_path / 'out') == {'te/a': b'1'}
+
+
+def test_a_truncated_tar_keeps_what_is_whole_and_says_so(tmp_path):
+  noise = random.Random(0).randbytes
+  path = tarred(tmp_path / 'a.tar.gz', [(f'{i}', noise(10_000)) for i in range(5)])
+  path.write_bytes(path.read_bytes()[:30_000])
+  refused = archives.unpack(path, tmp_path / 'out')
+  assert {one.reason for one in refused} == {'corrupt'} and sorted(inside(tmp_path / 'out')) == ['0', '1']
+
+
+def test_one_damaged_member_of_a_zip_costs_only_itself(tmp_path):
+  path = tmp_path / 'a.zip'
+  with zipfile.ZipFile(path, 'w') as file:
+    for name in 'abc':
+      file.writestr(name, name * 500)
+  path.write_bytes(path.read_bytes().replace(b'b' * 500, b'b' * 499 + b'x', 1))
+  refused = archives.unpack(path, tmp_path / 'out')
+  assert [(one.name, one.reason) for one in refused] == [('b', 'corrupt')] and sorted(inside(tmp_path / 'out')) == ['a', 'c']
+
+
+def test_what_is_no_archive_is_refused(tmp_path):
+  (tmp_path / 'a.zip').write_bytes(b'<html>not found</html>')
+  with pytest.raises(InputError, match='a.zip'):
+    archives.unpack(tmp_path / 'a.zip', tmp_path / 'out')
+
+
+@pytest.mark.parametrize('pack, name', [(zipped, 'a.zip'), (tarred, 'a.tar.gz'),
+                                        (lambda path, members: tarred(path, members, 'w'), 'a.tar')])
+def test_a_thousand_mutations_crash_nothing_and_write_nothing_outside(tmp_path, pack, name):
+  dice = random.Random(1)
+  whole = pack(tmp_path / name, [('a/one', b'1' * 300), ('two', b'22' * 100)]).read_bytes()
+  (tmp_path / 'in').mkdir()
+  for number in range(1000):
+    data = bytearray(whole)
+    for _ in range(dice.randint(1, 4)):
+      at = dice.randrange(len(data))
+      if dice.random() < 0.2:
+        data = data[:at + 1]
+      data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+    (tmp_path / name).write_bytes(data)
+    try:
+      archives.unpack(tmp_path / name, tmp_path / 'in' / str(number))
+    except InputError:
+      pass
+  assert {path.name for path in tmp_path.iterdir()} == {name, 'in'}
+  assert {path.name for path in (tmp_path / 'in').iterdir()} <= {str(number) for number in range(1000)}

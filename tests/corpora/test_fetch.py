@@ -1,0 +1,152 @@
+"""From the catalogue over a server on this machine to a folder that preparation takes."""
+import copy
+import hashlib
+import io
+import json
+import zipfile
+
+import ml_collections
+import numpy as np
+import pytest
+
+from telugu_s2s.audio import files
+from telugu_s2s.corpora import catalogue, fetch, folder, hub
+from telugu_s2s.corpora.folder import Skip
+from telugu_s2s.errors import InputError
+
+from tests.corpora.web import serving
+
+TEXT = 'నమస్కారం'
+
+
+def config(**fields):
+  return ml_collections.ConfigDict({'source': 'slr66', 'folder': '', 'layout': '', 'urls': (), 'hub': hub.HUB, 'out': 'corpora',
+                                    'most_gb': 1.0, **fields})
+
+
+def sound(seconds=1.2, form='wav'):
+  rng = np.random.default_rng(0)
+  return files.encoded(rng.uniform(-0.1, 0.1, int(16_000 * seconds)).astype(np.float32), 16_000, form)
+
+
+def openslr_zip():
+  made = io.BytesIO()
+  with zipfile.ZipFile(made, 'w') as file:
+    file.writestr('line_index.tsv', f'tef_01033_1\t{TEXT}\ntef_01033_2\tలేదు\n')
+    file.writestr('tef_01033_1.wav', sound())
+    file.writestr('../../outside.wav', b'x')
+  return made.getvalue()
+
+
+@pytest.fixture
+def slr66(monkeypatch):
+  """The catalogue with the addresses of SLR66 on this machine: call it with a server and the zip that it serves."""
+  def point(server, data):
+    found = copy.deepcopy(catalogue.sources())
+    catalogue.source(found, 'slr66')['fetch']['files'] = [
+        {'url': server.url + '/te_in_female.zip', 'bytes': len(data), 'sha256': hashlib.sha256(data).hexdigest()}]
+    monkeypatch.setattr(catalogue, 'sources', lambda: found)
+  return point
+
+
+def test_a_source_is_downloaded_unpacked_and_listed_with_its_licence_once(tmp_path, slr66):
+  data = openslr_zip()
+  with serving({'/te_in_female.zip': data}, [('drop', 500)]) as server:
+    slr66(server, data)
+    first = fetch.run(config(), tmp_path)
+    count = len(server.requests)
+    assert fetch.run(config(), tmp_path) == first and len(server.requests) == count
+  assert first['rows'] == 2 and first['skipped'] == {'outside': 1} and not list(tmp_path.rglob('outside.wav'))
+  found, skips = folder.recordings(first['folder'], '')
+  assert [(one.text, one.speaker, one.gender, one.licence, one.source, one.language) for one in found] == [
+      (TEXT, 'slr66:tef_01033', 'f', 'CC-BY-SA-4.0', 'slr66', 'te')]
+  assert found[0].custom['attribution'].startswith('Crowdsourced') and [skip.reason for skip in skips] == ['missing']
+
+
+def test_a_changed_file_is_refused_and_no_manifest_is_made(tmp_path, slr66):
+  data = openslr_zip()
+  with serving({'/te_in_female.zip': data[:-1] + b'!'}) as server:
+    slr66(server, data)
+    with pytest.raises(InputError, match='sha256'):
+      fetch.run(config(), tmp_path)
+  assert not list(tmp_path.rglob('MANIFEST.jsonl'))
+
+
+def test_a_source_on_request_takes_the_folder_that_its_user_has(tmp_path):
+  (tmp_path / 'train_te_clean' / 'D1').mkdir(parents=True)
+  (tmp_path / 'train_te_clean' / 'D1' / 'u.wav').write_bytes(sound())
+  (tmp_path / 'train_te_clean' / 'meta_train_te_clean.json').write_text(json.dumps(
+      {'u': {'wav_path': 'D1/u.wav', 'speaker_id': 's', 'gender': 'MALE', 'text': TEXT}}))
+  assert fetch.run(config(source='respin', folder=str(tmp_path)), tmp_path / 'work')['rows'] == 1
+  (one,), _ = folder.recordings(tmp_path, '')
+  assert (one.licence, one.speaker, one.gender) == ('CC-BY-4.0', 'respin:s', 'm')
+
+
+@pytest.mark.parametrize('source, said', [
+    ('nptel', 'NC.*instead: spoken_tutorial'), ('respin', 'spiredatasets.*config.folder'), ('common_voice', 'MDC_API_KEY|no address'),
+    ('librivox', 'no reader here'), ('kathbat', 'kathbath')])
+def test_what_is_not_to_be_had_says_what_to_do(tmp_path, source, said, monkeypatch):
+  monkeypatch.delenv('MDC_API_KEY', raising=False)
+  with pytest.raises(InputError, match=said):
+    fetch.run(config(source=source), tmp_path)
+
+
+@pytest.mark.parametrize('one', [one for one in catalogue.sources() if one['use']], ids=lambda one: one['id'])
+def test_every_layout_that_the_catalogue_names_has_its_reader_and_its_columns(one):
+  layout = one['fetch'].get('layout', fetch.PARQUET)
+  if 'layout' in one['fetch'] and layout == fetch.PARQUET:
+    assert 'audio' in one['fetch']['columns'] and one['fetch']['repo']
+  elif 'layout' in one['fetch']:
+    assert layout in fetch.layouts.LAYOUTS
+
+
+def parquet(rows):
+  pyarrow = pytest.importorskip('pyarrow')
+  from pyarrow import parquet as writer
+  made = io.BytesIO()
+  writer.write_table(pyarrow.Table.from_pylist(rows), made)
+  return made.getvalue()
+
+
+COLUMNS = {'audio': 'audio_filepath', 'text': 'text', 'speaker': 'speaker_id', 'gender': 'gender'}
+
+
+def row(audio, **fields):
+  return {'audio_filepath': {'bytes': audio, 'path': 'x'}, 'text': TEXT, 'speaker_id': '7', 'gender': 'Female', 'language': 'Telugu',
+          **fields}
+
+
+def test_rows_of_a_hub_become_audio_files_and_other_languages_stay_out(tmp_path):
+  (tmp_path / 'telugu-valid-0.parquet').write_bytes(parquet([
+      row(sound()), row(sound(form='flac')), row(sound(), language='Kannada'), row(None), row(b'<html>')]))
+  (tmp_path / 'telugu-train-1.parquet').write_bytes(b'PAR1 not really PAR1')
+  found = list(hub.rows(tmp_path, COLUMNS, {'language': 'Telugu'}))
+  good = [one for one in found if not isinstance(one, Skip)]
+  assert [one['path'] for one in good] == ['audio/telugu-valid-0/0000000.wav', 'audio/telugu-valid-0/0000001.flac']
+  assert {(one['text'], one['gender'], one['split'], one['speaker']) for one in good} == {(TEXT, 'f', 'eval', '7')}
+  assert sorted(one.reason for one in found if isinstance(one, Skip)) == ['corrupt', 'missing', 'non-audio']
+  assert all(len(files.read(tmp_path / one['path'])[0]) == 19_200 for one in good)
+
+
+def test_a_hub_that_renamed_a_column_is_named_with_what_it_has(tmp_path):
+  (tmp_path / 'a.parquet').write_bytes(parquet([{'audio': 1}]))
+  with pytest.raises(InputError, match='audio_filepath.*it has audio'):
+    list(hub.rows(tmp_path, COLUMNS, {}))
+
+
+def test_a_gated_hub_source_comes_pinned_to_the_revision_it_was_begun_with(tmp_path, monkeypatch):
+  monkeypatch.setenv('HF_TOKEN', 'secret')
+  data = parquet([row(sound())])
+  sha256 = hashlib.sha256(data).hexdigest()
+  name = 'telugu/train-00000-of-00001.parquet'
+  base = '/api/datasets/ai4bharat/Kathbath'
+  served = {base: b'{"sha": "c0ffee"}', f'{base}/tree/c0ffee/telugu?recursive=true': json.dumps(
+      [{'type': 'file', 'path': name, 'size': len(data), 'lfs': {'oid': sha256}}, {'type': 'file', 'path': 'README.md', 'size': 1}]).encode(),
+      f'/datasets/ai4bharat/Kathbath/resolve/c0ffee/{name}': data}
+  with serving(served) as server:
+    fetch.run(config(source='kathbath', hub=server.url), tmp_path)
+    server.files[base] = b'{"sha": "moved"}'
+    result = fetch.run(config(source='kathbath', hub=server.url), tmp_path)
+    assert {headers.get('Authorization') for _, headers in server.requests} == {'Bearer secret'} and len(server.requests) == 3
+  (one,), _ = folder.recordings(result['folder'], '')
+  assert (one.revision, one.speaker, one.licence) == ('c0ffee', 'kathbath:7', 'CC-BY-4.0')
