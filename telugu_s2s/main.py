@@ -31,6 +31,7 @@ JOBS = {
     'generate': 'telugu_s2s.evaluation.generate',
     'benchmark': 'telugu_s2s.evaluation.benchmark',
     'carry': 'telugu_s2s.preparation.carry',
+    'manifests': 'telugu_s2s.preparation.export',
     'codec': 'telugu_s2s.tokens.transcode',
     'export': 'telugu_s2s.codec.export',
 }

@@ -1,0 +1,89 @@
+"""Train or held out, decided by what a recording says of itself: more data never moves what is there already.
+
+A hash of the speaker and a hash of the sentence decide, each alone. Nothing else can keep speakers and sentences apart
+without looking at the other recordings, and it has a price: what is held out in one respect only is left out of both.
+"""
+import collections
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable
+
+from telugu_s2s.corpora.folder import Recording
+from telugu_s2s.errors import InputError
+
+TRAIN = 'train'             # neither the speaker nor the sentence is held out
+EVAL = 'eval'               # both are; of a recording without text, the speaker
+HELD_TEXT = 'held_text'     # a train speaker says an eval sentence: not for training
+SEEN_TEXT = 'seen_text'     # an eval speaker says a sentence that training may hold: an unseen voice, no unseen words
+SPLITS = (TRAIN, EVAL, HELD_TEXT, SEEN_TEXT)
+
+
+def plain(text: str) -> str:
+  """What two writings of one sentence share: composed (NFC), case folded, letters, marks and digits alone.
+
+  Unlike `tokens.graphemes.plain` it keeps digits, which tell sentences apart, and drops spaces.
+  """
+  text = unicodedata.normalize('NFC', unicodedata.normalize('NFC', text).casefold())
+  return unicodedata.normalize('NFC', ''.join(sign for sign in text if unicodedata.category(sign)[0] in 'LMN'))
+
+
+def voice(recording: Recording) -> tuple[str, str, str]:
+  """(source, kind, name) of whoever speaks: the speaker, else the dialogue, else the file and its folder.
+
+  Two sources may call different people alike, so a name counts within its source. A source that names speakers in some
+  rows only can hold one person under two keys; nothing here can know that.
+  """
+  for kind in ('speaker', 'dialogue', 'path'):
+    if name := unicodedata.normalize('NFC', getattr(recording, kind)):
+      break
+  return recording.source, kind, name
+
+
+def split(recording: Recording, seed: int, eval_share: float) -> str:
+  """One of SPLITS. A greater share holds out more and gives nothing back.
+
+  Args:
+    seed: another seed gives other speakers and sentences.
+    eval_share: of the speakers and, on its own, of the sentences, from 0 to 1. So of many recordings with text about
+      eval_share squared are 'eval', and eval_share in all are of eval speakers.
+
+  Raises:
+    InputError: eval_share is no share.
+  """
+  if not 0 <= eval_share <= 1:
+    raise InputError(f'eval_share {eval_share}: a share is between 0 and 1')
+  text = plain(recording.text)
+  speaker_held = _place(seed, *voice(recording)) < eval_share
+  text_held = _place(seed, 'text', text) < eval_share if text else speaker_held
+  if speaker_held:
+    return EVAL if text_held else SEEN_TEXT
+  return HELD_TEXT if text_held else TRAIN
+
+
+def assign(recordings: Iterable[Recording], seed: int, eval_share: float) -> tuple[list[str], dict]:
+  """The split of each recording, and what each split holds.
+
+  Returns:
+    One of SPLITS a recording, in their order, and {split: {recordings, bytes, voices, sentences}} of all SPLITS;
+    the recordings of all four together are the ones that came in.
+
+  Raises:
+    InputError: eval_share is no share.
+  """
+  splits, counts = [], {name: collections.Counter(recordings=0, bytes=0) for name in SPLITS}
+  voices, sentences = collections.defaultdict(set), collections.defaultdict(set)
+  for one in recordings:
+    name = split(one, seed, eval_share)
+    splits.append(name)
+    counts[name].update(recordings=1, bytes=one.bytes)
+    voices[name].add(voice(one))
+    sentences[name].add(plain(one.text))
+  return splits, {name: {**counts[name], 'voices': len(voices[name]), 'sentences': len(sentences[name] - {''})}
+                  for name in SPLITS}
+
+
+def _place(seed, *names):
+  """A number in [0, 1) that follows from the seed and the names alone, on every machine and in every version."""
+  key = hashlib.sha256(json.dumps([seed, *names]).encode()).digest()
+  return int.from_bytes(key[:6]) / 2**48
