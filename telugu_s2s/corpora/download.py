@@ -5,12 +5,14 @@ import http.client
 import json
 import os
 import shutil
+import ssl
+import string
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import tqdm
 
@@ -56,21 +58,39 @@ def download(url: str, path, *, size: int | None = None, sha256: str = '', token
   path = Path(path)
   if path.is_file() and _whole(path, size, sha256):
     return path
-  _scheme(url)
-  path.parent.mkdir(parents=True, exist_ok=True)
+  if path.is_dir():
+    raise InputError(f'{path} is a folder; move it away, the file from {url} is to have its name')
+  _checked(url)
+  if not (token.isascii() and token.isprintable()) or ' ' in token:
+    raise InputError(f'{url}: the token has a space, a line break or a letter that no token has; copy it again')
   part = path.with_name(path.name + '.part')
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _brought(url, part, size, token, cap_bytes, attempts, timeout_s, progress, sleep)
+    _verify(url, part, size, sha256)
+    files.settle(part, path)
+    _note(part).unlink(missing_ok=True)
+  except OSError as problem:              # of the disk: those of the connection became _Again
+    raise InputError(f'{part}: cannot be written ({problem.strerror or problem}); make room or choose another workdir and run '
+                     'again, it goes on from there') from None
+  return path
+
+
+def _brought(url, part, size, token, cap_bytes, attempts, timeout_s, progress, sleep):
+  """Makes `part` whole in as many attempts as are allowed."""
   for attempt in range(attempts):
     try:
-      _append(url, part, size, token, cap_bytes, timeout_s, progress)
-      break
-    except (_Again, OSError, http.client.HTTPException) as problem:
-      if isinstance(problem, OSError) and problem.errno == 28:       # no space left on the device
-        raise InputError(f'{part}: the disk is full; make room and run again, it goes on from there') from None
-      if attempt + 1 == attempts:
+      return _append(url, part, size, token, cap_bytes, timeout_s, progress)
+    except _Again as problem:
+      if attempt + 1 >= attempts:
         raise InputError(f'{url}: {problem}; given up after {attempts} attempts. Run again, it goes on from '
                          f'{part.stat().st_size if part.exists() else 0} bytes') from None
       wait_s = getattr(problem, 'wait_s', None)
       sleep(min(2.0**attempt if wait_s is None else wait_s, LONGEST_WAIT_S))
+
+
+def _verify(url, part, size, sha256):
+  """Removes a part that is not what was expected, and says so."""
   got = part.stat().st_size
   if size is not None and got != size:
     _forget(part)
@@ -79,16 +99,13 @@ def download(url: str, path, *, size: int | None = None, sha256: str = '', token
     _forget(part)
     raise InputError(f'{url}: sha256 {found}, {sha256} was expected: damaged on the way or changed there; run again, and if it '
                      'stays so, do not use it')
-  files.settle(part, path)
-  _note(part).unlink(missing_ok=True)
-  return path
 
 
 def _append(url, part, size, token, cap_bytes, timeout_s, progress):
   """One attempt: asks for what is missing of `part` and appends it."""
   have = part.stat().st_size if part.exists() else 0
   known = _tag(part)
-  if have and known.get('url') != url or have and not known.get('tag') or size is not None and have > size:
+  if have and not (known.get('url') == url and known.get('tag') and isinstance(known['tag'], str)) or size is not None and have > size:
     _forget(part)
     have = 0
   if size is not None and have == size:
@@ -100,29 +117,42 @@ def _append(url, part, size, token, cap_bytes, timeout_s, progress):
     problem.close()
     if problem.code == 416 and have:                 # nothing is left to send, or it is another file by now
       total = (problem.headers.get('Content-Range') or '').rpartition('/')[2]
-      if total == str(have):
+      if total == str(have) and _validator(problem.headers) in ('', known['tag']):
         return
       _forget(part)
-      raise _Again('the file there has become shorter', 0) from None
+      raise _Again('the file there has changed', 0) from None
     raise _refusal(url, problem, token) from None
   with answer:
-    if answer.status == 206 and not (answer.headers.get('Content-Range') or '').startswith(f'bytes {have}-'):
-      _forget(part)
-      raise _Again('the server sent another range than it was asked for', 0)
-    if answer.status != 206:
-      have = 0
-    tag = answer.headers.get('ETag') or answer.headers.get('Last-Modified') or ''
-    files.write(_note(part), json.dumps({'url': url, 'tag': '' if tag.startswith('W/') else tag}).encode())
-    length = answer.headers.get('Content-Length')
-    total = have + int(length) if length and length.isdecimal() else size
+    total = have + answer.length if answer.length is not None else None
+    if answer.status == 206:
+      first, _, stated = (answer.headers.get('Content-Range') or '').partition('/')
+      # A server that passes over If-Range sends the rest of another file.
+      if not have or not first.startswith(f'bytes {have}-') or _validator(answer.headers) not in ('', known['tag']):
+        _forget(part)
+        raise _Again('the server sent another range, or the range of another file, than it was asked for', 0)
+      total = int(stated) if stated.isdecimal() and len(stated) < 20 else total
+    elif answer.status == 200:
+      _forget(part)                      # before the note of the new file: an old part never has a new tag
+      total, have = answer.length, 0
+    else:
+      raise InputError(f'{url}: HTTP {answer.status} instead of a file; is the address right? Give it as config.urls')
+    if size is not None and total is not None and total != size:
+      raise InputError(f'{url}: {total} bytes are offered, {size} were expected: the file has changed; was the address or the '
+                       'catalogue renewed?')
+    total = size if total is None else total
     _room(url, part, total, have, cap_bytes)
+    if not have:
+      files.write(_note(part), json.dumps({'url': url, 'tag': _validator(answer.headers)}).encode())
     with open(part, 'r+b' if have else 'wb') as file, tqdm.tqdm(
         total=total, initial=have, unit='B', unit_scale=True, desc=part.name.removesuffix('.part'), disable=not progress, delay=2) as bar:
       file.seek(have)
-      while block := answer.read(BLOCK):
+      while block := _block(answer):
         have += len(block)
         if cap_bytes is not None and have > cap_bytes:
           raise InputError(f'{url}: more than the cap of {cap_bytes} bytes; raise config.most_gb if that is what you want')
+        if total is not None and have > total:
+          raise InputError(f'{url}: more than the {total} bytes that were expected: the file has changed; was the address or the '
+                           'catalogue renewed?')
         file.write(block)
         bar.update(len(block))
       file.flush()
@@ -131,30 +161,60 @@ def _append(url, part, size, token, cap_bytes, timeout_s, progress):
     raise _Again(f'the connection ended at {have} of {total} bytes')
 
 
+def _block(answer):
+  """The next bytes of an answer, b'' at its end."""
+  try:
+    return answer.read1(BLOCK)         # what has come: with read(), a connection that breaks takes up to a block along
+  except (OSError, http.client.HTTPException) as problem:
+    raise _Again(f'the connection broke ({problem})') from None
+
+
+def _validator(headers):
+  """What tells one version of a file from another: a strong ETag, or else a date; '' without both."""
+  tag = headers.get('ETag') or ''
+  return tag if tag and not tag.startswith('W/') else headers.get('Last-Modified') or ''
+
+
 def _opened(url, headers, token, timeout_s):
-  """The answer, after redirects. The token goes to the first host alone, and never over http after https."""
-  first = urlsplit(url)
-  opener = urllib.request.build_opener(_Stay)
+  """The answer, after redirects. The token goes to the first host alone, and not again once it was left."""
+  place, opener = url, urllib.request.build_opener(_Stay)
   for _ in range(REDIRECTS + 1):
-    place = urlsplit(url)
-    same = (place.scheme, place.netloc) == (first.scheme, first.netloc)
-    sent = {'User-Agent': AGENT, 'Accept-Encoding': 'identity', **headers, **({'Authorization': f'Bearer {token}'} if token and same else {})}
+    token = token if _same_host(url, place) else ''
+    sent = {'User-Agent': AGENT, 'Accept-Encoding': 'identity', **headers, **({'Authorization': f'Bearer {token}'} if token else {})}
     try:
-      return opener.open(urllib.request.Request(url, headers=sent), timeout=timeout_s)
+      # What is no ASCII, or a space, is quoted, as browsers do.
+      return opener.open(urllib.request.Request(quote(place, safe=string.punctuation), headers=sent), timeout=timeout_s)
     except urllib.error.HTTPError as problem:
       if problem.code not in (301, 302, 303, 307, 308) or not problem.headers.get('Location'):
         raise
       problem.close()
-      url = urljoin(url, problem.headers['Location'])
-      _scheme(url)
-  raise InputError(f'{url}: more than {REDIRECTS} redirects')
+      try:
+        place = urljoin(place, problem.headers['Location'])
+      except ValueError:
+        raise InputError(f'{url}: it redirects to {problem.headers["Location"]!r}, which is no address') from None
+      _checked(place)
+    except (OSError, http.client.HTTPException) as problem:
+      if isinstance(getattr(problem, 'reason', None), ssl.SSLCertVerificationError):
+        raise InputError(f'{url}: {problem.reason}; the clock, the certificates of this machine or the address is wrong') from None
+      raise _Again(f'no answer ({problem})') from None
+    except ValueError as problem:        # a host that has no encoding
+      raise InputError(f'{url}: {problem}; is the address right? Give it as config.urls') from None
+  raise InputError(f'{url}: more than {REDIRECTS} redirects; is the address right? Give it as config.urls')
+
+
+def _same_host(one, other):
+  """Whether a token for one address may go to the other: the same scheme, host and port."""
+  one, other = urlsplit(one), urlsplit(other)
+  return (one.scheme, one.netloc.lower()) == (other.scheme, other.netloc.lower())
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
   """Leaves redirects to `_opened`, since the library's own would take the token along."""
 
-  def redirect_request(self, *arguments):
+  def http_error_302(self, *arguments):
     return None
+
+  http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 def _refusal(url, problem, token):
@@ -162,7 +222,8 @@ def _refusal(url, problem, token):
     return _Again(f'HTTP {problem.code}', _retry_after(problem.headers.get('Retry-After')))
   if problem.code in (401, 403):
     return InputError(f'{url}: HTTP {problem.code}: ' + ('the token was refused; have its terms been accepted by that account?' if token
-                                                        else 'the source is gated and no token was given'))
+                                                        else 'the source is gated and no token was given; accept its terms, make a token there, and '
+                                                        'give it in the environment variable that the catalogue names'))
   return InputError(f'{url}: HTTP {problem.code}; has it moved? Give its new address as config.urls')
 
 
@@ -174,7 +235,7 @@ def _retry_after(value):
     return float(value)
   try:
     return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-  except ValueError:
+  except (ValueError, TypeError, IndexError, OverflowError):
     return None
 
 
@@ -188,9 +249,16 @@ def _room(url, part, total, have, cap_bytes):
     raise InputError(f'{url}: {total - have} bytes are missing, {free} are free in {part.parent}; make room or choose another workdir')
 
 
-def _scheme(url):
-  if urlsplit(url).scheme not in ('http', 'https') or not urlsplit(url).netloc:
+def _checked(url):
+  try:
+    place = urlsplit(url)
+    sound = place.scheme in ('http', 'https') and place.hostname and (place.port is None or place.port)
+  except ValueError:
+    sound = False
+  if not sound:
     raise InputError(f'{url!r} is no address of a web server: give http:// or https://')
+  if '@' in place.netloc:
+    raise InputError(f'{place.hostname}: a name or password stands in the address; leave it out')
 
 
 def _whole(path, size, sha256):

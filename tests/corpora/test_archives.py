@@ -140,3 +140,39 @@ def test_a_thousand_mutations_crash_nothing_and_write_nothing_outside(tmp_path, 
       pass
   assert {path.name for path in tmp_path.iterdir()} == {name, 'in'}
   assert {path.name for path in (tmp_path / 'in').iterdir()} <= {str(number) for number in range(1000)}
+
+
+def test_a_tar_that_ends_with_a_zip_is_still_a_tar(tmp_path):
+  inner = zipped(tmp_path / 'inner.zip', [('evil', b'x')]).read_bytes()
+  path = tarred(tmp_path / 'a.tar', [('good.zip', inner)], 'w')
+  path.write_bytes(path.read_bytes() + inner)
+  archives.unpack(path, tmp_path / 'out')
+  assert inside(tmp_path / 'out') == {'good.zip': inner}
+
+
+def test_a_tar_cut_between_members_is_said_to_be_cut(tmp_path):
+  path = tarred(tmp_path / 'a.tar', [('a', b'1' * 512), ('b', b'2' * 512)], 'w')
+  path.write_bytes(path.read_bytes()[:1024])              # the header and content of the first
+  assert [one.reason for one in archives.unpack(path, tmp_path / 'out')] == ['corrupt'] and list(inside(tmp_path / 'out')) == ['a']
+
+
+def test_a_link_that_stands_in_the_folder_already_is_not_followed(tmp_path):
+  (tmp_path / 'out').mkdir()
+  (tmp_path / 'elsewhere').mkdir()
+  (tmp_path / 'out' / 'te').symlink_to(tmp_path / 'elsewhere')
+  refused = archives.unpack(zipped(tmp_path / 'a.zip', [('te/x', b'1'), ('good', b'2')]), tmp_path / 'out')
+  assert [one.reason for one in refused] == ['outside'] and not list((tmp_path / 'elsewhere').iterdir())
+
+
+def test_refused_members_count_against_the_limit_of_files(tmp_path):
+  with pytest.raises(InputError, match='more than 10 files'):
+    archives.unpack(zipped(tmp_path / 'a.zip', [(f'../{i}', b'') for i in range(20)]), tmp_path / 'out', most_files=10)
+
+
+@pytest.mark.parametrize('method', [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_method_that_cannot_be_bounded_is_refused_by_name(tmp_path, method):
+  with zipfile.ZipFile(tmp_path / 'a.zip', 'w') as file:
+    file.writestr('odd', b'x', method)
+    file.writestr('good', b'y')
+  refused = archives.unpack(tmp_path / 'a.zip', tmp_path / 'out')
+  assert [(one.name, one.reason) for one in refused] == [('odd', 'compression')] and list(inside(tmp_path / 'out')) == ['good']

@@ -142,3 +142,34 @@ def test_a_token_that_is_not_set_is_asked_for_by_name(monkeypatch):
     download.token('SOME_TOKEN', 'accept the terms')
   monkeypatch.setenv('SOME_TOKEN', ' x ')
   assert download.token('SOME_TOKEN', '') == 'x'
+
+
+def test_a_server_that_passes_over_if_range_cannot_mix_two_files(tmp_path):
+  with serving({'/a.zip': DATA}, [('drop', 100_000)]) as server:
+    with pytest.raises(InputError):
+      fetch(server, tmp_path, attempts=1)
+    server.files['/a.zip'] = DATA[::-1]
+    server.plan = [('no if-range',)]
+    assert fetch(server, tmp_path).read_bytes() == DATA[::-1]
+
+
+@pytest.mark.parametrize('token', ['a b', 'a\r\nX-Evil: 1', 'టోకెన్'])
+def test_a_token_that_would_break_the_header_is_refused_before_any_request(tmp_path, token):
+  with serving({'/a.zip': DATA}) as server:
+    with pytest.raises(InputError, match='token'):
+      fetch(server, tmp_path, token=token)
+    assert not server.requests
+
+
+@pytest.mark.parametrize('url', ['http://', 'http://[', 'ftp://127.0.0.1/x', 'http://u:secret@127.0.0.1/x', 'a.zip'])
+def test_what_is_no_address_is_refused_without_showing_a_password(tmp_path, url):
+  with pytest.raises(InputError) as problem:
+    download.download(url, tmp_path / 'got')
+  assert 'secret' not in str(problem.value)
+
+
+def test_a_server_that_offers_another_size_is_refused_before_the_download(tmp_path):
+  with serving({'/a.zip': DATA}) as server:
+    with pytest.raises(InputError, match='offered'):
+      fetch(server, tmp_path, size=len(DATA) + 1)
+    assert len(server.requests) == 1

@@ -9,7 +9,7 @@ def serving(files, plan=()):
   """Yields a server of `files` {path: bytes}: `.url`, `.requests` as (path, headers), and `.plan`.
 
   plan: what happens to the next requests, one each, before they are answered properly: ('status', code, {header: value}),
-  ('drop', bytes before the connection ends), ('no ranges',), ('redirect', url).
+  ('drop', bytes before the connection ends), ('no ranges',), ('no if-range',): the range is sent though the file changed, ('redirect', url).
   """
   class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
@@ -28,7 +28,7 @@ def serving(files, plan=()):
       if data is None:
         return self.head(404, 0, {})
       start, wanted, tag = 0, self.headers.get('Range'), f'"{hash(data)}"'
-      if wanted and step[0] != 'no ranges' and self.headers.get('If-Range') in (None, tag):
+      if wanted and step[0] != 'no ranges' and (step[0] == 'no if-range' or self.headers.get('If-Range') in (None, tag)):
         start = int(wanted.removeprefix('bytes=').rstrip('-'))
       if start and start >= len(data):
         return self.head(416, 0, {'Content-Range': f'bytes */{len(data)}'})
