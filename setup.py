@@ -58,6 +58,7 @@ EXTRAS = {
     'sample': ['espeakng-loader>=0.2.4'],        # only to remake the sample corpus
     'serving': [],
     # Uses.
+    'cluster': ['ray>=2.50'],                    # preparation on many machines: configs/prepare.py:cluster
     'peers': ['transformers>=5.20,<6', 'torch>=2.9'],                # other codecs, to measure their speed beside ours
     'tensorboard': ['tensorboard>=2.21'],        # the viewer
     'test': ['pytest>=9.2', 'hypothesis>=6.170', 'nbclient>=0.11', 'ipykernel>=7.4'],

@@ -4,11 +4,21 @@
 
 Gives segments/ below the workdir: the shards, manifest.json, report.tsv (what was left out, and why) and
 DATA_NOTICE.md (sources and licences). A rerun makes only what is missing.
+
+The size cluster spreads the shards over a Ray cluster and writes the same bytes; a machine that is lost costs the
+shards it had in hand. Every machine has this code (pip install -e .[cluster] -c constraints.txt), the file
+~/.ray/auth_token of the first one, and the recordings and the workdir under the same paths. On every machine:
+
+    export RAY_AUTH_MODE=token
+    ray start --head                      # on the first one; on the others: ray start --address=FIRST:6379
+    python -m telugu_s2s.main --config=configs/prepare.py:cluster --config.data.audio=DIR --workdir=DIR   # on one
 """
 import ml_collections
 
+SIZES = ('machine', 'cluster')
 
-def get_config():
+
+def get_config(size='machine'):
   config = ml_collections.ConfigDict()
   config.job = 'prepare'
   config.out = 'segments'                 # below the workdir
@@ -21,5 +31,7 @@ def get_config():
       shortest_s=1.0,
       longest_s=20.0,
       clipped=0.01,                       # greatest share of clipped samples
-      workers=-1)                         # processes; -1 = one a core, 0 = this one
+      workers=-1,                         # processes; -1 = one a core, 0 = this one
+      engine='ray' if size == 'cluster' else 'local',     # local = processes of this machine
+      address='auto' if size == 'cluster' else '')    # of Ray: auto, host:port; '' = a Ray on this machine alone
   return config

@@ -1,8 +1,8 @@
 """A folder of recordings to shards of 16 kHz segments, one task a shard, and a report of what was left out.
 
 What a shard is called follows from what goes into it: the settings, and the labels and bytes of its recordings.
-So a rerun makes what is missing, any number of workers writes the same bytes, and a changed file or setting
-touches no other shard.
+So a rerun makes what is missing, any number of workers on any engine writes the same bytes, and a changed file or
+setting touches no other shard.
 """
 import collections
 import concurrent.futures
@@ -22,7 +22,7 @@ from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import licences
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import recording as one_recording
-from telugu_s2s.preparation import pool, segment, shards
+from telugu_s2s.preparation import engine, pool, segment, shards
 
 SAMPLE = Path(telugu_s2s.__file__).parent / 'corpora' / 'sample'
 MAKER = 1                      # raised whenever the same input would give other segments
@@ -44,6 +44,8 @@ class Data:
   longest_s: float = 20.0
   clipped: float = 0.01        # the greatest share of clipped samples
   workers: int = -1            # processes; -1 = one a core, 0 = this one
+  engine: str = 'local'        # 'ray' = Ray Core, which spreads the work over a cluster
+  address: str = ''            # of the Ray cluster, 'auto' or 'host:port'; '' = a Ray on this machine
 
   def __post_init__(self):
     licences.classes(self.profile)
@@ -54,6 +56,7 @@ class Data:
       raise InputError(f'data.clipped {self.clipped}: a share is between 0 and 1')
     if self.workers < -1:
       raise InputError(f'data.workers {self.workers}: give -1 for one a core, 0 for none, or a number')
+    engine.check(self.engine, self.address)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +101,7 @@ def prepare(data: Data, out, workers: int | None = None) -> dict:
   missing = [task for task in tasks if rows[task.name] is None]
   if tasks:
     print(f'segments: {len(tasks) - len(missing)} of {len(tasks)} shards are there already, in {out}', flush=True)
-  rows |= _made(missing, data.workers if workers is None else workers)
+  rows |= _made(missing, data, data.workers if workers is None else workers)
   rows = [rows[task.name] for task in tasks]
   skips += [corpus.Skip(*skip) for row in rows for skip in row['skipped']]
   _report(out, skips)
@@ -143,6 +146,7 @@ def select(data: Data, folder) -> tuple[list[corpus.Recording], list[corpus.Skip
 
 def plan(data: Data, folder, out, recordings, hashes: dict) -> list[Task]:
   """Tasks of at most 256 files or about 128 MiB, in the order of the recordings. hashes: {path: sha256}."""
+  folder, out = os.path.abspath(folder), os.path.abspath(out)       # workers may stand in another folder
   groups, size = [], 0
   for one in recordings:
     if not groups or len(groups[-1]) == SHARD_FILES or size + one.bytes > SHARD_BYTES:
@@ -154,7 +158,7 @@ def plan(data: Data, folder, out, recordings, hashes: dict) -> list[Task]:
   for group in groups:
     sha256 = tuple(hashes[one.path] for one in group)
     key = _digest([MAKER, segment.VERSION, _settings(data), [dataclasses.asdict(one) for one in group], sha256])
-    tasks.append(Task(f'segments-{key[:16]}', str(folder), str(out), tuple(group), sha256, _settings(data)))
+    tasks.append(Task(f'segments-{key[:16]}', folder, out, tuple(group), sha256, _settings(data)))
   return tasks
 
 
@@ -185,15 +189,15 @@ def make_shard(task: Task, done: Callable[[], None] = lambda: None) -> dict:
   return shards.write(task.out, task.name, records(), row)
 
 
-def _made(tasks, wanted):
-  """{name: row} of tasks, worked off in this process or by a pool."""
-  count = pool.count(wanted, len(tasks))
+def _made(tasks, data, workers):
+  """{name: row} of tasks, worked off in this process or by others."""
+  alone = not workers or data.engine == 'local' and pool.count(workers, len(tasks)) < 2
   total = sum(len(task.recordings) for task in tasks)
   with tqdm.tqdm(total=total, unit='file', desc='segments', disable=not tasks) as bar:
-    if count < 2:
+    if alone:
       return {task.name: make_shard(task, bar.update) for task in tasks}
     rows = {}
-    for task, row in pool.results(make_shard, tasks, count, field='data.workers'):
+    for task, row in engine.results(make_shard, tasks, workers, data.engine, data.address, 'data.workers'):
       rows[task.name] = row
       bar.update(len(task.recordings))
     return rows

@@ -1,5 +1,6 @@
 """Archives from strangers: nothing leaves the folder, limits hold, damage is named, what is whole is kept."""
 import io
+import os
 import random
 import tarfile
 import zipfile
@@ -9,7 +10,7 @@ import pytest
 from telugu_s2s.corpora import archives
 from telugu_s2s.errors import InputError
 
-TRAPS = ('../out', '/etc/out', 'a/../../out', 'C:/out', 'a\\..\\out', '..', 'x' * 250)
+TRAPS = ('../out', '/etc/out', 'a/../../out', 'C:/out', 'a/C:/out', 'a\\..\\out', '..', 'x' * 250)
 
 
 def zipped(path, members, **options):
@@ -33,6 +34,8 @@ def inside(folder):
 
 
 @pytest.mark.parametrize('pack, name', [(zipped, 'a.zip'), (tarred, 'a.tar.gz'),
+                                        (lambda path, members: tarred(path, members, 'w'), 'a.tar'),
+                                        (lambda path, members: tarred(path, members, 'w:bz2'), 'a.tar.bz2'),
                                         (lambda path, members: tarred(path, members, 'w:xz'), 'a.tar.xz')])
 def test_sound_members_come_out_as_they_went_in(tmp_path, pack, name):
   members = [('te/one.wav', b'1' * 1000), ('./two.txt', 'తెలుగు'.encode()), ('empty', b'')]
@@ -176,3 +179,134 @@ def test_a_zip_method_that_cannot_be_bounded_is_refused_by_name(tmp_path, method
     file.writestr('good', b'y')
   refused = archives.unpack(tmp_path / 'a.zip', tmp_path / 'out')
   assert [(one.name, one.reason) for one in refused] == [('odd', 'compression')] and list(inside(tmp_path / 'out')) == ['good']
+
+
+def flipped(path, at):
+  data = bytearray(path.read_bytes())
+  data[at] ^= 1
+  path.write_bytes(data)
+  return path
+
+
+def test_a_damaged_header_inside_a_tar_is_named_not_taken_for_its_end(tmp_path):
+  path = flipped(tarred(tmp_path / 'a.tar', [(name, b'x') for name in 'abc'], 'w'), 1024 + 5)
+  assert [(one.name, one.reason) for one in archives.unpack(path, tmp_path / 'out')] == [('', 'corrupt')]
+  assert sorted(inside(tmp_path / 'out')) == ['a']
+
+
+@pytest.mark.parametrize('size', [1024, 1024 + 100])
+def test_a_tar_cut_between_two_members_or_in_a_header_is_named(tmp_path, size):
+  path = tarred(tmp_path / 'a.tar', [(name, b'x') for name in 'abc'], 'w')
+  path.write_bytes(path.read_bytes()[:size])
+  assert [one.reason for one in archives.unpack(path, tmp_path / 'out')] == ['corrupt'] and sorted(inside(tmp_path / 'out')) == ['a']
+
+
+def test_the_checksum_at_the_end_of_a_gz_is_read(tmp_path):
+  path = flipped(tarred(tmp_path / 'a.tar.gz', [('a', b'x' * 50)]), -6)
+  assert [(one.name, one.reason) for one in archives.unpack(path, tmp_path / 'out')] == [('', 'corrupt')]
+
+
+def test_a_tar_whose_last_member_is_a_zip_is_still_a_tar(tmp_path):
+  inner = zipped(tmp_path / 'z.zip', [('inner', b'x')]).read_bytes()
+  archives.unpack(tarred(tmp_path / 'a.tar', [('a', b'1'), ('z.zip', inner)], 'w'), tmp_path / 'out')
+  assert inside(tmp_path / 'out') == {'a': b'1', 'z.zip': inner}
+
+
+def test_a_link_that_stands_in_the_folder_already_is_not_followed(tmp_path):
+  (tmp_path / 'out').mkdir()
+  (tmp_path / 'elsewhere').mkdir()
+  (tmp_path / 'kept').write_bytes(b'old')
+  os.symlink(tmp_path / 'elsewhere', tmp_path / 'out' / 'a')
+  os.symlink(tmp_path / 'kept', tmp_path / 'out' / 'b')
+  path = tarred(tmp_path / 'a.tar', [('a/x', b'1'), ('b', b'new')], 'w')
+  assert [one.reason for one in archives.unpack(path, tmp_path / 'out')] == ['outside']
+  assert not inside(tmp_path / 'elsewhere') and (tmp_path / 'kept').read_bytes() == b'old'
+
+
+def test_what_stands_in_the_folder_and_is_in_the_way_is_named_and_a_second_run_is_the_same(tmp_path):
+  (tmp_path / 'out' / 'b').mkdir(parents=True)
+  (tmp_path / 'out' / 'c').write_bytes(b'')
+  path = tarred(tmp_path / 'a.tar', [('a', b'1'), ('b', b'2'), ('c/d', b'3')], 'w')
+  for _ in range(2):
+    assert [one.name for one in archives.unpack(path, tmp_path / 'out')] == ['b', 'c/d']
+    assert inside(tmp_path / 'out') == {'a': b'1', 'c': b''}
+
+
+@pytest.mark.parametrize('first, second', [('a/', 'a'), ('a', 'a/')])
+def test_a_folder_and_a_file_of_one_name_clash(tmp_path, first, second):
+  refused = archives.unpack(zipped(tmp_path / 'a.zip', [(first, b''), (second, b'')]), tmp_path / 'out')
+  assert [(one.name, one.reason) for one in refused] == [(second, 'duplicate')]
+
+
+def test_two_spellings_of_one_accent_are_one_name(tmp_path):
+  refused = archives.unpack(zipped(tmp_path / 'a.zip', [('\xe9', b'1'), ('e\u0301', b'2')]), tmp_path / 'out')
+  assert [one.reason for one in refused] == ['duplicate']
+
+
+def test_a_name_with_a_nul_is_refused(tmp_path):
+  path = zipped(tmp_path / 'a.zip', [('good#.exe', b'1'), ('b', b'2')])
+  path.write_bytes(path.read_bytes().replace(b'good#', b'good\0'))
+  assert [one.reason for one in archives.unpack(path, tmp_path / 'out')] == ['outside'] and sorted(inside(tmp_path / 'out')) == ['b']
+
+
+def test_the_longest_name_that_is_taken_can_be_written(tmp_path, monkeypatch):
+  monkeypatch.setattr('socket.gethostname', lambda: 'h' * 64)
+  assert archives.unpack(zipped(tmp_path / 'a.zip', [('x' * 240, b'1')]), tmp_path / 'out') == []
+  assert inside(tmp_path / 'out') == {'x' * 240: b'1'}
+
+
+def test_an_encrypted_member_of_a_zip_is_refused(tmp_path):
+  path = zipped(tmp_path / 'a.zip', [('a', b'1'), ('b', b'2')])
+  data = bytearray(path.read_bytes())
+  data[data.index(b'PK\1\2') + 8] |= 1
+  path.write_bytes(data)
+  assert [(one.name, one.reason) for one in archives.unpack(path, tmp_path / 'out')] == [('a', 'encrypted')]
+
+
+@pytest.mark.parametrize('method', [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_member_that_unpacks_without_a_bound_on_memory_is_refused(tmp_path, method):
+  with zipfile.ZipFile(tmp_path / 'a.zip', 'w', method) as file:
+    file.writestr('zeros', bytes(2**20))
+  assert [one.reason for one in archives.unpack(tmp_path / 'a.zip', tmp_path / 'out')] == ['compression']
+
+
+def test_a_header_that_would_fill_the_memory_ends_the_tar(tmp_path):
+  with tarfile.open(tmp_path / 'a.tar.gz', 'w:gz') as file:
+    file.addfile(tarfile.TarInfo('good'))
+    one = tarfile.TarInfo('long')
+    one.type, one.size = tarfile.GNUTYPE_LONGNAME, 8 * 2**20
+    file.addfile(one, io.BytesIO(bytes(one.size)))
+  refused = archives.unpack(tmp_path / 'a.tar.gz', tmp_path / 'out')
+  assert [one.reason for one in refused] == ['corrupt'] and 'a header of' in refused[0].detail
+  assert list(inside(tmp_path / 'out')) == ['good']
+
+
+def test_refused_members_count_as_files_too(tmp_path):
+  path = tarred(tmp_path / 'a.tar', [('../a', b'')] * 20, 'w')
+  with pytest.raises(InputError, match='more than 10 files'):
+    archives.unpack(path, tmp_path / 'out', most_files=10)
+
+
+def test_a_bomb_of_a_tar_is_stopped_and_names_the_ratio(tmp_path):
+  path = tarred(tmp_path / 'a.tar.bz2', [('zeros', bytes(20 * 2**20))], 'w:bz2')
+  with pytest.raises(InputError, match='a.tar.bz2: unpacks to more than 200 times its size'):
+    archives.unpack(path, tmp_path / 'out')
+  assert list((tmp_path / 'out').iterdir()) == []
+
+
+def test_a_fault_of_the_caller_is_not_taken_for_damage(tmp_path):
+  with pytest.raises(ValueError, match='mine') as error:
+    archives.unpack(zipped(tmp_path / 'a.zip', [('a', b'1')]), tmp_path / 'out', wanted=lambda name: int('mine'))
+  assert not isinstance(error.value, InputError)
+
+
+def test_an_archive_of_which_nothing_can_be_read_and_one_that_is_missing_are_refused(tmp_path):
+  path = zipped(tmp_path / 'a.zip', [('a', b'1' * 100)])
+  flipped(path, path.read_bytes().index(b'PK\1\2') - 1)
+  with pytest.raises(InputError, match='nothing in it can be read'):
+    archives.unpack(path, tmp_path / 'out')
+  with pytest.raises(InputError, match='no such file'):
+    archives.unpack(tmp_path / 'b.zip', tmp_path / 'out')
+  (tmp_path / 'file').write_bytes(b'')
+  with pytest.raises(InputError, match='cannot be unpacked into'):
+    archives.unpack(zipped(tmp_path / 'c.zip', [('a', b'1')]), tmp_path / 'file' / 'out')

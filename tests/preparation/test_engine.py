@@ -1,0 +1,195 @@
+"""One job, any engine: the same bytes, and what is lost on the way is done again elsewhere."""
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import telugu_s2s
+from telugu_s2s.audio import files
+from telugu_s2s.errors import InputError
+from telugu_s2s.preparation import engine
+from telugu_s2s.preparation import prepare as job
+from telugu_s2s.preparation.prepare import Data, SAMPLE, prepare
+
+
+def negative(number):
+  """A task that needs no files."""
+  if number == 13:
+    raise InputError('13 is out of range')
+  if number == 14:
+    os._exit(1)
+  return -number
+
+
+def threads(name):
+  return os.environ.get(name)
+
+
+def snapshot(out):
+  return {name: (out / name).read_bytes() for name in sorted(os.listdir(out))
+          if name != 'inputs.json' and not name.startswith('.tmp-')}
+
+
+def children(parent):
+  found = []
+  for stat in Path('/proc').glob('[0-9]*/stat'):
+    try:
+      if stat.read_text().rpartition(')')[2].split()[1] == str(parent):
+        found.append(int(stat.parent.name))
+    except OSError:
+      pass
+  return found
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+  """24 recordings of some 20 s, in 12 shards."""
+  monkeypatch.setattr(job, 'SHARD_FILES', 2)
+  root = tmp_path / 'corpus'
+  root.mkdir()
+  voice = files.read(SAMPLE / 'audio' / 'a001-buzz.opus')[0]
+  for copy in range(24):
+    soundfile.write(root / f'copy{copy:02d}.flac', np.tile(np.roll(voice, copy), 8), 16000)
+  return root
+
+
+@pytest.fixture
+def ray(monkeypatch):
+  monkeypatch.setenv('RAY_USAGE_STATS_ENABLED', '0')
+  monkeypatch.setenv('RAY_AUTH_MODE', 'token')
+  return pytest.importorskip('ray')
+
+
+@pytest.fixture
+def cluster(ray):
+  """A cluster without a core: a test adds the nodes."""
+  from ray import cluster_utils
+  made = cluster_utils.Cluster(initialize_head=True, head_node_args={
+      'num_cpus': 0, 'include_dashboard': False, 'object_store_memory': engine.STORE_BYTES})
+  yield made
+  made.shutdown()
+
+
+def test_an_unknown_engine_is_refused_in_one_line():
+  with pytest.raises(InputError, match="data.engine 'spark': give one of local, ray") as caught:
+    Data(engine='spark')
+  assert '\n' not in str(caught.value)
+
+
+def test_an_address_without_a_cluster_engine_is_refused():
+  with pytest.raises(InputError, match="data.address 'auto'"):
+    Data(address='auto')
+
+
+def test_a_missing_ray_is_named_with_its_extra(monkeypatch):
+  monkeypatch.setitem(sys.modules, 'ray', None)
+  with pytest.raises(InputError, match=r'Ray is not installed; pip install -e \.\[cluster\]'):
+    Data(engine='ray')
+
+
+def test_the_engine_is_no_part_of_a_shards_name(folder, tmp_path, monkeypatch):
+  monkeypatch.setattr(engine, 'check', lambda name, address: None)
+  chosen, _, _ = job.select(Data(), folder)
+  hashes = {one.path: '' for one in chosen}
+  names = [[task.name for task in job.plan(Data(engine=name, address=address), folder, tmp_path, chosen, hashes)]
+           for name, address in [('local', ''), ('ray', ''), ('ray', 'auto')]]
+  assert names[0] == names[1] == names[2] and len(names[0]) == 12
+
+
+def test_a_relative_folder_is_found_from_anywhere(folder, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  chosen, _, _ = job.select(Data(), 'corpus')
+  task = job.plan(Data(), 'corpus', 'out', chosen, {one.path: '' for one in chosen})[0]
+  assert (task.folder, task.out) == (str(folder), str(tmp_path / 'out'))
+
+
+def test_a_machine_with_other_code_is_refused():
+  assert engine._checked(negative, 1, telugu_s2s.__version__) == -1
+  with pytest.raises(InputError, match='the machine that asks has 0.0.1'):
+    engine._checked(negative, 1, '0.0.1')
+
+
+def test_no_task_starts_nothing(monkeypatch):
+  monkeypatch.setitem(sys.modules, 'ray', None)
+  assert not list(engine.results(negative, [], -1, 'ray')) and not list(engine.results(negative, [], -1))
+
+
+@pytest.mark.slow
+def test_local_workers_give_each_task_its_result():
+  assert dict(engine.results(negative, range(4), 2)) == {0: 0, 1: -1, 2: -2, 3: -3}
+  with pytest.raises(InputError, match='13 is out of range'):
+    list(engine.results(negative, [1, 13], 2))
+
+
+@pytest.mark.slow
+def test_ray_keeps_the_contract_of_local_workers(ray, monkeypatch):
+  assert dict(engine.results(negative, range(9), 2, 'ray')) == {number: -number for number in range(9)}
+  assert not ray.is_initialized()
+  assert dict(engine.results(threads, ['OMP_NUM_THREADS', 'MKL_NUM_THREADS'], 1, 'ray')) == {
+      'OMP_NUM_THREADS': '1', 'MKL_NUM_THREADS': '1'}
+  with pytest.raises(InputError, match='^13 is out of range$'):
+    list(engine.results(negative, [1, 13], 2, 'ray'))
+  monkeypatch.setattr(engine, 'RETRIES', 1)
+  with pytest.raises(InputError, match='lost 2 times over one task'):
+    list(engine.results(negative, [14], 1, 'ray'))
+  assert not ray.is_initialized()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('address', ['auto', '127.0.0.1:9', 'nowhere:port'])
+def test_no_cluster_is_said_in_one_line(ray, address):
+  with pytest.raises(InputError, match=f"data.address '{address}': no Ray cluster") as caught:
+    list(engine.results(negative, [1], 1, 'ray', address))
+  assert '\n' not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_ray_writes_the_bytes_of_local_workers(ray, folder, tmp_path):
+  prepare(Data(audio=str(folder)), tmp_path / 'local', workers=2)
+  for workers in (1, 2):
+    prepare(Data(audio=str(folder), engine='ray'), tmp_path / f'ray{workers}', workers=workers)
+    assert snapshot(tmp_path / f'ray{workers}') == snapshot(tmp_path / 'local')
+
+
+@pytest.mark.slow
+def test_a_node_lost_in_the_middle_changes_nothing(cluster, folder, tmp_path):
+  nodes = [cluster.add_node(num_cpus=1, object_store_memory=engine.STORE_BYTES) for _ in range(2)]
+  cluster.wait_for_nodes()
+  prepare(Data(audio=str(folder), workers=0), tmp_path / 'local')
+  out, lost = tmp_path / 'out', []
+
+  def lose():
+    raylet = nodes[1].all_processes['raylet'][0].process.pid
+    while True:
+      workers = children(raylet)
+      unfinished = [pid for pid in workers for _ in out.glob(f'{files.temporary_prefix()}{pid}-*')]
+      if unfinished and len(list(out.glob('segments-*.json'))) >= 4:
+        break
+      time.sleep(0.01)
+    # A machine goes with all its processes; without its raylet alone a worker would still end what it has in hand.
+    for pid in [*workers, raylet]:
+      os.kill(pid, signal.SIGKILL)
+    lost.append(unfinished[0])
+    cluster.remove_node(nodes[1], allow_graceful=False)
+
+  thread = threading.Thread(target=lose, daemon=True)
+  thread.start()
+  prepare(Data(audio=str(folder), engine='ray', address=cluster.address), out)
+  thread.join(60)
+  assert lost, 'it finished before the node was lost: make the corpus longer'
+  assert list(out.glob(f'{files.temporary_prefix()}{lost[0]}-*')), 'a shard was in hand when the node was lost'
+  assert snapshot(out) == snapshot(tmp_path / 'local')
+
+
+@pytest.mark.slow
+def test_a_cluster_that_stays_empty_is_given_up(cluster, monkeypatch):
+  monkeypatch.setattr(engine, 'LOOK_S', 0.2)
+  monkeypatch.setattr(engine, 'EMPTY_S', 1)
+  with pytest.raises(InputError, match='no core for 1 s'):
+    list(engine.results(negative, [1], -1, 'ray', cluster.address))
