@@ -105,8 +105,9 @@ def _brought(one, folder, urls, address, most_bytes) -> list[Skip]:
     if ending:
       refused = archives.unpack(got, folder / name.removesuffix(ending), most_bytes=most_bytes)
       skips += [Skip(f'{name}:{item.name}', item.reason, item.detail) for item in refused]
-      unpacked[name] = [[item.name, item.reason, item.detail] for item in refused]
-      files.write(folder / UNPACKED, json.dumps(unpacked).encode())
+      if all(item.name for item in refused):       # an archive that is itself damaged may be whole the next time
+        unpacked[name] = [[item.name, item.reason, item.detail] for item in refused]
+        files.write(folder / UNPACKED, json.dumps(unpacked).encode())
   return skips
 
 

@@ -3,6 +3,7 @@ import copy
 import hashlib
 import io
 import json
+import tarfile
 import zipfile
 
 import ml_collections
@@ -70,6 +71,24 @@ def test_a_changed_file_is_refused_and_no_manifest_is_made(tmp_path, slr66):
     with pytest.raises(InputError, match='sha256'):
       fetch.run(config(), tmp_path)
   assert not list(tmp_path.rglob('MANIFEST.jsonl'))
+
+
+def test_an_archive_that_was_cut_is_unpacked_again_once_it_is_whole(tmp_path, monkeypatch):
+  made = io.BytesIO()
+  with tarfile.open(fileobj=made, mode='w') as file:
+    for name, data in (('te_in/train.tsv', f'1\ta.wav\t{TEXT}\tx\tx\t1\tMALE\n'.encode()), ('te_in/audio/train/a.wav', sound())):
+      one = tarfile.TarInfo(name)
+      one.size = len(data)
+      file.addfile(one, io.BytesIO(data))
+  whole = made.getvalue()
+  with serving({'/te_in.tar': whole[:2048]}) as server:
+    urls = dict(source='fleurs', urls=(server.url + '/te_in.tar',))
+    assert fetch.run(config(**urls), tmp_path)['skipped'] == {'corrupt': 2}
+    (tmp_path / 'corpora/fleurs/downloads/te_in.tar').unlink()
+    server.files['/te_in.tar'] = whole
+    assert fetch.run(config(**urls), tmp_path)['skipped'] == {}
+  found, skips = folder.recordings(tmp_path / 'corpora/fleurs', '')
+  assert [one.text for one in found] == [TEXT] and not skips
 
 
 def test_a_source_on_request_takes_the_folder_that_its_user_has(tmp_path):
