@@ -17,6 +17,7 @@ from telugu_s2s.errors import InputError
 GB = 10**9
 UNPACKED = 'unpacked.json'     # which archives were unpacked whole, and what was refused inside each
 PARQUET = 'hub_parquet'
+DOUBTFUL = 'LicenseRef-doubtful'
 ARCHIVES = ('.zip', '.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tar.xz')
 
 
@@ -73,9 +74,12 @@ def manifest(one, layout, folder, skips=()) -> dict:
 
 def labelled(one, row: dict) -> dict:
   """A layout's row with what the catalogue knows: source, licence, attribution, and speakers named by source."""
-  known = {'source': one['id'], 'revision': one['fetch'].get('revision', ''), 'language': 'te', 'licence': one['licence']['spdx'],
-           'attribution': one['attribution']}
-  row = known | {name: value for name, value in row.items() if value not in ('', None)}
+  known = {'source': one['id'], 'revision': one['fetch'].get('revision', ''), 'language': 'te', 'attribution': one['attribution']}
+  if 'licence' not in row:           # where a layout has it, empty means that the row's own is unknown
+    known['licence'] = one['licence']['spdx']
+    if 'doubt' in one['licence']:    # a name of our own, which is class D: such rows are for research only
+      known |= {'licence': DOUBTFUL, 'licence_claimed': one['licence']['spdx']}
+  row = known | {name: value for name, value in row.items() if value not in ('', None) or name == 'licence'}
   if row.get('speaker'):
     row['speaker'] = f'{one["id"]}:{row["speaker"]}'         # ids are unique within a source only
   return {name: value for name, value in row.items() if value != '' or name == 'licence'}
@@ -86,7 +90,10 @@ def _refuse(one, layout):
     raise InputError(f'config.source: {one["id"]} is not used: {one["why_not"]}; instead: {one["substitute"]}')
   if not layout:
     raise InputError(f'config.source: {one["id"]} ({one["fetch"]["kind"]}) has no reader here yet; unpack it yourself and give '
-                     f'config.folder with config.layout, one of {", ".join([*layouts.LAYOUTS, PARQUET])}, or a manifest of your own')
+                     f'config.folder with config.layout, one of {", ".join(layouts.LAYOUTS)}, or a manifest of your own')
+  if layout == PARQUET and 'columns' not in one['fetch']:
+    raise InputError(f'config.layout: {one["id"]} has no columns in the catalogue, which {PARQUET} needs; add them there, '
+                     'or write a manifest of your own')
 
 
 def _brought(one, folder, urls, address, most_bytes) -> list[Skip]:

@@ -2,6 +2,7 @@
 
 Read with pyarrow alone: the hub's own loader executes nothing here, and a batch of rows is all that is in memory.
 """
+import importlib.util
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -53,28 +54,35 @@ def rows(folder, columns: Mapping[str, str], keep: Mapping[str, str]) -> Iterato
   Raises:
     InputError: pyarrow is missing, there is no parquet file, or one lacks a column.
   """
-  try:
-    import pyarrow
-    from pyarrow import parquet
-  except ImportError:
-    raise InputError('parquet files need pyarrow: pip install -e .[corpora] -c constraints.txt') from None
+  if importlib.util.find_spec('pyarrow') is None:
+    raise InputError('parquet files need pyarrow: pip install -e .[corpora] -c constraints.txt')
   folder = Path(folder)
   paths = sorted(folder.rglob('*.parquet'))
   if not paths:
     raise InputError(f'config.folder: {folder} holds no .parquet file')
   for path in paths:
-    relative = path.relative_to(folder).as_posix()
-    try:
-      with parquet.ParquetFile(path) as table:
-        _check(path, table.schema_arrow.names, {*columns.values(), *keep})
-        number = 0
-        for batch in table.iter_batches(ROWS, columns=sorted({*columns.values(), *keep})):
-          for row in batch.to_pylist():
-            if all(row[name] == value for name, value in keep.items()):
-              yield _row(folder, path, number, row, columns)
-            number += 1
-    except (pyarrow.ArrowException, OSError) as problem:
-      yield Skip(relative, 'corrupt', str(problem).splitlines()[0][:200])
+    number = 0
+    for batch in _batches(path, {*columns.values(), *keep}):
+      if isinstance(batch, str):
+        yield Skip(path.relative_to(folder).as_posix(), 'corrupt', batch)
+        break
+      for row in batch:
+        if all(row[name] == value for name, value in keep.items()):
+          yield _row(folder, path, number, row, columns)
+        number += 1
+
+
+def _batches(path, names):
+  """Yields lists of rows {column: value}, and, where the file is damaged, why, as text."""
+  import pyarrow
+  from pyarrow import parquet
+  try:
+    with parquet.ParquetFile(path) as table:
+      _check(path, table.schema_arrow.names, names)
+      for batch in table.iter_batches(ROWS, columns=sorted(names)):
+        yield batch.to_pylist()
+  except (pyarrow.ArrowException, OSError) as problem:        # here nothing is written: it is the file
+    yield str(problem).splitlines()[0][:200]
 
 
 def _row(folder, path, number, row, columns):
@@ -98,7 +106,7 @@ def _row(folder, path, number, row, columns):
 
 def _check(path, names, needed):
   if missing := sorted(needed - set(names)):
-    raise InputError(f'{path}: no column {", ".join(missing)}; it has {", ".join(names)}; give config.columns')
+    raise InputError(f'{path}: no column {", ".join(missing)}; it has {", ".join(names)}; mend its columns in catalogue.toml')
 
 
 def _answer(get, address, kind):

@@ -1,5 +1,6 @@
 """From the catalogue over a server on this machine to a folder that preparation takes."""
 import copy
+import errno
 import hashlib
 import io
 import json
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from telugu_s2s.audio import files
-from telugu_s2s.corpora import catalogue, fetch, folder, hub
+from telugu_s2s.corpora import catalogue, fetch, folder, hub, licences
 from telugu_s2s.corpora.folder import Skip
 from telugu_s2s.errors import InputError
 
@@ -169,3 +170,32 @@ def test_a_gated_hub_source_comes_pinned_to_the_revision_it_was_begun_with(tmp_p
     assert {headers.get('Authorization') for _, headers in server.requests} == {'Bearer secret'} and len(server.requests) == 3
   (one,), _ = folder.recordings(result['folder'], '')
   assert (one.revision, one.speaker, one.licence) == ('c0ffee', 'kathbath:7', 'CC-BY-4.0')
+
+
+@pytest.mark.parametrize('profile', licences.PROFILES)
+@pytest.mark.parametrize('one', [one for one in catalogue.sources() if one['use']], ids=lambda one: one['id'])
+def test_a_fetched_row_gets_into_just_the_profiles_that_the_catalogue_counts_it_in(one, profile):
+  licence = fetch.labelled(one, {'path': 'a.wav'})['licence']
+  assert (licences.licence_class(licence) in licences.classes(profile)) == (catalogue.why_not(one, profile) == '')
+
+
+def test_a_row_whose_own_licence_is_unknown_does_not_take_that_of_its_source():
+  one = catalogue.source(catalogue.sources(), 'respin')
+  assert fetch.labelled(one, {'path': 'a.wav', 'licence': ''})['licence'] == ''
+  assert fetch.labelled(one, {'path': 'a.wav', 'licence': 'CC-BY-SA-4.0'})['licence'] == 'CC-BY-SA-4.0'
+
+
+def test_a_layout_that_needs_columns_is_refused_for_a_source_without_them(tmp_path):
+  with pytest.raises(InputError, match='spoken_tutorial.*columns'):
+    fetch.run(config(source='spoken_tutorial', layout='hub_parquet', folder=str(tmp_path)), tmp_path)
+
+
+def test_a_full_disk_ends_the_job_and_is_not_taken_for_a_damaged_file(tmp_path, monkeypatch):
+  (tmp_path / 'a.parquet').write_bytes(parquet([row(sound())]))
+
+  def full(path, data):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  monkeypatch.setattr(files, 'write', full)
+  with pytest.raises(OSError, match='No space'):
+    list(hub.rows(tmp_path, COLUMNS, {}))
