@@ -15,8 +15,8 @@ def get_config():
   config.source = 'slr66'              # an id of configs/corpora.py
   config.folder = ''                   # where the unpacked corpus lies already; '' = download it
   config.layout = ''                   # how it lies there; '' = as the catalogue says
-  config.urls = ('',)[:0]              # other addresses of its files, such as a mirror's
-  config.hub = 'https://huggingface.co'          # where hub data sets are
+  config.urls = ()                     # other addresses of its files, such as a mirror's
+  config.hub = ''                      # address of a hub of data sets; '' = Hugging Face's
   config.out = 'corpora'               # below the workdir
   config.most_gb = 100.0               # nothing larger is downloaded, or unpacked from one archive
   return config

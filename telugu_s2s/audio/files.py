@@ -2,11 +2,13 @@
 
 Everything after this file knows one kind of signal: f32[samples] in [-1, 1] at 16 kHz.
 """
+import contextlib
 import io
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -154,14 +156,22 @@ def settle(made, path) -> None:
       os.close(folder)
 
 
-def write(path, data: bytes) -> None:
-  """Puts bytes under a name, whole or not at all."""
+@contextlib.contextmanager
+def written(path) -> Iterator[BinaryIO]:
+  """A binary file to write to, which gets its name once all went well."""
   made = beside(path)
   try:
-    made.write_bytes(data)
+    with open(made, 'wb') as file:
+      yield file
     settle(made, path)
   finally:
     made.unlink(missing_ok=True)
+
+
+def write(path, data: bytes) -> None:
+  """Puts bytes under a name, whole or not at all."""
+  with written(path) as file:
+    file.write(data)
 
 
 def write_wav(path, samples, rate: int = SAMPLE_RATE) -> None:

@@ -20,7 +20,7 @@ LINE = 118       # characters of a printed line
 
 
 def run(config, workdir) -> dict:
-  """The job 'corpora': prints the catalogue and what `config.profile` gets, or one source whole; writes both as JSON."""
+  """The job 'corpora': prints one source whole, or all and what `config.profile` gets, which go into corpora.json too."""
   found = sources()
   if config.source:
     one = source(found, config.source)
@@ -117,11 +117,10 @@ def table(found: Sequence[dict]) -> list[str]:
   lines = [f'{"source":<18} {"plan h":>7} {"found h":>8} {"text h":>7} {"speakers":>8}  {"licence":<25} {"":1} {"access":<8} use']
   for one in found:
     claimed = one['hours'].get('claimed', '')
-    use = one['access'] if one['use'] else f'no; instead: {one["substitute"]}'
+    use = f'no; instead: {one["substitute"]}' if not one['use'] else 'with doubt' if 'doubt' in one['licence'] else 'yes'
     lines.append(f'{one["id"]:<18} {claimed:>7} {_figure(one["hours"]):>8} {_figure(one.get("transcribed", {})):>7} '
                  f'{_figure(one.get("speakers", {})):>8}  {one["licence"]["spdx"] or "each its own / unknown":<25} '
-                 f'{one["licence"]["class"]} {one["access"]:<8} ' +
-                 ('with doubt' if 'doubt' in one['licence'] else 'yes' if one['use'] else use))
+                 f'{one["licence"]["class"]} {one["access"]:<8} {use}')
   return [*lines, '~ not verified, ? not known. Classes: A no condition, B attribution, C share-alike, D research, E paid.']
 
 

@@ -2,7 +2,6 @@
 
 Downloads are kept as they came, unpacked beside them, and read by the source's layout. What is there already is kept.
 """
-import collections
 import json
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -11,11 +10,12 @@ import tqdm
 
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import archives, catalogue, download, hub, layouts
-from telugu_s2s.corpora.folder import Skip
+from telugu_s2s.corpora.folder import Skip, counted, reasons, report
 from telugu_s2s.errors import InputError
 
 GB = 10**9
 UNPACKED = 'unpacked.json'     # which archives were unpacked whole, and what was refused inside each
+LISTING = 'listing.json'       # of a hub: [revision, files]
 PARQUET = 'hub_parquet'
 DOUBTFUL = 'LicenseRef-doubtful'
 ARCHIVES = ('.zip', '.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tar.xz')
@@ -47,34 +47,30 @@ def manifest(one, layout, folder, skips=()) -> dict:
   skips, count = list(skips), 0
   path = Path(folder) / 'MANIFEST.jsonl'
   about = one['fetch']
+  revision = about.get('revision') or (_known(path.with_name(LISTING)) or [''])[0]
   found = (hub.rows(folder, about['columns'], about.get('keep', {})) if layout == PARQUET else layouts.rows(layout, folder))
-  made = files.beside(path)
   try:
-    with open(made, 'w', encoding='utf-8', errors='replace') as file:
+    with files.written(path) as file:
       for row in tqdm.tqdm(found, one['id'], unit='row', delay=2):
         if isinstance(row, Skip):
           skips.append(row)
           continue
-        file.write(json.dumps(labelled(one, row), ensure_ascii=False) + '\n')
+        file.write((json.dumps(labelled(one, row, revision), ensure_ascii=False) + '\n').encode('utf-8', 'replace'))
         count += 1
-    if not count:
-      raise InputError(f'{folder}: no row of {one["id"]} could be read as {layout}; {_counts(skips) or "it is empty"}')
-    files.settle(made, path)
+      skipped = reasons(skips)
+      if not count:
+        raise InputError(f'{folder}: no row of {one["id"]} could be read as {layout}; {counted(skipped) or "it is empty"}')
   except OSError as problem:
     raise InputError(f'config.folder: {problem.filename or folder}: {problem.strerror}; the manifest is written there') from problem
-  finally:
-    made.unlink(missing_ok=True)
-  lines = ['path\treason\tdetail'] + ['\t'.join(' '.join(str(cell).split()) for cell in (skip.path, skip.reason, skip.detail))
-                                      for skip in skips]
-  files.write(path.with_name('skipped.tsv'), ('\n'.join(lines) + '\n').encode('utf-8', 'replace'))
-  print(f'{one["id"]}: {count} rows in {path}; left out: {_counts(skips) or "nothing"}\n'
+  report(path.with_name('skipped.tsv'), skips, ('path', 'reason', 'detail'))
+  print(f'{one["id"]}: {count} rows in {path}; left out: {counted(skipped) or "nothing"}\n'
         f'Next: --config=configs/prepare.py --config.data.audio={folder}', flush=True)
-  return {'rows': count, 'skipped': dict(collections.Counter(skip.reason for skip in skips)), 'folder': str(folder)}
+  return {'rows': count, 'skipped': skipped, 'folder': str(folder)}
 
 
-def labelled(one, row: dict) -> dict:
+def labelled(one, row: dict, revision: str = '') -> dict:
   """A layout's row with what the catalogue knows: source, licence, attribution, and speakers named by source."""
-  known = {'source': one['id'], 'revision': one['fetch'].get('revision', ''), 'language': 'te', 'attribution': one['attribution']}
+  known = {'source': one['id'], 'revision': revision, 'language': 'te', 'attribution': one['attribution']}
   if 'licence' not in row:           # where a layout has it, empty means that the row's own is unknown
     known['licence'] = one['licence']['spdx']
     if 'doubt' in one['licence']:    # a name of our own, which is class D: such rows are for research only
@@ -126,11 +122,10 @@ def _files(one, folder, urls, address, key) -> list[dict]:
     known = {file.get('name') or _name(file['url']): file for file in listed}       # a mirror's file has the same checksum
     return [{**known.get(_name(url), {}), 'url': url} for url in urls]
   if about['kind'] == PARQUET:
-    note = folder / 'listing.json'       # the revision stays what it was when the folder was begun
+    note = folder / LISTING              # the revision stays what it was when the folder was begun
     if not note.is_file():
-      files.write(note, json.dumps(hub.listing(lambda url: _answer(url, folder, key), about, address)).encode())
-    about['revision'], listed = json.loads(note.read_bytes())
-    return listed
+      files.write(note, json.dumps(hub.listing(lambda url: _answer(url, folder, key), about, address or hub.HUB)).encode())
+    return json.loads(note.read_bytes())[1]
   if not listed or not all('url' in file for file in listed):
     place = about.get('terms') or about.get('page', '')
     raise InputError(f'config.source: {one["id"]} has no address that a program may take ({one["access"]}): get it from {place}, '
@@ -153,8 +148,3 @@ def _known(path):
     return json.loads(path.read_bytes())
   except (OSError, ValueError):
     return {}
-
-
-def _counts(skips):
-  counts = collections.Counter(skip.reason for skip in skips)
-  return ', '.join(f'{count} {reason}' for reason, count in sorted(counts.items()))

@@ -4,18 +4,21 @@ A manifest is MANIFEST.tsv, .csv or .jsonl in the folder's root, one row a file.
 is all it must have. Known columns become fields of `Recording`; any other is kept in `custom`. Without a manifest
 every audio file below the folder is a recording.
 """
+import collections
 import csv
 import dataclasses
 import io
 import json
 import os
 import stat
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from telugu_s2s.audio.files import EXTENSIONS
+from telugu_s2s.audio.files import EXTENSIONS, write
 from telugu_s2s.errors import InputError
 
 MANIFESTS = ('MANIFEST.tsv', 'MANIFEST.csv', 'MANIFEST.jsonl')
+REPORT = ('path', 'start_s', 'end_s', 'reason', 'detail')       # of a Skip, in the order of a report's columns
 SPLIT = 'train'      # of a recording whose split nobody names
 
 
@@ -72,7 +75,8 @@ def recordings(folder, licence: str) -> tuple[list[Recording], list[Skip]]:
   manifest = next((folder / name for name in MANIFESTS if (folder / name).is_file()), None)
   found, skips = _listed(folder, manifest, licence) if manifest else _walked(folder, licence)
   if not found:
-    raise InputError(f'data.audio: no audio file in {folder}{_counted(skips)}; '
+    why = f' ({counted(reasons(skips))})' if skips else ''
+    raise InputError(f'data.audio: no audio file in {folder}{why}; '
                      f'it takes {", ".join(EXTENSIONS)} files' + (f' named in {manifest.name}' if manifest else ''))
   return sorted(found, key=lambda one: (one.path, -1 if one.channel is None else one.channel)), skips
 
@@ -162,7 +166,8 @@ def _json_row(line):
   if not isinstance(row, dict):
     return None
   # JSON can write half a surrogate pair, which no file name and no text file can hold.
-  return {str(name): value.strip().encode('utf-8', 'replace').decode() if isinstance(value, str) else '' if value is None else json.dumps(value)
+  clean = lambda text: text.strip().encode('utf-8', 'replace').decode()
+  return {str(name): clean(value) if isinstance(value, str) else '' if value is None else json.dumps(value)
           for name, value in row.items()}
 
 
@@ -189,8 +194,18 @@ def _whole(name, value):
   return int(value)
 
 
-def _counted(skips):
-  """Counts of reasons as ' (3 missing, 1 duplicate)', or nothing."""
-  reasons = [skip.reason for skip in skips]
-  counts = ', '.join(f'{reasons.count(reason)} {reason}' for reason in sorted(set(reasons)))
-  return f' ({counts})' if counts else ''
+def reasons(skips: Iterable[Skip]) -> dict[str, int]:
+  """How many were skipped for each reason, in the order of the alphabet."""
+  return dict(sorted(collections.Counter(skip.reason for skip in skips).items()))
+
+
+def counted(counts: Mapping[str, int]) -> str:
+  """Reasons and their counts as '3 missing, 1 duplicate'; '' for none."""
+  return ', '.join(f'{count} {reason}' for reason, count in counts.items())
+
+
+def report(path, skips: Iterable[Skip], columns: Sequence[str] = REPORT) -> None:
+  """Writes skips as a table, a line each, with these of their fields."""
+  clean = lambda value: '' if value is None else ' '.join(str(value).split())
+  lines = [columns, *([clean(getattr(skip, name)) for name in columns] for skip in skips)]
+  write(path, ('\n'.join(map('\t'.join, lines)) + '\n').encode('utf-8', 'replace'))

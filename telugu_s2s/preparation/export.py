@@ -47,7 +47,7 @@ def write(folder, out) -> dict:
   with (contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor(THREADS) as threads,
         tqdm.tqdm(total=manifest['records'], unit='segment', desc='manifests') as bar):
     recordings, supervisions = (stack.enter_context(_zipped(out / name)) for name in (RECORDINGS, SUPERVISIONS))
-    nemo = stack.enter_context(_written(out / NEMO))
+    nemo = stack.enter_context(files.written(out / NEMO))
     for batch in _batches(folder, manifest):
       paths = [f'audio/{audio_name(header["id"])}' for header, _ in batch]
       new = threads.map(lambda path, one: _put(out / path, one[1]), paths, batch)
@@ -136,21 +136,9 @@ def _put(path, data):
 
 
 @contextlib.contextmanager
-def _written(path):
-  """A binary file to write to that gets its name once all went well."""
-  made = files.beside(path)
-  try:
-    with open(made, 'wb') as file:
-      yield file
-    files.settle(made, path)
-  finally:
-    made.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
 def _zipped(path):
-  """As `_written`, gzipped; no time and no name go in, so that equal content gives equal files."""
-  with _written(path) as file, gzip.GzipFile('', 'wb', 6, file, mtime=0) as zipped:
+  """As `files.written`, gzipped; no time and no name go in, so that equal content gives equal files."""
+  with files.written(path) as file, gzip.GzipFile('', 'wb', 6, file, mtime=0) as zipped:
     yield zipped
 
 

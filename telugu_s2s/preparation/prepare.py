@@ -104,9 +104,9 @@ def prepare(data: Data, out, workers: int | None = None) -> dict:
   rows |= _made(missing, data, data.workers if workers is None else workers)
   rows = [rows[task.name] for task in tasks]
   skips += [corpus.Skip(*skip) for row in rows for skip in row['skipped']]
-  _report(out, skips)
-  skipped = dict(sorted(collections.Counter(skip.reason for skip in skips).items()))
-  reasons = ', '.join(f'{count} {reason}' for reason, count in skipped.items()) or 'nothing'
+  corpus.report(out / REPORT, sorted(skips, key=lambda one: (one.path, one.start_s or 0, one.reason)))
+  skipped = corpus.reasons(skips)
+  reasons = corpus.counted(skipped) or 'nothing'
   if not sum(row['records'] for row in rows):
     raise InputError(f'data.audio: nothing usable in {folder}; left out: {reasons}; see {out / REPORT}')
   sources = _sources(rows)
@@ -250,12 +250,3 @@ def _sources(rows):
   return [{'source': source, 'licence': licence, 'attribution': attribution, 'seconds': round(total, 3),
            'speakers': len(speakers[source, licence, attribution])}
           for (source, licence, attribution), total in sorted(seconds.items())]
-
-
-def _report(out, skips):
-  """Writes report.tsv: one line a file or span that was left out."""
-  clean = lambda value: '' if value is None else ' '.join(str(value).split())
-  lines = ['path\tstart_s\tend_s\treason\tdetail']
-  for skip in sorted(skips, key=lambda one: (one.path, one.start_s or 0, one.reason)):
-    lines.append('\t'.join(map(clean, (skip.path, skip.start_s, skip.end_s, skip.reason, skip.detail))))
-  files.write(out / REPORT, ('\n'.join(lines) + '\n').encode())
