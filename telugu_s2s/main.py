@@ -25,7 +25,7 @@ JOBS = {
     'fetch': 'telugu_s2s.corpora.fetch',
     'sample': 'telugu_s2s.dialogue.sample',
     'prepare': 'telugu_s2s.preparation.prepare',
-    'tokenise': 'telugu_s2s.tokens.tokenise',
+    'tokenize': 'telugu_s2s.tokens.tokenize',
     'stage1': 'telugu_s2s.training.stage1',
     'stage2': 'telugu_s2s.training.stage2',
     'generate': 'telugu_s2s.evaluation.generate',

@@ -29,7 +29,7 @@ class Clips:
     found = self.manifest['codec']
     if found != codec:
       raise InputError(f'{folder}: tokens of codec {found}, this run has codec {codec}; tokenise again with '
-                       'configs/tokenise.py or set config.codec to the file of that codec')
+                       'configs/tokenize.py or set config.codec to the file of that codec')
     if not self.manifest['records']:
       raise InputError(f'{folder}: there are no clips in these shards; see the report of the segments they are made of')
     self.silence = np.array(self.manifest['silence'], np.int32)                # [q]

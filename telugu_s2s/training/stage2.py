@@ -17,7 +17,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.lm import frames, losses, sampling
 from telugu_s2s.lm.model import AudioLM, Config
 from telugu_s2s.preparation import prepare
-from telugu_s2s.tokens import baselines, batches, tokenise
+from telugu_s2s.tokens import baselines, batches, tokenize
 from telugu_s2s.training import loop, optimiser
 
 
@@ -68,7 +68,7 @@ def token_folders(config, workdir, trained):
     folder = Path(config.data.tokens)
     return folder / 'train', folder / 'eval'
   data = prepare.Data(**{name: value for name, value in config.data.items() if name != 'tokens'})
-  encoder = tokenise.Encoder(trained)
+  encoder = tokenize.Encoder(trained)
   for split, chosen in (('train', data), ('eval', dataclasses.replace(data, split='eval'))):
     print(f'--- {split}')
     try:
@@ -78,7 +78,7 @@ def token_folders(config, workdir, trained):
         raise
       print(f'no held-out split ({problem}): the sample corpus takes its place')
       prepare.prepare(prepare.Data(split='eval', workers=data.workers), workdir / 'segments' / split)
-    tokenise.tokenise(workdir / 'segments' / split, workdir / 'tokens' / split, trained, encoder)
+    tokenize.tokenize(workdir / 'segments' / split, workdir / 'tokens' / split, trained, encoder)
   return workdir / 'tokens' / 'train', workdir / 'tokens' / 'eval'
 
 

@@ -10,9 +10,9 @@ import pytest
 from telugu_s2s.codec import model, weights
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import segment, shards
-from telugu_s2s.tokens import batches, prosody, record, tokenise
+from telugu_s2s.tokens import batches, prosody, record, tokenize
 
-ENCODER = tokenise.Encoder
+ENCODER = tokenize.Encoder
 LENGTHS = [4000, 16_001, 7777, 320, 12_000]      # samples; the longest takes two chunks of 50 frames
 
 
@@ -28,13 +28,13 @@ def clips(speech):
 
 @pytest.fixture(scope='module')
 def encoder(trained):
-  return tokenise.Encoder(trained, batch=3)
+  return tokenize.Encoder(trained, batch=3)
 
 
 @pytest.fixture(autouse=True)
 def compiled_once(monkeypatch, encoder):
   """The job's encoder is compiled once for all tests; another codec's is its own."""
-  monkeypatch.setattr(tokenise, 'Encoder', lambda codec: encoder if codec.name == encoder.codec.name else ENCODER(codec, 3))
+  monkeypatch.setattr(tokenize, 'Encoder', lambda codec: encoder if codec.name == encoder.codec.name else ENCODER(codec, 3))
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def kept(folder):
 
 
 def test_each_segment_becomes_its_codes_its_prosody_and_its_labels(segments, tmp_path, trained, clips):
-  manifest = tokenise.tokenise(segments, tmp_path / 'out', trained)
+  manifest = tokenize.tokenize(segments, tmp_path / 'out', trained)
   found = read(tmp_path / 'out', trained)
   assert [one.labels['id'] for one in found] == [f'clip{number}' for number in range(5)]
   whole = jax.jit(lambda audio: model.Codec(trained.config).apply({'params': trained.params}, audio, method='encode')[0])
@@ -83,27 +83,27 @@ def test_each_segment_becomes_its_codes_its_prosody_and_its_labels(segments, tmp
 
 
 def test_a_rerun_makes_nothing_again_and_says_so(segments, tmp_path, trained, capsys):
-  tokenise.tokenise(segments, tmp_path / 'out', trained)
+  tokenize.tokenize(segments, tmp_path / 'out', trained)
   before, manifest = kept(tmp_path / 'out'), (tmp_path / 'out' / 'manifest.json').read_bytes()
   capsys.readouterr()
-  tokenise.tokenise(segments, tmp_path / 'out', trained)
+  tokenize.tokenize(segments, tmp_path / 'out', trained)
   assert '2 of 2 shards are there already' in capsys.readouterr().out
   assert kept(tmp_path / 'out') == before
   assert (tmp_path / 'out' / 'manifest.json').read_bytes() == manifest
-  tokenise.tokenise(segments, tmp_path / 'other', trained)
+  tokenize.tokenize(segments, tmp_path / 'other', trained)
   assert (tmp_path / 'other' / 'manifest.json').read_bytes() == manifest
 
 
 def test_a_truncated_shard_of_tokens_is_named_and_made_again(segments, tmp_path, trained, capsys):
   out = tmp_path / 'out'
-  tokenise.tokenise(segments, out, trained)
+  tokenize.tokenize(segments, out, trained)
   before = kept(out)
   victim = next(name for name in before if name.endswith('.array_record'))
   os.truncate(out / victim, 100)
   with pytest.raises(InputError, match=f'{victim}: truncated'):
     batches.Clips(out, trained.name)
   capsys.readouterr()
-  tokenise.tokenise(segments, out, trained)
+  tokenize.tokenize(segments, out, trained)
   assert '1 of 2 shards' in capsys.readouterr().out
   assert {name: data for name, (_, data) in kept(out).items()} == {name: data for name, (_, data) in before.items()}
 
@@ -122,7 +122,7 @@ def test_silence_is_what_silence_settles_on(encoder, segments, tmp_path, trained
   found = encoder([np.zeros(90 * 320, np.float32)])[0]
   np.testing.assert_array_equal(found[-1], encoder.silence())
   np.testing.assert_array_equal(found[-5:], np.tile(encoder.silence(), (5, 1)))
-  assert tokenise.tokenise(segments, tmp_path / 'out', trained)['silence'] == encoder.silence().tolist()
+  assert tokenize.tokenize(segments, tmp_path / 'out', trained)['silence'] == encoder.silence().tolist()
 
 
 def test_a_damaged_segment_is_counted_and_left_out(segments, tmp_path, trained):
@@ -131,7 +131,7 @@ def test_a_damaged_segment_is_counted_and_left_out(segments, tmp_path, trained):
   bad = bytearray(good[1])
   bad[len(bad) // 2] ^= 1
   filled(segments, [[good[0], bytes(bad), good[2]]])
-  manifest = tokenise.tokenise(segments, tmp_path / 'out', trained)
+  manifest = tokenize.tokenize(segments, tmp_path / 'out', trained)
   (index, reason), = manifest['shards'][0]['damaged']
   assert index == 1 and 'checksum' in reason
   assert [one.labels['id'] for one in read(tmp_path / 'out', trained)] == ['0', '2']
@@ -140,28 +140,28 @@ def test_a_damaged_segment_is_counted_and_left_out(segments, tmp_path, trained):
 def test_a_truncated_shard_of_segments_stops_before_anything_is_written(segments, tmp_path, trained):
   os.truncate(segments / 'segments-1.array_record', 50)
   with pytest.raises(InputError, match='segments-1.array_record: truncated'):
-    tokenise.tokenise(segments, tmp_path / 'out', trained)
+    tokenize.tokenize(segments, tmp_path / 'out', trained)
   assert not list((tmp_path / 'out').glob('*'))
 
 
 def test_tokens_of_another_codec_are_refused_in_a_line_that_names_both(segments, tmp_path, trained):
-  tokenise.tokenise(segments, tmp_path / 'out', trained)
+  tokenize.tokenize(segments, tmp_path / 'out', trained)
   with pytest.raises(InputError) as caught:
     batches.Clips(tmp_path / 'out', '25hz-8x1024-abc')
   assert trained.name in str(caught.value) and '25hz-8x1024-abc' in str(caught.value) and '\n' not in str(caught.value)
 
 
 def test_another_codec_makes_its_own_shards(segments, tmp_path, trained):
-  tokenise.tokenise(segments, tmp_path / 'out', trained)
+  tokenize.tokenize(segments, tmp_path / 'out', trained)
   before = kept(tmp_path / 'out')
   table = trained.params['quantizer']['table_qvz'][:, ::-1]
   other = dataclasses.replace(trained, name='50hz-3x11-other', params={
       **trained.params, 'quantizer': {**trained.params['quantizer'], 'table_qvz': table}})
-  manifest = tokenise.tokenise(segments, tmp_path / 'out', other)
+  manifest = tokenize.tokenize(segments, tmp_path / 'out', other)
   assert manifest['codec'] == other.name
   assert not {row['file'] for row in manifest['shards']} & set(before)
   codes = read(tmp_path / 'out', other)[0].codes
-  tokenise.tokenise(segments, tmp_path / 'first', trained)
+  tokenize.tokenize(segments, tmp_path / 'first', trained)
   np.testing.assert_array_equal(10 - codes, read(tmp_path / 'first', trained)[0].codes)     # the books stand upside down
   assert not [name for name, value in before.items() if kept(tmp_path / 'out')[name] != value]
 
@@ -170,4 +170,4 @@ def test_another_codec_makes_its_own_shards(segments, tmp_path, trained):
 def test_a_folder_without_segments_is_refused(tmp_path, codec_file, folder, says):
   config = ml_collections.ConfigDict({'segments': folder and str(tmp_path / folder), 'out': 'tokens', 'codec': str(codec_file)})
   with pytest.raises(InputError, match=says):
-    tokenise.run(config, tmp_path)
+    tokenize.run(config, tmp_path)

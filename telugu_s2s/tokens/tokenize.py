@@ -19,10 +19,10 @@ BATCH = 16                       # clips
 
 
 def run(config, workdir):
-  """The job 'tokenise': the segments in `config.segments` to token shards in the folder `config.out` of workdir."""
+  """The job 'tokenize': the segments in `config.segments` to token shards in the folder `config.out` of workdir."""
   if not config.segments:
     raise InputError('config.segments is empty: give the folder that configs/prepare.py made')
-  return tokenise(Path(config.segments), Path(workdir) / config.out, weights.load(config.codec))
+  return tokenize(Path(config.segments), Path(workdir) / config.out, weights.load(config.codec))
 
 
 class Encoder:
@@ -51,7 +51,7 @@ class Encoder:
     return self([np.zeros(2 * self._chunk * self.codec.config.hop, np.float32)])[0][-1]
 
 
-def tokenise(segments, out, trained: weights.Trained, encoder: Encoder | None = None) -> dict:
+def tokenize(segments, out, trained: weights.Trained, encoder: Encoder | None = None) -> dict:
   """Makes the token shards of prepared segments that are not there yet, and their manifest; returns it.
 
   encoder: one of `trained` that is compiled already.

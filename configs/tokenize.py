@@ -3,14 +3,14 @@
 100 hours take about an hour on 2 CPU cores. A rerun makes what is missing and says what it kept.
 
     python -m telugu_s2s.main --config=configs/prepare.py --workdir=runs/mine
-    python -m telugu_s2s.main --config=configs/tokenise.py --config.segments=runs/mine/segments --workdir=runs/mine
+    python -m telugu_s2s.main --config=configs/tokenize.py --config.segments=runs/mine/segments --workdir=runs/mine
 """
 import ml_collections
 
 
 def get_config():
   config = ml_collections.ConfigDict()
-  config.job = 'tokenise'
+  config.job = 'tokenize'
   config.segments = ''                       # the folder that configs/prepare.py made
   config.codec = ''                          # a codec's file; '' = the released one
   config.out = 'tokens'                      # below the workdir
