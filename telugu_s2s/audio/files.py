@@ -14,66 +14,39 @@ import numpy as np
 import soundfile
 import soxr
 
-from telugu_s2s.errors import InputError
+from telugu_s2s.audio import decoding
+from telugu_s2s.audio.decoding import Unreadable
 
 SAMPLE_RATE = 16_000
-EXTENSIONS = ('.wav', '.flac', '.mp3', '.ogg', '.opus')
+EXTENSIONS = ('.wav', '.flac', '.mp3', '.ogg', '.opus', '.m4a', '.aac', '.mp4', '.webm')
+RATES = 1_000, 768_000   # Hz; beyond them a header is damaged, and resampling would take all memory or time
 BLOCK_S = 10.0           # decoded at a time: bounds the memory of a long file at a high native rate
-NOT_AUDIO = (1, 2, 7)    # libsndfile: unrecognised format, system error; 7 is what mpg123 says of text
-
-
-class Unreadable(InputError):
-  """A file that gives no audio; `reason` is one of missing, non-audio, zero-second, corrupt."""
-
-  def __init__(self, path, reason: str, detail: str):
-    super().__init__(f'{path}: {reason} ({detail}); replace or remove the file')
-    self.path, self.reason, self.detail = str(path), reason, detail
-
-
-def opened(path) -> soundfile.SoundFile:
-  """An audio file ready to decode, to be used in a `with`.
-
-  Raises:
-    Unreadable: there is no such file, or it is empty, or no audio format that we know.
-  """
-  try:
-    if os.path.getsize(path) == 0:
-      raise Unreadable(path, 'zero-second', 'the file has no bytes')
-    return soundfile.SoundFile(path)
-  except FileNotFoundError:
-    raise Unreadable(path, 'missing', 'no such file') from None
-  except OSError as error:
-    raise Unreadable(path, 'corrupt', error.strerror or 'cannot be opened') from None
-  except soundfile.LibsndfileError as error:
-    reason = 'non-audio' if error.code in NOT_AUDIO else 'corrupt'
-    raise Unreadable(path, reason, error.error_string.strip('. ')) from None
-  except TypeError:   # soundfile asks for the rate of a file whose extension means headerless samples
-    raise Unreadable(path, 'non-audio', 'the format is not recognised') from None
+BLOCK_SAMPLES = 2**24    # over all channels, likewise
 
 
 def blocks(path, channel: int | None = None) -> Iterator[tuple[np.ndarray, int]]:
   """Decodes a file piece by piece, so that memory does not grow with its length.
 
   Args:
-    path: a wav, flac, mp3, ogg or opus file, of any rate and channel count.
+    path: a wav, flac, mp3, ogg, opus, m4a, aac, mp4 or webm file, of any rate and channel count.
     channel: the one channel to keep; None, or a file with fewer channels, gives their mean.
 
   Yields:
     (f32[samples] at 16 kHz, native rate in Hz), about 10 s at a time; together the whole file.
 
   Raises:
-    Unreadable: see `opened`; or decoding fails, ends before the declared length, or gives no finite samples.
+    Unreadable: see `decoding.opened`; or decoding fails, ends before the declared length or the mark of the end, or
+      gives no finite samples.
   """
-  with opened(path) as file:
-    rate, declared, decoded = file.samplerate, file.frames, 0
+  with decoding.opened(path) as file:
+    rate, declared, decoded = file.rate, file.declared, 0
+    if not RATES[0] <= rate <= RATES[1]:
+      raise Unreadable(path, 'corrupt', f'a rate of {rate} Hz')
     resample = None
     if rate != SAMPLE_RATE:
       resample = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype='float32', quality='VHQ')
     while True:
-      try:
-        x = file.read(int(BLOCK_S * rate), dtype='float32', always_2d=True)
-      except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise Unreadable(path, 'corrupt', f'decoding fails after {decoded / rate:.1f} s: {error}') from None
+      x = file.read(int(min(BLOCK_S * rate, BLOCK_SAMPLES / file.channels)))
       decoded, last = decoded + len(x), not len(x)
       if not np.isfinite(x).all():
         raise Unreadable(path, 'corrupt', f'samples are not finite near {decoded / rate:.1f} s')
@@ -89,6 +62,8 @@ def blocks(path, channel: int | None = None) -> Iterator[tuple[np.ndarray, int]]
       raise Unreadable(path, 'zero-second', 'it holds no samples')
     if decoded < declared - 0.1 * rate:
       raise Unreadable(path, 'corrupt', f'{decoded / rate:.1f} s decode of the {declared / rate:.1f} s declared')
+    if file.cut:
+      raise Unreadable(path, 'corrupt', f'it breaks off after {decoded / rate:.1f} s: {file.cut}')
 
 
 def read(path, channel: int | None = None) -> tuple[np.ndarray, int]:

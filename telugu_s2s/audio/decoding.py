@@ -1,0 +1,223 @@
+"""An audio file as the samples that are in it: piece by piece, at its own rate, with all its channels.
+
+libsndfile reads wav, flac, mp3 and ogg (Vorbis, Opus). AAC in any wrapping, and what phones and browsers record (m4a,
+mp4, webm), FFmpeg reads through PyAV, which is an extra. The first bytes of a file decide, its name does not.
+"""
+import importlib.util
+import os
+import struct
+
+import numpy as np
+import soundfile
+
+from telugu_s2s.errors import InputError
+
+NOT_AUDIO = (1, 2, 7)    # libsndfile: unrecognised format, system error; 7 is what mpg123 says of text
+NO_DECODER = 'no decoder'
+INSTALL = 'pip install -e .[preparation] -c constraints.txt'
+MOST_CHUNKS = 1000       # of a wav before its samples
+NO_LENGTH = 0x7FFFF000   # from here on a wav's length is the mark of a writer that could not go back and fill it in
+OGG_TAIL = 2**17         # bytes; a page takes at most 65,307
+
+
+class Unreadable(InputError):
+  """A file that gives no audio; `reason` is one of missing, non-audio, zero-second, corrupt, no decoder."""
+
+  def __init__(self, path, reason: str, detail: str, remedy: str = 'replace or remove the file'):
+    super().__init__(f'{path}: {reason} ({detail}); {remedy}')
+    self.path, self.reason, self.detail = str(path), reason, detail
+
+
+def opened(path) -> '_Plain | _Container':
+  """An audio file ready to decode, to be used in a `with`.
+
+  Its `rate` is in Hz, `channels` a count, `declared` the frames that its headers speak of, 0 where they do not;
+  `read(count)` gives f32[frames channels], none at the end, and `cut` says how the end shows that more was there, or ''.
+
+  Raises:
+    Unreadable: there is no such file, or it is empty, or no audio that we know.
+  """
+  try:
+    if os.path.getsize(path) == 0:
+      raise Unreadable(path, 'zero-second', 'the file has no bytes')
+    form = container(path)
+    return _Container(path, form) if form else _Plain(path)
+  except FileNotFoundError:
+    raise Unreadable(path, 'missing', 'no such file') from None
+  except OSError as error:
+    raise Unreadable(path, 'corrupt', error.strerror or 'cannot be opened') from None
+
+
+def container(path) -> str:
+  """FFmpeg's name of the format that a file begins like, '' where libsndfile is to read it."""
+  with open(path, 'rb') as file:
+    start = file.read(12)
+    if start[:3] == b'ID3' and len(start) > 9:        # a tag, its length in 7 bits a byte; MP3 has it, AAC may
+      file.seek(10 + sum((byte & 127) << shift for byte, shift in zip(start[6:10], (21, 14, 7, 0))))
+      start = file.read(2)
+  if start[4:8] == b'ftyp':
+    return 'mp4'
+  if start[:4] == b'\x1aE\xdf\xa3':
+    return 'matroska'
+  if start[:1] == b'\xff' and start[1:2] and start[1] & 0xF6 == 0xF0:
+    return 'aac'
+  return ''
+
+
+def undecodable(path) -> str:
+  """Why this installation cannot read a file that another can, or ''. Raises OSError as `open` does."""
+  if importlib.util.find_spec('av') is None and container(path):
+    return f'AAC, MP4 and WebM are read by PyAV: {INSTALL}'
+  return ''
+
+
+class _Plain:
+  """What libsndfile reads."""
+
+  def __init__(self, path):
+    self._path = path
+    try:
+      self._file = soundfile.SoundFile(path)
+    except soundfile.LibsndfileError as error:
+      reason = 'non-audio' if error.code in NOT_AUDIO else 'corrupt'
+      raise Unreadable(path, reason, error.error_string.strip('. ')) from None
+    except TypeError:   # soundfile asks for the rate of a file whose extension means headerless samples
+      raise Unreadable(path, 'non-audio', 'the format is not recognised') from None
+    self.rate, self.channels, self.cut = self._file.samplerate, self._file.channels, ''
+    with open(path, 'rb') as file:
+      self.declared = round(self._file.frames * _wav_share(file))
+      if _unfinished_ogg(file):
+        self.cut = 'its last page is not marked as the last'
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *error):
+    self._file.close()
+
+  def read(self, count: int) -> np.ndarray:
+    try:
+      return self._file.read(count, dtype='float32', always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+      raise _fails(self._path, self._file.tell() / self.rate, error) from None
+
+
+class _Container:
+  """What FFmpeg reads: the first sound of a file, whatever else is in it.
+
+  What an encoder put in front of the sound is cut where the file tells of it: mp4 does, webm does, bare AAC does not
+  and keeps 20 to 50 ms. Behind it, the file's length counts, to the millisecond. Gaps between packets are closed.
+  """
+
+  def __init__(self, path, form):
+    self._path, self.cut, self._decoded = path, '', 0
+    if problem := undecodable(path):
+      raise Unreadable(path, NO_DECODER, problem, 'install it, or convert the file')
+    import av      # a fifth of a second, and not in every installation
+    self._fault = av.error.FFmpegError
+    self._bytes = open(path, 'rb')          # by name FFmpeg would also follow addresses and play lists
+    try:
+      self._file = av.open(self._bytes, format=form, metadata_errors='replace')
+      if not self._file.streams.audio:
+        raise Unreadable(path, 'non-audio' if self._file.streams.video else 'corrupt', 'it describes no sound')
+      stream = self._file.streams.audio[0]
+      self._frames, self._left = self._file.decode(stream), []
+      self._next = next(self._frames, None)
+    except (self._fault, ValueError, LookupError) as error:
+      self._bytes.close()
+      if isinstance(error, Unreadable):
+        raise
+      raise Unreadable(path, 'corrupt', _words(error)) from None
+    first = self._next
+    self.rate, self.channels = (first.sample_rate, first.layout.nb_channels) if first else (stream.rate, stream.channels)
+    seconds = 0.0
+    if form == 'mp4' and stream.duration:
+      seconds = float(stream.duration * stream.time_base)
+    elif form == 'matroska' and self._file.duration and len(self._file.streams) == 1:
+      seconds = self._file.duration / av.time_base
+    self.declared = round(seconds * self.rate)
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *error):
+    self._file.close()
+    self._bytes.close()
+
+  def read(self, count: int) -> np.ndarray:
+    """At least `count` frames, fewer at the end."""
+    pieces, size = [np.zeros((0, self.channels), np.float32)], 0
+    while size < count and self._next is not None:
+      frame, at_s = self._next, self._decoded / self.rate
+      if (frame.sample_rate, frame.layout.nb_channels) != (self.rate, self.channels):
+        raise Unreadable(self._path, 'corrupt', f'rate or channels change after {at_s:.1f} s')
+      try:
+        self._next = next(self._frames, None)
+      except (self._fault, ValueError) as error:
+        raise _fails(self._path, at_s, _words(error)) from None
+      pieces.append(_floats(frame, self.channels))
+      self._decoded += frame.samples
+      over = self._decoded - self.declared
+      if self._next is None and self.declared and 0 < over < frame.samples:
+        pieces[-1] = pieces[-1][:-over]
+      size += len(pieces[-1])
+    return np.concatenate(pieces)
+
+
+def _fails(path, at_s, error):
+  return Unreadable(path, 'corrupt', f'decoding fails after {at_s:.1f} s: {error}')
+
+
+def _words(error):
+  """What FFmpeg says, without the number and the name of the file."""
+  return (getattr(error, 'strerror', None) or str(error) or type(error).__name__).splitlines()[0]
+
+
+def _floats(frame, channels):
+  """f32[frames channels] in [-1, 1] of a decoded frame of any sample format."""
+  x = frame.to_ndarray()
+  x = x.T if frame.format.is_planar else x.reshape(-1, channels)
+  if x.dtype.kind == 'f':
+    return x.astype(np.float32)
+  bits = 8 * x.dtype.itemsize
+  return (x.astype(np.float32) - (128 if x.dtype.kind == 'u' else 0)) / 2 ** (bits - 1)
+
+
+def _wav_share(file) -> float:
+  """How many times the samples present a wav declares, above 1 where it was cut off; 1 for any other file."""
+  size, start = os.fstat(file.fileno()).st_size, file.read(12)
+  order = {b'RIFF': '<', b'RF64': '<', b'RIFX': '>'}.get(start[:4])
+  if not order or start[8:] != b'WAVE':
+    return 1.0
+  large = None
+  for _ in range(MOST_CHUNKS):
+    head = file.read(8)
+    if len(head) < 8:
+      break
+    name, length = struct.unpack(order + '4sI', head)
+    if name == b'ds64':
+      large = struct.unpack(order + 'QQ', file.read(16).ljust(16, b'\0'))[1]
+      file.seek(-16, os.SEEK_CUR)
+    if name == b'data':
+      if large is not None and length == 0xFFFFFFFF:
+        length = large
+      present = size - file.tell()
+      known = length < NO_LENGTH or large is not None
+      return length / present if known and 0 < present < length else 1.0
+    file.seek(length + length % 2, os.SEEK_CUR)
+  return 1.0
+
+
+def _unfinished_ogg(file) -> bool:
+  """Whether an Ogg file ends before a page that says that it is the last (RFC 3533, section 6)."""
+  file.seek(0)
+  if file.read(4) != b'OggS':
+    return False
+  size = os.fstat(file.fileno()).st_size
+  file.seek(max(0, size - OGG_TAIL))
+  tail = file.read()
+  start = tail.rfind(b'OggS\0')
+  if start < 0 or len(tail) < start + 27:
+    return True
+  segments = tail[start + 27:start + 27 + tail[start + 26]]
+  return not tail[start + 5] & 4 or start + 27 + tail[start + 26] + sum(segments) > len(tail)

@@ -1,0 +1,50 @@
+"""Audio files of every format that is read, made on the spot: by libsndfile, and by FFmpeg where it has the encoder."""
+import io
+import pathlib
+import tempfile
+
+import av
+import numpy as np
+import soundfile
+
+PLAIN = {'wav': ('WAV', 'PCM_16'), 'flac': ('FLAC', 'PCM_16'), 'mp3': ('MP3', None), 'ogg': ('OGG', 'VORBIS'),
+         'opus': ('OGG', 'OPUS')}
+CONTAINERS = {'m4a': ('ipod', 'aac'), 'mp4': ('mp4', 'aac'), 'aac': ('adts', 'aac'), 'webm': ('webm', 'libopus')}
+FORMS = (*PLAIN, *CONTAINERS)
+
+
+def encoded(samples, rate: int, form: str) -> bytes:
+  """The bytes of a file. samples: f32[samples] or f32[samples channels], 1 or 2 of them."""
+  if form in PLAIN:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format=PLAIN[form][0], subtype=PLAIN[form][1])
+    return file.getvalue()
+  return contained(samples, rate, *CONTAINERS[form])
+
+
+def contained(samples, rate: int, form: str, codec: str, **options) -> bytes:
+  """The bytes of a container that FFmpeg writes, by its names of format, codec and the format's options."""
+  samples = np.atleast_2d(np.asarray(samples, np.float32).T)
+  layout = ('mono', 'stereo')[len(samples) - 1]
+  frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format='fltp', layout=layout)
+  frame.sample_rate, frame.pts = rate, 0
+  with tempfile.NamedTemporaryFile() as file, av.open(file.name, 'w', format=form, options=options) as target:
+    stream = target.add_stream(codec, rate=rate, layout=layout)
+    cut = av.AudioResampler(stream.format.name, layout, rate, stream.codec_context.frame_size or None)
+    for piece in cut.resample(frame) + cut.resample(None):
+      target.mux(stream.encode(piece))
+    target.mux(stream.encode(None))
+    target.close()
+    return pathlib.Path(file.name).read_bytes()
+
+
+def wrapped(data: bytes, form: str) -> bytes:
+  """The packets of a file's first sound in another container."""
+  file = io.BytesIO()
+  with av.open(io.BytesIO(data)) as source, av.open(file, 'w', format=form) as target:
+    stream = target.add_stream_from_template(source.streams.audio[0])
+    for packet in source.demux(audio=0):
+      if packet.dts is not None:
+        packet.stream = stream
+        target.mux(packet)
+  return file.getvalue()
