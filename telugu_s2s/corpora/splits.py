@@ -51,14 +51,19 @@ def split(recording: Recording, seed: int, eval_share: float) -> str:
   Raises:
     InputError: eval_share is no share.
   """
-  if not 0 <= eval_share <= 1:
-    raise InputError(f'eval_share {eval_share}: a share is between 0 and 1')
+  check_share(eval_share)
   text = plain(recording.text)
   speaker_held = _place(seed, *voice(recording)) < eval_share
   text_held = _place(seed, 'text', text) < eval_share if text else speaker_held
   if speaker_held:
     return EVAL if text_held else SEEN_TEXT
   return HELD_TEXT if text_held else TRAIN
+
+
+def check_share(eval_share: float) -> None:
+  """Raises InputError for what is no share."""
+  if not 0 <= eval_share <= 1:
+    raise InputError(f'data.eval_share {eval_share}: a share is between 0 and 1')
 
 
 def assign(recordings: Iterable[Recording], seed: int, eval_share: float) -> tuple[list[str], dict]:

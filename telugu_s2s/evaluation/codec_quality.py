@@ -12,7 +12,7 @@ from telugu_s2s.codec import streaming, weights
 from telugu_s2s.corpora.folder import Recording
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import paired, perceptual
-from telugu_s2s.preparation import pool, prepare
+from telugu_s2s.preparation import inputs, pool, prepare
 
 RESAMPLES = 1000
 SHOWN = ('pesq_wb', 'stoi', 'estoi', 'visqol', 'si_sdr', 'ms_mel', 'mel80_db', 'spk_sim', 'dns_ovrl', 'dns_sig', 'dns_bak',
@@ -76,8 +76,8 @@ def measure(config, workdir) -> dict:
 
 def decoded(config, data, trained, workdir, counts):
   """Yields the clips, their wavs written; adds the use of each code of each level to counts i64[q v]."""
-  folder, c = Path(data.audio or prepare.SAMPLE), trained.config
-  chosen, skips, _ = prepare.select(data, folder)
+  (folder,), c = data.folders(), trained.config
+  chosen, skips, _ = inputs.select(data, folder)
   kbps = config.levels * float(np.log2(c.codes)) * c.frame_rate / 1000
   for recording in tqdm.tqdm(chosen, unit='clip', desc='decoding'):
     try:

@@ -1,6 +1,7 @@
 """The same recording twice, and the same sentence too often: what a corpus put together from many places has."""
 import collections
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 
@@ -11,19 +12,20 @@ from telugu_s2s.corpora import splits
 
 LINKS = 8            # of a word, to its next occurrences: a word that all of speech has costs no more than this
 BLOCK = 256          # frames that the paper compares at a time
+WORDS = 40 * 2**20   # looked up in memory at a time: about 3 GB, for 140 h of speech
 OVERLAP = 0.5        # the part of the shorter recording that a copy has to hold
 
 
-def near_duplicates(prints: Sequence[np.ndarray], limit: float = 0.35) -> list[list[int]]:
+def near_duplicates(prints: Sequence[np.ndarray], limit: float = 0.35, most_words: int = WORDS) -> list[list[int]]:
   """Groups of segments that are copies of one recording, found through words of 32 bits that they share.
 
   Haitsma and Kalker (2002), section 5: where two recordings share a word is tried whether the rest fits as well. A
-  copy that shares no word whole, as after Opus at 8 kbit/s or noise at 10 dB, may be missed. All words are sorted in
-  memory: about 80 bytes a word, 25 MB an hour of audio.
+  copy that shares no word whole, as after Opus at 8 kbit/s or noise at 10 dB, may be missed.
 
   Args:
-    prints: u32[frames] of each segment, see audio/fingerprint.py.
+    prints: u32[frames] of each segment, see audio/fingerprint.py. Indexed again and again: it may read them from disk.
     limit: the greatest bit error rate of a copy over 256 frames, 3 s, or more; see `allowed` for shorter ones.
+    most_words: sorted in memory at a time, at about 80 bytes each. More are looked up in several rounds, by the same words.
 
   Returns:
     Groups of two or more indices, each sorted, in the order of their first.
@@ -36,7 +38,9 @@ def near_duplicates(prints: Sequence[np.ndarray], limit: float = 0.35) -> list[l
       index = leader[index]
     return index
 
-  for first, second, shift in _candidates(prints):
+  sizes = [len(words) for words in prints]
+  rounds = max(1, -(-sum(sizes) // most_words))
+  for first, second, shift in itertools.chain.from_iterable(_candidates(prints, part, rounds) for part in range(rounds)):
     one, other = found(first), found(second)
     if one != other:
       a, b = prints[first], prints[second]
@@ -78,21 +82,13 @@ def text_cap(texts: Sequence[str], most: int, ids: Sequence[str] | None = None) 
   return sorted(kept)
 
 
-def _candidates(prints):
+def _candidates(prints, part, rounds):
   """Yields each (first, second, shift) at which prints[first][shift + n] is prints[second][n] for some n, once.
 
   Those that share the most words come first. A word is linked with its next LINKS occurrences only; copies of one
-  recording are then linked in a chain.
+  recording are then linked in a chain. Of several rounds each takes the words that a hash gives it.
   """
-  lengths = np.array([len(one) for one in prints], np.int64)
-  words = np.concatenate([np.zeros(0, np.uint32), *prints])
-  segment = np.repeat(np.arange(len(prints), dtype=np.int32), lengths)
-  frame = (np.arange(len(words)) - np.repeat(np.cumsum(lengths) - lengths, lengths)).astype(np.int32)
-  # A run of one word in one segment is one occurrence, at its start.
-  fresh = np.ones(len(words), bool)
-  fresh[1:] = (words[1:] != words[:-1]) | (segment[1:] != segment[:-1])
-  fresh &= words != fingerprint.SILENT
-  words, segment, frame = words[fresh], segment[fresh], frame[fresh]
+  words, segment, frame = (np.concatenate(arrays) for arrays in zip(*_words(prints, part, rounds)))
   order = np.argsort(words, kind='stable')
   words, segment, frame = words[order], segment[order], frame[order]
   links = []
@@ -105,6 +101,18 @@ def _candidates(prints):
   votes = np.diff(np.append(starts, links.shape[1]))
   for place in starts[np.argsort(-votes, kind='stable')]:
     yield tuple(int(number) for number in links[:, place])
+
+
+def _words(prints, part, rounds):
+  """Yields (words, numbers of their segments, their frames), a round's share; a run of one word is one, at its start."""
+  yield np.zeros(0, np.uint32), np.zeros(0, np.int32), np.zeros(0, np.int32)
+  for number, words in enumerate(prints):
+    fresh = words != fingerprint.SILENT
+    fresh[1:] &= words[1:] != words[:-1]
+    # Knuth's multiplicative hash: neighbouring words differ in few bits, and would fill the rounds unevenly.
+    fresh &= (words * np.uint32(2654435761) >> np.uint32(16)) % np.uint32(rounds) == part
+    frame = np.flatnonzero(fresh).astype(np.int32)
+    yield words[frame], np.full(len(frame), number, np.int32), frame
 
 
 def _hash(*names):

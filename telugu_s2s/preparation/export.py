@@ -109,18 +109,19 @@ def audio_name(name: str) -> str:
 
 def _batches(folder, manifest):
   """Yields lists of (labels, bytes of a FLAC file), in the order of the manifest."""
-  index = 0
-  for path in shards.files(folder, manifest):
-    source = read.records(path)
-    for start in range(0, len(source), BATCH):
+  for row in manifest['shards']:
+    places = shards.kept(row)
+    if not places:
+      continue
+    source = shards.Records(Path(folder) / row['file'])
+    for start in range(0, len(places), BATCH):
       batch = []
-      for place in range(start, min(start + BATCH, len(source))):
+      for place in places[start:start + BATCH]:
         try:
           _, header, flac = shards.unpack(source[place], segment.KIND, segment.VERSION)
         except (ValueError, RuntimeError) as problem:
-          raise read.damaged(folder, index, problem) from problem
+          raise read.damaged(f'{folder}: {row["file"]}', place, problem) from problem
         batch.append((header, flac))
-        index += 1
       yield batch
 
 

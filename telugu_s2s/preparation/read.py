@@ -7,7 +7,7 @@ from telugu_s2s.preparation import segment, shards
 
 
 class Segments:
-  """All segments of a folder: `len(...)` and `[index]`, in the order of the manifest.
+  """The segments of a folder that selection kept: `len(...)` and `[index]`, in the order of the manifest.
 
   Grain takes it as it is: `grain.MapDataset.source(Segments(folder))`.
 
@@ -19,16 +19,17 @@ class Segments:
     self._folder = str(folder)
     self.manifest = shards.check(folder, segment.KIND)
     self._records = grain.sources.ArrayRecordDataSource(shards.files(folder, self.manifest))
+    self._places = shards.places(self.manifest)
 
   def __len__(self) -> int:
-    return len(self._records)
+    return len(self._places)
 
   def __getitem__(self, index) -> segment.Segment:
     """Raises InputError for a record that is damaged, IndexError outside of 0 to len - 1."""
     if not 0 <= index < len(self):
       raise IndexError(f'segment {index} of {len(self)}')
     try:
-      return segment.from_bytes(self._records[index])
+      return segment.from_bytes(self._records[self._places[index]])
     except (ValueError, RuntimeError) as problem:
       raise damaged(self._folder, index, problem) from problem
 
@@ -47,6 +48,4 @@ def damaged(folder, index, problem) -> InputError:
                     'the job that makes it')
 
 
-def records(path):
-  """The raw records of one shard: `len(...)` and `[index]`. A record that is damaged raises RuntimeError."""
-  return grain.sources.ArrayRecordDataSource([str(path)])
+records = shards.Records

@@ -6,11 +6,12 @@ is written the same way. Whoever finds the row has a finished shard, so a rerun 
 """
 import hashlib
 import importlib.metadata
+import itertools
 import json
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from array_record.python import array_record_module
@@ -124,6 +125,27 @@ def counted(path) -> int:
       pass      # closing a reader of a truncated file raises once more; the count of 0 has said it
 
 
+class Records:
+  """The raw records of one shard: `len(...)` and `[index]`, which raises RuntimeError for one that is damaged.
+
+  Raises:
+    ValueError: the file is truncated, or no shard.
+  """
+
+  def __init__(self, path):
+    self._reader = array_record_module.ArrayRecordReader(str(path), 'readahead_buffer_size:0')
+    if not self._reader.ok():
+      raise ValueError(f'{path}: no ArrayRecord file, or a truncated one')
+
+  def __len__(self) -> int:
+    return self._reader.num_records()
+
+  def __getitem__(self, index) -> bytes:
+    if not 0 <= index < len(self):
+      raise IndexError(f'record {index} of {len(self)}')
+    return self._reader.read([index])[0]
+
+
 def write_json(path, value) -> None:
   """Writes JSON, whole or not at all; equal values give equal files."""
   text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + '\n'
@@ -160,14 +182,16 @@ def write_manifest(folder, kind: str, version: int, made_from: Mapping, rows: It
     kind: of the records, as in `pack`.
     version: their schema version.
     made_from: what went in, such as the hash of the settings, the codec and the inputs.
-    rows: of the shards, in the order of reading.
+    rows: of the shards, in the order of reading. A row may have `dropped`, see `kept`: its seconds are then those
+      of what stays.
     more: further totals and facts; nothing may be called like a field that is set here.
   """
   rows = list(rows)
   total = lambda field: sum(row.get(field, 0) for row in rows)
-  content = hashlib.sha256(''.join(row['content'] for row in rows).encode()).hexdigest()
-  manifest = {'kind': kind, 'version': version, 'made_from': dict(made_from), 'shards': rows, 'content': content,
-              'records': total('records'), 'bytes': total('bytes'), 'seconds': total('seconds'), 'code': code(), **more}
+  contents = hashlib.sha256(''.join(content(row) for row in rows).encode()).hexdigest()
+  manifest = {'kind': kind, 'version': version, 'made_from': dict(made_from), 'shards': rows, 'content': contents,
+              'records': sum(len(kept(row)) for row in rows), 'bytes': total('bytes'), 'seconds': total('seconds'),
+              'code': code(), **more}
   write_json(Path(folder) / MANIFEST, manifest)
   return manifest
 
@@ -202,6 +226,44 @@ def read_manifest(folder, kind: str) -> dict:
 def files(folder, manifest: Mapping) -> list[str]:
   """The paths of a manifest's shards that hold records, in the order of reading."""
   return [str(Path(folder) / row['file']) for row in manifest['shards'] if row['records']]
+
+
+def kept(row: Mapping) -> Sequence[int]:
+  """Which records of a shard belong to the dataset: all that its row's `dropped`, {reason: ranges}, does not name."""
+  if not row.get('dropped'):
+    return range(row['records'])
+  gone = {index for text in row['dropped'].values() for index in indices(text)}
+  return [index for index in range(row['records']) if index not in gone]
+
+
+def content(row: Mapping) -> str:
+  """What a shard brings to a dataset, as a hash: another one where its records differ, or which of them are dropped."""
+  if not row.get('dropped'):
+    return row['content']
+  return hashlib.sha256(f'{row["content"]} {ranges(kept(row))}'.encode()).hexdigest()
+
+
+def places(manifest: Mapping) -> Sequence[int]:
+  """The places of a dataset's records among all those of its shards, in the order of reading."""
+  if not any(row.get('dropped') for row in manifest['shards']):
+    return range(sum(row['records'] for row in manifest['shards']))
+  starts = itertools.accumulate((row['records'] for row in manifest['shards']), initial=0)
+  return [start + index for start, row in zip(starts, manifest['shards']) for index in kept(row)]
+
+
+def ranges(numbers: Iterable[int]) -> str:
+  """Ascending whole numbers as text, such as '3,7-9'."""
+  parts = []
+  for _, run in itertools.groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
+    run = [number for _, number in run]
+    parts.append(str(run[0]) if len(run) == 1 else f'{run[0]}-{run[-1]}')
+  return ','.join(parts)
+
+
+def indices(text: str) -> list[int]:
+  """The numbers of `ranges`."""
+  ends = [part.split('-') for part in text.split(',') if part]
+  return [number for end in ends for number in range(int(end[0]), int(end[-1]) + 1)]
 
 
 def check(folder, kind: str, hashes: bool = False) -> dict:

@@ -67,8 +67,8 @@ def label(asked: Teacher, segments, out) -> dict:
   clusters = out / f'clusters-{key}.safetensors'
   if not clusters.exists():
     files.write(clusters, safetensors.numpy.save(fit(asked, read.Segments(segments))))
-  tasks = [(str(segments / row['file']), str(out), f'units-{key}-{row["content"][:16]}', asked, str(clusters))
-           for row in manifest['shards'] if row['records']]
+  tasks = [(str(segments / row['file']), str(out), f'units-{key}-{shards.content(row)[:16]}', asked, str(clusters),
+            tuple(shards.kept(row))) for row in manifest['shards'] if shards.kept(row)]
   rows = {task: shards.finished(out, task[2]) for task in tasks}
   missing = [task for task in tasks if rows[task] is None]
   workers = pool.count(asked.workers, len(missing))
@@ -120,13 +120,13 @@ def _loaded(asked, clusters):
 
 def _shard(task):
   """Writes the units of one shard of segments; a damaged record gets none, so that the records stay in step."""
-  path, out, name, asked, clusters = task
+  path, out, name, asked, clusters, kept = task
   features, found = _loaded(asked, clusters)
   row = {'damaged': 0}
 
   def records():
-    source = read.records(path)
-    for index in range(len(source)):
+    source = shards.Records(path)
+    for index in kept:
       try:
         clip = segment.from_bytes(source[index])
         units = nearest((features(clip.audio) - found['mean']) / found['deviation'], found['centres'])

@@ -95,3 +95,9 @@ def test_with_ids_the_choice_does_not_follow_the_order(rows, shuffled):
 def test_the_first_to_come_are_not_preferred():
   kept = duplicates.text_cap(['same'] * 1000, 100)
   assert len(kept) == 100 and 300 < np.mean(kept) < 700
+
+
+def test_words_looked_up_in_several_rounds_give_the_same_groups(voices, prints):
+  copies = [fingerprint.fingerprint(copy) for copy in (0.1 * voices[2], through_opus(voices[5]), voices[9][2080:])]
+  whole = duplicates.near_duplicates(prints + copies)
+  assert len(whole) == 3 and whole == duplicates.near_duplicates(prints + copies, most_words=1000)

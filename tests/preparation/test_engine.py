@@ -13,7 +13,7 @@ import soundfile
 import telugu_s2s
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation import engine
+from telugu_s2s.preparation import engine, inputs
 from telugu_s2s.preparation import prepare as job
 from telugu_s2s.preparation.prepare import Data, SAMPLE, prepare
 
@@ -95,17 +95,16 @@ def test_a_missing_ray_is_named_with_its_extra(monkeypatch):
 
 def test_the_engine_is_no_part_of_a_shards_name(folder, tmp_path, monkeypatch):
   monkeypatch.setattr(engine, 'check', lambda name, address: None)
-  chosen, _, _ = job.select(Data(), folder)
-  hashes = {one.path: '' for one in chosen}
-  names = [[task.name for task in job.plan(Data(engine=name, address=address), folder, tmp_path, chosen, hashes)]
+  chosen, _, _ = inputs.gather(Data(), [folder], tmp_path)
+  names = [[task.name for task in job.plan(Data(engine=name, address=address), tmp_path, chosen)]
            for name, address in [('local', ''), ('ray', ''), ('ray', 'auto')]]
   assert names[0] == names[1] == names[2] and len(names[0]) == 12
 
 
 def test_a_relative_folder_is_found_from_anywhere(folder, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  chosen, _, _ = job.select(Data(), 'corpus')
-  task = job.plan(Data(), 'corpus', 'out', chosen, {one.path: '' for one in chosen})[0]
+  chosen, _, _ = inputs.gather(Data(), ['corpus'], tmp_path)
+  task = job.plan(Data(), 'out', chosen)[0]
   assert (task.folder, task.out) == (str(folder), str(tmp_path / 'out'))
 
 

@@ -84,7 +84,7 @@ def test_the_audio_is_the_flac_of_the_record_as_it_is(prepared, tmp_path):
   export.write(prepared, tmp_path)
   [shard] = shards.files(prepared, shards.read_manifest(prepared, segment.KIND))
   found = set(path.read_bytes() for path in tmp_path.rglob('*.flac'))
-  assert found == {shards.unpack(record, segment.KIND)[2] for record in export.read.records(shard)}
+  assert found == {shards.unpack(record, segment.KIND)[2] for record in shards.Records(shard)}
 
 
 def test_licences_go_along(prepared, tmp_path):

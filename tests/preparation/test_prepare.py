@@ -224,7 +224,11 @@ def test_a_setting_out_of_range_is_named(fields):
 def test_settings_are_those_of_the_config():
   import runpy
   config = runpy.run_path(str(job.SAMPLE.parents[2] / 'configs' / 'prepare.py'))['get_config']()
-  assert Data(**config.data) == Data() and set(config.data) == {field.name for field in dataclasses.fields(Data)}
+  assert set(config.data) == {field.name for field in dataclasses.fields(Data)}
+  # The job makes what is to be kept, and looks closer than a stage that makes its segments on the way.
+  closer = {'filters', 'near_duplicates', 'report'}
+  assert {name: value for name, value in vars(Data(**config.data)).items() if name not in closer} == {
+      name: value for name, value in vars(Data()).items() if name not in closer}
 
 
 def test_workers_do_not_load_the_machine_learning_stack():

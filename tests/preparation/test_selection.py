@@ -1,0 +1,173 @@
+"""Selection: what stays follows from the segments themselves, and every reader sees the same ones."""
+import io
+import json
+import shutil
+
+from hypothesis import given, strategies as st
+import numpy as np
+import pytest
+import soundfile
+
+from telugu_s2s.audio import files, opus
+from telugu_s2s.errors import InputError
+from telugu_s2s.preparation import export, prepare, read, segment, selection, shards, table, units
+from telugu_s2s.preparation.prepare import Data, SAMPLE
+
+NAMES = ['q001-mezzo', 'a001-buzz', 'a001-tenor', 'a002-bright', 'a002-deep', 'a003-bright']
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """Six sentences with a manifest; two speakers say the same one."""
+  root = tmp_path / 'corpus'
+  root.mkdir()
+  rows = []
+  for name in NAMES:
+    shutil.copy(SAMPLE / 'audio' / f'{name}.opus', root)
+    rows.append({'path': f'{name}.opus', 'text': name.split('-')[0], 'speaker': name.split('-')[1]})
+  write_manifest(root, rows)
+  return root
+
+
+def write_manifest(root, rows):
+  (root / 'MANIFEST.jsonl').write_text('\n'.join(map(json.dumps, rows)))
+
+
+def made(folder, out, **fields):
+  audio = tuple(map(str, folder)) if isinstance(folder, list) else str(folder)
+  return prepare.prepare(Data(audio=audio, workers=0, **fields), out)
+
+
+def stems(out):
+  return sorted(one.path.rpartition('.')[0] for one in read.Segments(out))
+
+
+@given(st.sets(st.integers(0, 300)))
+def test_ranges_are_the_numbers_they_name(numbers):
+  assert shards.indices(shards.ranges(sorted(numbers))) == sorted(numbers)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.sets(st.integers(0, 8))), max_size=5))
+def test_places_are_those_of_kept_records_among_all(shapes):
+  rows = [{'records': count, 'dropped': {'text cap': shards.ranges(sorted(gone))} if gone else {}} for count, gone in shapes]
+  flags = [index not in gone for count, gone in shapes for index in range(count)]
+  assert list(shards.places({'shards': rows})) == [place for place, stays in enumerate(flags) if stays]
+
+
+def test_the_table_says_what_the_segments_say(folder, tmp_path):
+  manifest = made(folder, tmp_path / 'out')
+  rows = list(table.rows(tmp_path / 'out', manifest))
+  for row, one in zip(rows, read.Segments(tmp_path / 'out'), strict=True):
+    assert {name: row[name] for name in ('id', 'text', 'speaker', 'quality', 'sha256')} == {
+        name: getattr(one, name) for name in ('id', 'text', 'speaker', 'quality', 'sha256')}
+    assert row['seconds'] == pytest.approx(one.seconds, abs=1e-3) and row['dropped'] == ''
+
+
+def test_a_filter_leaves_out_what_lies_beyond_it_without_decoding_again(folder, tmp_path, monkeypatch):
+  out = tmp_path / 'out'
+  manifest = made(folder, out)
+  rows = list(table.rows(out, manifest))
+  middle = sorted(row['quality']['bandwidth_hz'] for row in rows)[3]
+  monkeypatch.setattr(prepare, 'make_shard', None)
+  chosen = made(folder, out, filters={'bandwidth_hz': (middle, 1e9)})
+  stay = [row for row in rows if row['quality']['bandwidth_hz'] >= middle]
+  assert 0 < len(stay) < 6 and chosen['records'] == len(read.Segments(out)) == len(stay)
+  assert chosen['dropped'] == {'filter bandwidth_hz': 6 - len(stay)}
+  assert chosen['seconds'] == pytest.approx(sum(row['seconds'] for row in stay), abs=1e-3)
+  assert chosen['seconds'] == pytest.approx(sum(one['seconds'] for one in chosen['sources']), abs=1e-2)
+  assert chosen['content'] != manifest['content']
+  assert made(folder, out)['content'] == manifest['content']
+
+
+def test_a_filter_of_an_unknown_measure_and_an_empty_one_are_named(folder, tmp_path):
+  with pytest.raises(InputError, match='data.filters.beauty: .*it has seconds, bandwidth_hz'):
+    made(folder, tmp_path / 'out', filters={'beauty': (0, 1)})
+  with pytest.raises(InputError, match=r'data.filters.snr_db: \(2, 1\)'):
+    Data(filters={'snr_db': (2, 1)})
+  with pytest.raises(InputError, match='6 filter seconds'):
+    made(folder, tmp_path / 'out', filters={'seconds': (1000, 2000)})
+
+
+def test_the_same_samples_stay_once_and_the_same_file_goes_in_once(folder, tmp_path):
+  other = tmp_path / 'other'
+  other.mkdir()
+  shutil.copy(folder / 'a001-buzz.opus', other / 'again.opus')
+  audio, _ = files.read(folder / 'a003-bright.opus')
+  (other / 'decoded.wav').write_bytes(files.encoded(audio))
+  manifest = made([folder, other], tmp_path / 'out')
+  assert manifest['skipped'] == {'duplicate': 1} and manifest['dropped'] == {'duplicate': 1}
+  assert 'other/again.opus\t\t\tduplicate\tthe same file as corpus/a001-buzz.opus' in (tmp_path / 'out' / 'report.tsv').read_text()
+  assert stems(tmp_path / 'out') == sorted(NAMES)
+  assert len({one.id for one in read.Segments(tmp_path / 'out')}) == 6
+
+
+def test_of_copies_that_sound_alike_the_best_stays(folder, tmp_path):
+  other = tmp_path / 'other'
+  other.mkdir()
+  audio, _ = files.read(folder / 'a002-deep.opus')
+  copy = soundfile.read(io.BytesIO(opus.encoded(0.5 * audio, 24)), dtype='float32')[0]
+  (other / 'copy.wav').write_bytes(files.encoded(copy))
+  for order in ([folder, other], [other, folder]):          # the one with a transcript, whichever comes first
+    manifest = made(order, tmp_path / f'out{order.index(other)}', near_duplicates=True)
+    assert manifest['dropped'] == {'near duplicate': 1} and stems(tmp_path / f'out{order.index(other)}') == sorted(NAMES)
+
+
+def test_a_sentence_stays_no_more_often_than_the_cap(folder, tmp_path):
+  manifest = made(folder, tmp_path / 'out', text_cap=1)
+  texts = [one.text for one in read.Segments(tmp_path / 'out')]
+  assert sorted(texts) == ['a001', 'a002', 'a003', 'q001'] and manifest['dropped'] == {'text cap': 2}
+
+
+def test_every_reader_sees_what_stays(folder, tmp_path):
+  manifest = made(folder, tmp_path / 'out', text_cap=1)
+  ids = [one.id for one in read.Segments(tmp_path / 'out')]
+  export.write(tmp_path / 'out', tmp_path / 'lhotse')
+  lines = (tmp_path / 'lhotse' / 'manifest.jsonl').read_text().splitlines()
+  assert len(lines) == len(ids) == 4
+  units.label(units.Teacher('mel', 640, units=8, workers=0), tmp_path / 'out', tmp_path / 'units')
+  found = shards.files(tmp_path / 'units', shards.check(tmp_path / 'units', units.KIND))
+  assert [shards.unpack(record, units.KIND)[1]['id'] for path in found for record in shards.Records(path)] == ids
+  assert manifest['records'] == 4
+
+
+def test_speakers_and_sentences_are_held_out_and_more_data_moves_nothing(folder, tmp_path):
+  fields = dict(eval_share=0.5, seed=3, split='')
+  made(folder, tmp_path / 'out', **fields)
+  before = {one.path: one.split for one in read.Segments(tmp_path / 'out')}
+  rows = [json.loads(line) for line in (folder / 'MANIFEST.jsonl').read_text().splitlines()]
+  shutil.copy(SAMPLE / 'audio' / 'a006-alto.opus', folder)
+  write_manifest(folder, rows[::-1] + [{'path': 'a006-alto.opus', 'text': 'a006', 'speaker': 'alto'}])
+  made(folder, tmp_path / 'more', **fields)
+  after = {one.path: one.split for one in read.Segments(tmp_path / 'more')}
+  assert len(set(before.values())) > 1 and {path: after[path] for path in before} == before
+  train = [one for one in read.Segments(tmp_path / 'more') if one.split == 'train']
+  held = [one for one in read.Segments(tmp_path / 'more') if one.split == 'eval']
+  assert not {one.speaker for one in train} & {one.speaker for one in held}
+  assert not {one.text for one in train} & {one.text for one in held}
+
+
+def test_a_copy_of_what_another_corpus_holds_out_is_not_trained_on(folder, tmp_path):
+  other = tmp_path / 'other'
+  other.mkdir()
+  shutil.copy(folder / 'a001-buzz.opus', other)
+  write_manifest(other, [{'path': 'a001-buzz.opus', 'split': 'eval'}])
+  manifest = made([folder, other], tmp_path / 'out')
+  assert manifest['skipped'] == {'held out': 1} and 'a001-buzz' not in stems(tmp_path / 'out')
+
+
+def test_any_number_of_workers_selects_the_same(folder, tmp_path, monkeypatch):
+  monkeypatch.setattr(prepare, 'SHARD_FILES', 2)
+  fields = dict(audio=str(folder), near_duplicates=True, text_cap=1)
+  one = prepare.prepare(Data(workers=0, **fields), tmp_path / 'one')
+  two = prepare.prepare(Data(workers=2, **fields), tmp_path / 'two')
+  assert one == two
+
+
+def test_a_damaged_table_is_named(folder, tmp_path):
+  manifest = made(folder, tmp_path / 'out')
+  path = (tmp_path / 'out' / manifest['shards'][0]['file']).with_suffix('.jsonl')
+  path.write_text('{')
+  with pytest.raises(InputError, match=f'{path.name}.*delete it'):
+    made(folder, tmp_path / 'out')
+  path.unlink()
+  assert made(folder, tmp_path / 'out')['content'] == manifest['content']
