@@ -1,22 +1,34 @@
-"""Where speech is, by energy alone, and where a long recording is cut.
+"""Where speech is, by energy or by a network, and where a long recording is cut.
 
-No model and no weights: each 10 ms frame is compared with a noise floor that follows the recording.
+By energy there is no model: each 10 ms frame is compared with a noise floor that follows the recording. It takes
+music for speech, and loud noise that comes and goes; Silero VAD does not, and needs its package.
 """
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from telugu_s2s.audio import silero
 from telugu_s2s.audio.files import SAMPLE_RATE
-from telugu_s2s.audio.level import HOP, frame_dbfs
+from telugu_s2s.audio.level import FRAME, HOP, frame_dbfs
 
+BY = ('energy', 'silero')
 SILENCE_DBFS = -60.0       # nothing below this counts as speech, whatever the floor
 REACH_S = 5                # the noise floor of a second is taken from this far on either side
 KEPT_SILENCE_S = 0.3       # of silence around a span: onsets and final consonants are soft
 BUFFER_S = 300.0           # a longer recording is cut piece by piece, in under 400 MB
 
 
-def speech(samples) -> np.ndarray:
+def speech(samples, by: str = 'energy') -> np.ndarray:
   """bool[frames], one a 10 ms hop: whether the frame belongs to speech.
+
+  Raises:
+    InputError: `by` is 'silero' and its package is not installed.
+  """
+  return _likely(samples) if by == 'silero' else _loud(samples)
+
+
+def _loud(samples):
+  """Speech by energy.
 
   A frame is loud when it lies above the noise floor (10th percentile of the frames within 5 s) by a quarter
   of the distance to the peak (95th percentile), at least 3 and at most 9 dB. Bursts under 20 ms are dropped;
@@ -38,6 +50,26 @@ def speech(samples) -> np.ndarray:
   return result
 
 
+def _likely(samples):
+  """Speech by Silero VAD, with the rules of its makers.
+
+  Speech begins at a probability of 0.5 and ends below 0.35; gaps under 100 ms are closed, bursts under 250 ms
+  dropped, and what remains reaches 50 ms to either side.
+  """
+  likely = silero.probabilities(samples)
+  found = [run for run in runs(likely >= 0.35) if likely[slice(*run)].max() >= 0.5]
+  joined = []
+  for start, end in found:
+    if joined and start - joined[-1][1] <= 3:     # chunks of 32 ms
+      start = joined.pop()[0]
+    joined.append((start, end))
+  result = np.zeros(max(1, -(-(len(samples) - FRAME) // HOP) + 1), bool)
+  for start, end in joined:
+    if end - start >= 8:
+      result[max(0, start * silero.CHUNK // HOP - 5):-(-end * silero.CHUNK // HOP) + 5] = True
+  return result
+
+
 def runs(flags) -> list[tuple[int, int]]:
   """Every longest stretch of true values as (start, end), end exclusive."""
   edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(flags, np.int8), [0]])))
@@ -45,7 +77,7 @@ def runs(flags) -> list[tuple[int, int]]:
 
 
 def spans(samples, shortest_s: float = 1.0, longest_s: float = 20.0,
-          pause_s: float = 1.0) -> list[tuple[int, int]]:
+          pause_s: float = 1.0, by: str = 'energy') -> list[tuple[int, int]]:
   """Cuts a recording at its pauses.
 
   A recording up to `longest_s` stays one span. In a longer one, a pause of `pause_s` or more always separates;
@@ -56,13 +88,14 @@ def spans(samples, shortest_s: float = 1.0, longest_s: float = 20.0,
     samples: f32[samples] at 16 kHz.
     shortest_s: no cut that is left to choice makes a span shorter than this.
     longest_s: no span is longer.
+    by: what tells speech from pauses, 'energy' or 'silero'.
 
   Returns:
     [(start, end)] in samples, ascending and apart. Speech that stands alone between long pauses may be
     shorter than `shortest_s`; the caller decides. Empty when there is no speech at all.
   """
-  level, found = frame_dbfs(samples), runs(speech(samples))
-  if not found and level.max() > SILENCE_DBFS:
+  level, found = frame_dbfs(samples), runs(speech(samples, by))
+  if by == 'energy' and not found and level.max() > SILENCE_DBFS:
     found = [(0, len(level))]       # a steady sound has no floor to stand out from
   if not found:
     return []
@@ -113,7 +146,7 @@ def _short(group, level, shortest, longest):
 
 
 def cut(blocks: Iterable[np.ndarray], shortest_s: float = 1.0, longest_s: float = 20.0,
-        pause_s: float = 1.0) -> Iterator[tuple[int, np.ndarray]]:
+        pause_s: float = 1.0, by: str = 'energy') -> Iterator[tuple[int, np.ndarray]]:
   """The spans of a recording of any length that arrives in blocks.
 
   Five minutes are held at a time; a span at the end of a piece waits for what follows it.
@@ -130,7 +163,7 @@ def cut(blocks: Iterable[np.ndarray], shortest_s: float = 1.0, longest_s: float 
     size += len(block)
     if size >= BUFFER_S * SAMPLE_RATE:
       piece = np.concatenate(held)
-      found = spans(piece, shortest_s, longest_s, pause_s)
+      found = spans(piece, shortest_s, longest_s, pause_s, by)
       rest = size
       if found and size - found[-1][1] < (pause_s + KEPT_SILENCE_S) * SAMPLE_RATE:
         rest = found.pop()[0]
@@ -139,5 +172,5 @@ def cut(blocks: Iterable[np.ndarray], shortest_s: float = 1.0, longest_s: float 
       held, size, start = [piece[rest:]], size - rest, start + rest
   if size:
     piece = np.concatenate(held)
-    for a, b in spans(piece, shortest_s, longest_s, pause_s):
+    for a, b in spans(piece, shortest_s, longest_s, pause_s, by):
       yield start + a, piece[a:b]

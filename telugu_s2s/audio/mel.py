@@ -27,14 +27,14 @@ def hertz(mels):
 
 @functools.cache
 def mel_filters(rate: int, fft: int, bands: int) -> np.ndarray:
-  """f32[bands, fft / 2 + 1], triangles of equal area from 0 Hz to half the rate, spaced on Slaney's scale.
+  """f32[bands, fft // 2 + 1], triangles of equal area from 0 Hz to half the rate, spaced on Slaney's scale.
 
   The same array as librosa.filters.mel(norm='slaney'), which would bring numba and SciPy along for this one
   function. A band narrower than a bin may be empty. Read-only, since it is shared.
   """
   edges = hertz(np.linspace(0, mel(rate / 2), bands + 2))
   low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-  bins = np.linspace(0, rate / 2, fft // 2 + 1)
+  bins = np.arange(fft // 2 + 1) * rate / fft
   rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
   result = np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
   result = result.astype(np.float32)

@@ -8,14 +8,13 @@ import dataclasses
 import functools
 import importlib.util
 import io
-from pathlib import Path
 import sys
 import types
 
 from absl import logging
 import numpy as np
 
-from telugu_s2s.audio import files, quality
+from telugu_s2s.audio import files, opinion, quality
 from telugu_s2s.audio.files import SAMPLE_RATE
 from telugu_s2s.audio.quality import NAN
 
@@ -23,14 +22,10 @@ from telugu_s2s.audio.quality import NAN
 # detector without wheels (webrtcvad-wheels takes its place), distillmos for torchaudio.
 NETWORKS = ('pip install -e .[perceptual] -c constraints.txt && '
             'pip install --no-deps resemblyzer==0.1.4 distillmos==0.9.1 xls-r-sqa==0.1.0')
-PACKAGES = dict.fromkeys(('visqol', 'ai_edge_litert', 'resemblyzer', 'speechmos', 'onnxruntime', 'librosa', 'distillmos',
+PACKAGES = dict.fromkeys(('visqol', 'ai_edge_litert', 'resemblyzer', 'speechmos', 'onnxruntime', 'distillmos',
                           'xls_r_sqa', 'torch'), NETWORKS)
 ALONE = ('dns_ovrl', 'dns_sig', 'dns_bak', 'dns_p808', 'distillmos')     # measures that need no reference
 SPEAKER_DBFS = -25.0             # the level at which voices are compared
-DNSMOS_S = 9.01                  # DNSMOS hears so much at a time
-# DNSMOS's raw outputs to opinion scores (Reddy et al., 2022, DNSMOS P.835, the authors' published polynomials).
-OPINION = {'dns_sig': (-0.08397278, 1.22083953, 0.0052439), 'dns_bak': (-0.13166888, 1.60915514, -0.39604546),
-           'dns_ovrl': (-0.06766283, 1.11546468, 0.04602535)}
 
 
 def measures(reference, decoded) -> dict[str, float]:
@@ -81,24 +76,11 @@ def _levelled(samples):
 
 
 def dnsmos(samples) -> dict[str, float]:
-  """DNSMOS P.835 (dns_sig, dns_bak, dns_ovrl) and P.808 (dns_p808), 1 to 5: the mean of the first 9 s and the last.
-
-  A shorter clip is repeated until it fills them.
-  """
-  sessions, size = _dnsmos(), int(DNSMOS_S * SAMPLE_RATE)
-  if sessions is None:
-    return dict.fromkeys((*OPINION, 'dns_p808'), NAN)
-  librosa = quality.optional('librosa', NETWORKS)
-  samples = np.tile(samples, -(-size // len(samples)))[:max(size, len(samples))].astype(np.float32)
-  rows = []
-  for start in sorted({0, len(samples) - size}):
-    part = samples[start:start + size]
-    raw = sessions[0].run(None, {'input_1': part[None]})[0][0]
-    mel = librosa.feature.melspectrogram(y=part[:-160], sr=SAMPLE_RATE, n_fft=321, hop_length=160, n_mels=120)
-    features = ((librosa.power_to_db(mel, ref=np.max) + 40) / 40).T.astype(np.float32)
-    row = {name: np.polyval(OPINION[name], value) for name, value in zip(OPINION, raw)}
-    rows.append({**row, 'dns_p808': sessions[1].run(None, {'input_1': features[None]})[0][0][0]})
-  return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+  """DNSMOS P.835 (dns_sig, dns_bak, dns_ovrl) and P.808 (dns_p808), 1 to 5; see audio/opinion.py."""
+  if quality.optional('onnxruntime', NETWORKS) is None or importlib.util.find_spec('speechmos') is None:
+    return dict.fromkeys(('dns_sig', 'dns_bak', 'dns_ovrl', 'dns_p808'), NAN)
+  found = opinion.p835(samples)
+  return {'dns_sig': found['sig'], 'dns_bak': found['bak'], 'dns_ovrl': found['ovr'], 'dns_p808': opinion.p808(samples)}
 
 
 def distillmos(samples) -> float:
@@ -129,19 +111,6 @@ def _speaker_encoder():
     return None
   quality.optional('torch', NETWORKS).set_num_threads(1)
   return package.VoiceEncoder('cpu', verbose=False)
-
-
-@functools.cache
-def _dnsmos():
-  """(P.835's session, P.808's), from the files in the package speechmos."""
-  runtime, found = quality.optional('onnxruntime', NETWORKS), importlib.util.find_spec('speechmos')
-  if runtime is None or quality.optional('librosa', NETWORKS) is None or found is None:
-    return None
-  options = runtime.SessionOptions()
-  options.intra_op_num_threads = options.inter_op_num_threads = 1
-  folder = Path(found.submodule_search_locations[0]) / 'dnsmos_models'
-  return tuple(runtime.InferenceSession(str(folder / name), options, providers=['CPUExecutionProvider'])
-               for name in ('sig_bak_ovr.onnx', 'model_v8.onnx'))
 
 
 @functools.cache

@@ -1,0 +1,66 @@
+"""How somebody speaks: how high, how lively, how loud and soft, how fast. A few numbers a segment, from the sound alone."""
+import numpy as np
+
+from telugu_s2s.audio import level, pitch
+from telugu_s2s.audio.files import SAMPLE_RATE
+from telugu_s2s.audio.mel import magnitudes
+
+VOWEL_HZ = (400.0, 1500.0)      # where a vowel outdoes the consonants beside it: counts agree best with text
+SMOOTH = 5                      # frames of 10 ms
+DIP_DB = 1.0                    # between two syllables
+FAINT_DB = 25.0                 # below the loud frames (95th percentile): no syllable
+# Of the syllables in their text, so many stand out in recordings of Telugu and Malayalam (138 of Common Voice and SMC)
+# and in the sample corpus (0.91, 0.93, 0.93).
+HEARD = 0.92
+
+
+def measures(samples, spoken) -> dict:
+  """f0_median_hz, f0_range_st, voiced, energy_range_db and, by `nuclei`, syllables of a stretch of speech.
+
+  Args:
+    samples: f32[samples] at 16 kHz.
+    spoken: bool[frames], which 10 ms frames are speech, by `activity.speech`.
+
+  Returns:
+    f0_range_st and energy_range_db: from the 5th to the 95th percentile of the pitch and the level of voiced frames,
+    in semitones and dB; they and the median are None where no frame is voiced. voiced: the share of spoken frames
+    with a pitch.
+  """
+  f0 = pitch.track(samples)[:len(spoken)]
+  f0 = np.pad(f0, (0, len(spoken) - len(f0)))
+  voiced = f0 > 0
+  result = {'f0_median_hz': None, 'f0_range_st': None, 'energy_range_db': None}
+  if voiced.any():
+    low, middle, high = np.percentile(f0[voiced], [5, 50, 95])
+    soft, loud = np.percentile(level.frame_dbfs(samples)[voiced], [5, 95])
+    result = {'f0_median_hz': round(float(middle), 1), 'f0_range_st': round(float(12 * np.log2(high / low)), 2),
+              'energy_range_db': round(float(loud - soft), 2)}
+  return result | {'voiced': round(float(voiced[spoken].mean()), 3) if spoken.any() else 0.0,
+                   'syllables': nuclei(samples, f0) / HEARD}
+
+
+def nuclei(samples, f0) -> int:
+  """How many syllables stand out: voiced peaks of the vowels' level with a dip between them (de Jong and Wempe, 2009).
+
+  f0: f32[frames], a frame every 10 ms, 0 where there is no voice.
+  """
+  power = np.square(magnitudes(np.pad(samples, (0, max(0, 512 - len(samples)))), 512, 160))
+  low, high = (round(hz * 512 / SAMPLE_RATE) for hz in VOWEL_HZ)
+  contour = 10 * np.log10(power[:len(f0), low:high].sum(1) + 1e-10)
+  taper = np.hanning(SMOOTH + 2)[1:-1]
+  contour = np.convolve(np.pad(contour, SMOOTH // 2, mode='edge'), taper / taper.sum(), 'valid')
+  loud = np.percentile(contour, 95) - FAINT_DB
+  return sum(1 for peak in _peaks(contour.tolist()) if f0[peak] > 0 and contour[peak] > loud)
+
+
+def _peaks(contour):
+  """Indices of maxima that rise by DIP_DB from the dip before and fall by as much after."""
+  result, at, rising, extreme = [], 0, True, contour[0]
+  for index, value in enumerate(contour):
+    if (value > extreme) == rising:
+      at, extreme = index, value
+    elif abs(value - extreme) > DIP_DB:
+      if rising:
+        result.append(at)
+      at, rising, extreme = index, not rising, value
+  return result

@@ -1,0 +1,77 @@
+"""How somebody speaks: voices whose pitch, pace and loudness are known."""
+import csv
+
+import numpy as np
+import pytest
+
+from telugu_s2s.audio import activity, delivery, files, pitch
+from telugu_s2s.preparation.measures import syllables
+from telugu_s2s.preparation.prepare import SAMPLE
+
+RATE = files.SAMPLE_RATE
+
+
+def chant(hz, per_second, seconds=4.0, softest=0.02):
+  """Syllables of one vowel at so many a second, between which the voice sinks to `softest`. hz: a number or f[samples]."""
+  t = np.arange(round(seconds * RATE)) / RATE
+  phase = 2 * np.pi * np.cumsum(np.broadcast_to(hz, len(t))) / RATE
+  voice = sum(np.sin(k * phase) / k for k in range(1, 16))
+  return (0.1 * voice * (softest + (1 - softest) * np.sin(np.pi * per_second * t) ** 2)).astype(np.float32)
+
+
+def measured(samples):
+  return delivery.measures(samples, np.ones(len(activity.speech(samples)), bool))
+
+
+@pytest.mark.parametrize('per_second', [2, 3.5, 5, 8])
+def test_syllables_of_a_chant_are_counted(per_second):
+  samples = chant(150.0, per_second)
+  assert delivery.nuclei(samples, pitch.track(samples)) == pytest.approx(4 * per_second, abs=1)
+
+
+def test_noise_and_silence_have_no_syllables_and_no_pitch():
+  hiss = (chant(150.0, 4) != 0) * np.random.default_rng(0).normal(size=4 * RATE) * np.sin(np.arange(4 * RATE) * 0.001)
+  for samples in (0.05 * hiss.astype(np.float32), np.zeros(RATE, np.float32), np.zeros(1, np.float32)):
+    found = measured(samples)
+    assert found['syllables'] <= 1 and found['f0_median_hz'] is found['energy_range_db'] is None and found['voiced'] < 0.02
+
+
+def test_median_and_range_of_a_glide_over_an_octave():
+  hz = 120.0 * 2 ** np.linspace(0, 1, 4 * RATE)
+  found = measured(chant(hz, 3, softest=0.3))
+  assert found['f0_median_hz'] == pytest.approx(120 * 2 ** 0.5, rel=0.02)
+  assert found['f0_range_st'] == pytest.approx(0.9 * 12, abs=0.3)      # the 5th to the 95th percentile of it
+  assert found['voiced'] > 0.95
+
+
+def test_the_range_of_energy_is_that_of_soft_and_loud_speech():
+  samples = chant(150.0, 0.01, softest=1.0) * np.repeat([1.0, 0.1], 2 * RATE).astype(np.float32)
+  assert measured(samples)['energy_range_db'] == pytest.approx(20, abs=1)       # a frame is 25 ms of a wave of 6.7
+
+
+def test_only_spoken_frames_count_for_the_share_of_voice():
+  samples = np.concatenate([chant(150.0, 3), np.zeros(4 * RATE, np.float32)])
+  spoken = np.arange(len(activity.speech(samples))) < 400
+  assert delivery.measures(samples, spoken)['voiced'] > 0.9
+  assert delivery.measures(samples, spoken & False)['voiced'] == 0
+
+
+def test_measures_do_not_depend_on_loudness():
+  samples = files.read(SAMPLE / 'audio' / 'q001-mezzo.opus')[0]
+  one, other = measured(samples), measured(0.25 * samples)
+  assert one == pytest.approx(other, rel=0.02)
+
+
+def test_syllables_heard_are_those_written():
+  """Over forty sentences; one sentence is right within a sixth or so."""
+  with open(SAMPLE / 'MANIFEST.tsv', encoding='utf-8', newline='') as file:
+    rows = list(csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE))[::12][:40]
+  heard, written = [], []
+  for row in rows:
+    samples = files.read(SAMPLE / row['path'])[0]
+    heard.append(measured(samples)['syllables'])
+    written.append(syllables(row['text']) or np.nan)
+  known = ~np.isnan(written)
+  heard, written = np.array(heard)[known], np.array(written)[known]
+  assert known.sum() >= 30 and heard.sum() / written.sum() == pytest.approx(1, abs=0.06)
+  assert np.abs(heard / written - 1).mean() < 0.12
