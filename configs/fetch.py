@@ -5,6 +5,7 @@ which; for those on request give the folder in which you unpacked them: the mani
 
     python -m telugu_s2s.main --config=configs/fetch.py --config.source=slr66 --workdir=runs/corpora
     python -m telugu_s2s.main --config=configs/fetch.py --config.source=respin --config.folder=DIR
+    python -m telugu_s2s.main --config=configs/fetch.py --config.source=internet_archive --config.allow=ITEM,ITEM
 """
 import ml_collections
 
@@ -16,7 +17,10 @@ def get_config():
   config.folder = ''                   # where the unpacked corpus lies already; '' = download it
   config.layout = ''                   # how it lies there; '' = as the catalogue says
   config.urls = ()                     # other addresses of its files, such as a mirror's
-  config.hub = ''                      # address of a hub of data sets; '' = Hugging Face's
+  config.allow = ()                    # what to take instead of the catalogue's allow-list: items of the Internet Archive that you
+                                       # have reviewed, Category:... or File:... of Commons, folders of a data set on a hub
+  config.contact = ''                  # your mail or web address: goes into every request, Wikimedia asks for it
+  config.services = dict(hub='', archive='', commons='', librivox='')      # addresses; '' = Hugging Face, archive.org and so on
   config.out = 'corpora'               # below the workdir
-  config.most_gb = 100.0               # nothing larger is downloaded, or unpacked from one archive
+  config.most_gb = 100.0               # of a source in all; no more is downloaded, or unpacked from one archive
   return config

@@ -22,7 +22,15 @@ from telugu_s2s.errors import InputError
 BLOCK = 2**20
 REDIRECTS = 8
 LONGEST_WAIT_S = 300.0       # whatever a server asks for
-AGENT = 'telugu_s2s (+data preparation; resumes, honours Retry-After)'
+AGENT = 'telugu_s2s ({}data preparation; resumes, honours Retry-After)'      # the contact stands in it
+
+
+class Unfit(InputError):
+  """What is there is not what was expected; other files of the same place may be sound."""
+
+
+class Missing(Unfit):
+  """Nothing is there (HTTP 404 or 410)."""
 
 
 class _Again(Exception):
@@ -42,32 +50,41 @@ def token(variable: str, how: str) -> str:
   return value
 
 
-def download(url: str, path, *, size: int | None = None, sha256: str = '', token: str = '', cap_bytes: int | None = None,
-             attempts: int = 6, timeout_s: float = 30.0, progress: bool = True, sleep: Callable = time.sleep) -> Path:
+def download(url: str, path, *, size: int | None = None, sha256: str = '', sha1: str = '', md5: str = '', token: str = '',
+             contact: str = '', heard: dict | None = None, cap_bytes: int | None = None, attempts: int = 6,
+             timeout_s: float = 30.0, progress: bool = True, sleep: Callable = time.sleep) -> Path:
   """Brings the file at `url` to `path`, through `path`.part, which a later call goes on with.
 
   Args:
-    size, sha256: of the whole file, where they are known; a file that has them already is kept without a request.
+    size, sha256, sha1, md5: of the whole file, where they are known; a file that has them already is kept without a
+      request. Of several checksums the strongest counts.
     token: sent as a bearer token, to the host of `url` only.
+    contact: a mail or web address of whoever downloads, which some services ask for.
+    heard: gets the headers of the last answer, with names in lower case.
     cap_bytes: no more than that is written.
     attempts: before giving up on dropped connections, 429 and 5xx; Retry-After is honoured.
 
   Raises:
-    InputError: the address or the answer cannot be used, a checksum differs, or there is no room; what to do is said.
+    Unfit: size or checksum differ, or (Missing) no such file is there.
+    InputError: the address or the answer cannot be used, or there is no room; what to do is said.
   """
   path = Path(path)
-  if path.is_file() and _whole(path, size, sha256):
+  checksum = next(((name, value.lower()) for name, value in (('sha256', sha256), ('sha1', sha1), ('md5', md5)) if value), None)
+  if path.is_file() and _whole(path, size, checksum):
     return path
   if path.is_dir():
     raise InputError(f'{path} is a folder; move it away, the file from {url} is to have its name')
   _checked(url)
   if not (token.isascii() and token.isprintable()) or ' ' in token:
     raise InputError(f'{url}: the token has a space, a line break or a letter that no token has; copy it again')
+  if not (contact.isascii() and contact.isprintable()):
+    raise InputError(f'config.contact: {contact!r} cannot stand in a request; give a mail or web address in ASCII')
   part = path.with_name(path.name + '.part')
+  agent = AGENT.format(f'{contact}; ' if contact else '')
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    _brought(url, part, size, token, cap_bytes, attempts, timeout_s, progress, sleep)
-    _verify(url, part, size, sha256)
+    _brought(url, part, size, {'User-Agent': agent}, token, cap_bytes, attempts, timeout_s, progress, sleep, heard)
+    _verify(url, part, size, checksum)
     files.settle(part, path)
     _note(part).unlink(missing_ok=True)
   except OSError as problem:              # of the disk: those of the connection became _Again
@@ -76,11 +93,11 @@ def download(url: str, path, *, size: int | None = None, sha256: str = '', token
   return path
 
 
-def _brought(url, part, size, token, cap_bytes, attempts, timeout_s, progress, sleep):
+def _brought(url, part, size, headers, token, cap_bytes, attempts, timeout_s, progress, sleep, heard):
   """Makes `part` whole in as many attempts as are allowed."""
   for attempt in range(attempts):
     try:
-      return _append(url, part, size, token, cap_bytes, timeout_s, progress)
+      return _append(url, part, size, headers, token, cap_bytes, timeout_s, progress, heard)
     except _Again as problem:
       if attempt + 1 >= attempts:
         raise InputError(f'{url}: {problem}; given up after {attempts} attempts. Run again, it goes on from '
@@ -89,19 +106,19 @@ def _brought(url, part, size, token, cap_bytes, attempts, timeout_s, progress, s
       sleep(min(2.0**attempt if wait_s is None else wait_s, LONGEST_WAIT_S))
 
 
-def _verify(url, part, size, sha256):
+def _verify(url, part, size, checksum):
   """Removes a part that is not what was expected, and says so."""
   got = part.stat().st_size
   if size is not None and got != size:
     _forget(part)
-    raise InputError(f'{url}: {got} bytes, {size} were expected: the file has changed; was the address or the catalogue renewed?')
-  if sha256 and (found := _sha256(part)) != sha256.lower():
+    raise Unfit(f'{url}: {got} bytes, {size} were expected: the file has changed; was the address or the catalogue renewed?')
+  if checksum and (found := _digest(part, checksum[0])) != checksum[1]:
     _forget(part)
-    raise InputError(f'{url}: sha256 {found}, {sha256} was expected: damaged on the way or changed there; run again, and if it '
-                     'stays so, do not use it')
+    raise Unfit(f'{url}: {checksum[0]} {found}, {checksum[1]} was expected: damaged on the way or changed there; run again, and '
+                'if it stays so, do not use it')
 
 
-def _append(url, part, size, token, cap_bytes, timeout_s, progress):
+def _append(url, part, size, headers, token, cap_bytes, timeout_s, progress, heard):
   """One attempt: asks for what is missing of `part` and appends it."""
   have = part.stat().st_size if part.exists() else 0
   known = _tag(part)
@@ -110,7 +127,7 @@ def _append(url, part, size, token, cap_bytes, timeout_s, progress):
     have = 0
   if size is not None and have == size:
     return
-  headers = {'Range': f'bytes={have}-', 'If-Range': known['tag']} if have else {}
+  headers = headers | ({'Range': f'bytes={have}-', 'If-Range': known['tag']} if have else {})
   try:
     answer = _opened(url, headers, token, timeout_s)
   except urllib.error.HTTPError as problem:
@@ -123,6 +140,8 @@ def _append(url, part, size, token, cap_bytes, timeout_s, progress):
       raise _Again('the file there has changed', 0) from None
     raise _refusal(url, problem, token) from None
   with answer:
+    if heard is not None:
+      heard.update({name.lower(): value for name, value in answer.headers.items()})
     total = have + answer.length if answer.length is not None else None
     if answer.status == 206:
       first, _, stated = (answer.headers.get('Content-Range') or '').partition('/')
@@ -137,8 +156,8 @@ def _append(url, part, size, token, cap_bytes, timeout_s, progress):
     else:
       raise InputError(f'{url}: HTTP {answer.status} instead of a file; is the address right? Give it as config.urls')
     if size is not None and total is not None and total != size:
-      raise InputError(f'{url}: {total} bytes are offered, {size} were expected: the file has changed; was the address or the '
-                       'catalogue renewed?')
+      raise Unfit(f'{url}: {total} bytes are offered, {size} were expected: the file has changed; was the address or the '
+                  'catalogue renewed?')
     total = size if total is None else total
     _room(url, part, total, have, cap_bytes)
     if not have:
@@ -180,7 +199,7 @@ def _opened(url, headers, token, timeout_s):
   place, opener = url, urllib.request.build_opener(_Stay)
   for _ in range(REDIRECTS + 1):
     token = token if _same_host(url, place) else ''
-    sent = {'User-Agent': AGENT, 'Accept-Encoding': 'identity', **headers, **({'Authorization': f'Bearer {token}'} if token else {})}
+    sent = {'Accept-Encoding': 'identity', **headers, **({'Authorization': f'Bearer {token}'} if token else {})}
     try:
       # What is no ASCII, or a space, is quoted, as browsers do.
       return opener.open(urllib.request.Request(quote(place, safe=string.punctuation), headers=sent), timeout=timeout_s)
@@ -224,7 +243,8 @@ def _refusal(url, problem, token):
     return InputError(f'{url}: HTTP {problem.code}: ' + ('the token was refused; have its terms been accepted by that account?' if token
                                                         else 'the source is gated and no token was given; accept its terms, make a token there, and '
                                                         'give it in the environment variable that the catalogue names'))
-  return InputError(f'{url}: HTTP {problem.code}; has it moved? Give its new address as config.urls')
+  kind = Missing if problem.code in (404, 410) else InputError
+  return kind(f'{url}: HTTP {problem.code}; has it moved? Give its new address as config.urls')
 
 
 def _retry_after(value):
@@ -261,14 +281,14 @@ def _checked(url):
     raise InputError(f'{place.hostname}: a name or password stands in the address; leave it out')
 
 
-def _whole(path, size, sha256):
+def _whole(path, size, checksum):
   """Whether a finished file is what was asked for; without size and checksum, that it has its name is enough."""
-  return (size is None or path.stat().st_size == size) and (not sha256 or _sha256(path) == sha256.lower())
+  return (size is None or path.stat().st_size == size) and (not checksum or _digest(path, checksum[0]) == checksum[1])
 
 
-def _sha256(path):
+def _digest(path, name):
   with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()
+    return hashlib.file_digest(file, name).hexdigest()
 
 
 def _note(part):

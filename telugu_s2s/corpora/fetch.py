@@ -2,6 +2,7 @@
 
 Downloads are kept as they came, unpacked beside them, and read by the source's layout. What is there already is kept.
 """
+import hashlib
 import json
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -9,15 +10,17 @@ from urllib.parse import unquote, urlsplit
 import tqdm
 
 from telugu_s2s.audio import files
-from telugu_s2s.corpora import archives, catalogue, download, hub, layouts
+from telugu_s2s.corpora import archives, ask, catalogue, commons, download, hub, internet_archive, layouts, librivox, licences
 from telugu_s2s.corpora.folder import Skip, counted, reasons, report
 from telugu_s2s.errors import InputError
 
 GB = 10**9
 UNPACKED = 'unpacked.json'     # which archives were unpacked whole, and what was refused inside each
-LISTING = 'listing.json'       # of a hub: [revision, files]
-PARQUET = 'hub_parquet'
-DOUBTFUL = 'LicenseRef-doubtful'
+LISTING = 'listing.json'       # of a service: {revision, items, files, skipped}
+PARQUET = 'hub_parquet'        # a kind of source, and the layout of its files
+LISTED = 'listed'              # the layout of sources whose service lists each file with its row
+ARCHIVE_LIST, COMMONS_LIST, LIBRIVOX = 'archive_allow_list', 'mediawiki_allow_list', 'librivox_scan'
+KINDS = (PARQUET, ARCHIVE_LIST, COMMONS_LIST, LIBRIVOX)      # of sources that a service lists
 ARCHIVES = ('.zip', '.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tar.xz')
 
 
@@ -38,7 +41,7 @@ def run(config, workdir) -> dict:
     folder = Path(config.folder)
   else:
     folder = Path(workdir) / config.out / one['id']
-    skips += _brought(one, folder, tuple(config.urls), config.hub, int(config.most_gb * GB))
+    skips += _brought(one, folder, config)
   return manifest(one, layout, folder, skips)
 
 
@@ -46,12 +49,10 @@ def manifest(one, layout, folder, skips=()) -> dict:
   """Writes MANIFEST.jsonl and skipped.tsv into the folder of an unpacked source; see `run` for what comes back."""
   skips, count = list(skips), 0
   path = Path(folder) / 'MANIFEST.jsonl'
-  about = one['fetch']
-  revision = about.get('revision') or (_known(path.with_name(LISTING)) or [''])[0]
-  found = (hub.rows(folder, about['columns'], about.get('keep', {})) if layout == PARQUET else layouts.rows(layout, folder))
+  revision = one['fetch'].get('revision') or _known(path.with_name(LISTING)).get('revision', '')
   try:
     with files.written(path) as file:
-      for row in tqdm.tqdm(found, one['id'], unit='row', delay=2):
+      for row in tqdm.tqdm(_rows(one, layout, folder), one['id'], unit='row', delay=2):
         if isinstance(row, Skip):
           skips.append(row)
           continue
@@ -68,13 +69,29 @@ def manifest(one, layout, folder, skips=()) -> dict:
   return {'rows': count, 'skipped': skipped, 'folder': str(folder)}
 
 
+def _rows(one, layout, folder):
+  """The rows and skips of a source that lies in `folder`."""
+  if layout == PARQUET:
+    return hub.rows(folder, one['fetch'])
+  if layout == LISTED:
+    return _listed(Path(folder))
+  return layouts.rows(layout, folder)
+
+
+def _listed(folder):
+  """The rows that a service gave with its files, of those files that came."""
+  for file in _known(folder / LISTING).get('files', []):
+    if (folder / 'downloads' / file['name']).is_file():
+      yield file['row'] | {'path': f'downloads/{file["name"]}'}
+
+
 def labelled(one, row: dict, revision: str = '') -> dict:
   """A layout's row with what the catalogue knows: source, licence, attribution, and speakers named by source."""
   known = {'source': one['id'], 'revision': revision, 'language': 'te', 'attribution': one['attribution']}
   if 'licence' not in row:           # where a layout has it, empty means that the row's own is unknown
     known['licence'] = one['licence']['spdx']
-    if 'doubt' in one['licence']:    # a name of our own, which is class D: such rows are for research only
-      known |= {'licence': DOUBTFUL, 'licence_claimed': one['licence']['spdx']}
+    if 'doubt' in one['licence']:    # class D: such rows are for research only
+      known |= {'licence': licences.DOUBTFUL, 'licence_claimed': one['licence']['spdx']}
   row = known | {name: value for name, value in row.items() if value not in ('', None) or name == 'licence'}
   if row.get('speaker'):
     row['speaker'] = f'{one["id"]}:{row["speaker"]}'         # ids are unique within a source only
@@ -92,21 +109,32 @@ def _refuse(one, layout):
                      'or write a manifest of your own')
 
 
-def _brought(one, folder, urls, address, most_bytes) -> list[Skip]:
-  """Downloads the files of a source and unpacks its archives. Returns what was refused inside them."""
-  about = one['fetch']
+def _brought(one, folder, config) -> list[Skip]:
+  """Downloads the files of a source and unpacks its archives. Returns what was refused, of a list or inside an archive."""
+  about, most_bytes = one['fetch'], int(config.most_gb * GB)
   key = download.token(about['token'], f'accept the terms at {about["terms"]}') if about.get('token') else ''
-  unpacked, skips = _known(folder / UNPACKED), []
-  for file in _files(one, folder, urls, address, key):
+  listed, skips = _files(one, folder, config, key)
+  if (total := sum(file.get('bytes') or 0 for file in listed)) > most_bytes:
+    raise InputError(f'config.most_gb: the {len(listed)} files of {one["id"]} have {total / GB:.1f} GB, more than {config.most_gb:g}; '
+                     'raise it if that is what you want' + (', or name a part of them in config.allow' if about['kind'] in KINDS else ''))
+  unpacked = _known(folder / UNPACKED)
+  for file in listed:
     name = file.get('name') or _name(file['url'])
     ending = next((ending for ending in ARCHIVES if name.endswith(ending)), '')
     if name in unpacked:
       skips += [Skip(f'{name}:{inside}', reason, detail) for inside, reason, detail in unpacked[name]]
       continue
-    got = download.download(file['url'], folder / 'downloads' / name, size=file.get('bytes'), sha256=file.get('sha256', ''),
-                            token=key, cap_bytes=most_bytes)
+    try:
+      got = download.download(file['url'], folder / 'downloads' / name, size=file.get('bytes'), token=key, contact=config.contact,
+                              cap_bytes=most_bytes, **{kind: file[kind] for kind in ('sha256', 'sha1', 'md5') if file.get(kind)})
+    except download.Unfit as problem:
+      if 'row' not in file:        # a part of a whole
+        raise
+      (folder / 'downloads' / name).unlink(missing_ok=True)
+      skips.append(Skip(name, 'not fetched', str(problem)))
+      continue
     if ending:
-      refused = archives.unpack(got, folder / name.removesuffix(ending), most_bytes=most_bytes)
+      refused = archives.unpack(got, folder / name.removesuffix(ending), most_bytes=most_bytes, wanted=_wanted(about))
       skips += [Skip(f'{name}:{item.name}', item.reason, item.detail) for item in refused]
       if all(item.name for item in refused):       # an archive that is itself damaged may be whole the next time
         unpacked[name] = [[item.name, item.reason, item.detail] for item in refused]
@@ -114,29 +142,59 @@ def _brought(one, folder, urls, address, most_bytes) -> list[Skip]:
   return skips
 
 
-def _files(one, folder, urls, address, key) -> list[dict]:
-  """What to download, as {url, name, bytes, sha256}; `urls` take the place of the addresses that the catalogue has."""
+def _wanted(about):
+  """Which members of an archive to unpack: those below a folder called `only`, or all."""
+  only = about.get('only', '').lower()
+  return lambda name: not only or only in name.lower().split('/')[:-1]
+
+
+def _files(one, folder, config, key) -> tuple[list[dict], list[Skip]]:
+  """What to download, as {url, name, bytes, a checksum, row}, and what the service's list held that is not taken.
+
+  `config.urls` take the place of the addresses that the catalogue has.
+  """
   about = one['fetch']
   listed = about.get('files', [])
-  if urls:
+  if config.urls:
     known = {file.get('name') or _name(file['url']): file for file in listed}       # a mirror's file has the same checksum
-    return [{**known.get(_name(url), {}), 'url': url} for url in urls]
-  if about['kind'] == PARQUET:
-    note = folder / LISTING              # the revision stays what it was when the folder was begun
-    if not note.is_file():
-      files.write(note, json.dumps(hub.listing(lambda url: _answer(url, folder, key), about, address or hub.HUB)).encode())
-    return json.loads(note.read_bytes())[1]
+    return [{**known.get(_name(url), {}), 'url': url} for url in config.urls], []
+  if about['kind'] in KINDS:
+    found = _known(folder / LISTING)     # the list stays what it was when the folder was begun
+    if not found:
+      found = _listing(one, ask.Service(folder, key, config.contact), config)
+      files.write(folder / LISTING, json.dumps(found, ensure_ascii=False).encode('utf-8', 'replace'))
+      ask.Service(folder).forget()
+    if found['items'] != list(config.allow):
+      raise InputError(f'config.allow: {folder / LISTING} was made for {found["items"] or "all"}; take another config.out, or '
+                       'delete that file: what was downloaded is kept')
+    return found['files'], [Skip(*skip) for skip in found['skipped']]
   if not listed or not all('url' in file for file in listed):
     place = about.get('terms') or about.get('page', '')
     raise InputError(f'config.source: {one["id"]} has no address that a program may take ({one["access"]}): get it from {place}, '
                      'unpack it and give config.folder, or give the addresses you were given as config.urls')
-  return listed
+  return listed, []
 
 
-def _answer(url, folder, key) -> bytes:
-  path = folder / 'downloads' / 'answer.json'
-  path.unlink(missing_ok=True)
-  return download.download(url, path, token=key, cap_bytes=100 * 2**20).read_bytes()
+def _listing(one, service, config):
+  """What a service lists of a source, and the revision: the service's own, or a hash of the list."""
+  about, at, skips, revision = one['fetch'], config.services, [], ''
+  archive = at.archive or internet_archive.ARCHIVE
+  if about['kind'] == PARQUET:
+    revision, found = hub.listing(service, about, config.allow, at.hub or hub.HUB)
+  elif about['kind'] == ARCHIVE_LIST:
+    found, skips = internet_archive.listing(service, about, config.allow, archive)
+  elif about['kind'] == COMMONS_LIST:
+    if not config.contact:
+      raise InputError('config.contact: Wikimedia asks for a mail or web address of whoever runs a program; give yours')
+    found, skips = commons.listing(service, about, config.allow, at.commons or commons.COMMONS)
+  else:
+    found, skips = librivox.listing(service, one['licence']['spdx'], at.librivox or librivox.BOOKS, archive)
+  if not found:
+    raise InputError(f'config.source: {one["id"]}: nothing to be had; left out: '
+                     f'{"; ".join(f"{skip.path}: {skip.reason} ({skip.detail})" for skip in skips[:5]) or "nothing"}')
+  revision = revision or hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
+  return {'revision': revision, 'items': list(config.allow), 'files': found,
+          'skipped': [[skip.path, skip.reason, skip.detail] for skip in skips]}
 
 
 def _name(url):
@@ -144,7 +202,9 @@ def _name(url):
 
 
 def _known(path):
+  """The dictionary in a JSON file of our own, {} where there is none."""
   try:
-    return json.loads(path.read_bytes())
+    value = json.loads(path.read_bytes())
   except (OSError, ValueError):
     return {}
+  return value if isinstance(value, dict) else {}

@@ -3,18 +3,15 @@
 A row is {column: value} with `path` below the folder. What a corpus marks in its own way (gender, split, times) comes
 out in ours; what has no column of ours is kept under its own name. A row that cannot be used is a Skip with its reason.
 """
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from telugu_s2s.audio.files import EXTENSIONS
+from telugu_s2s.corpora import conversation, labels, tables
 from telugu_s2s.corpora.folder import Skip
 from telugu_s2s.errors import InputError
 
-# Common Voice has written three forms, AI4Bharat and RESPIN others; IndicTTS codes 0 as female and is not read here.
-GENDERS = {'m': 'm', 'male': 'm', 'male_masculine': 'm', '0': 'm', 'f': 'f', 'female': 'f', 'female_feminine': 'f', '1': 'f',
-           'other': 'o', 'others': 'o', 'transgender': 'o', 'non-binary': 'o', '2': 'o'}
-HELD_OUT = ('dev', 'test', 'valid', 'validation', 'testkn', 'testunk')
 ULCA_LICENCES = {'cc-by-4.0': 'CC-BY-4.0', 'cc-by-sa-4.0': 'CC-BY-SA-4.0', 'cc0': 'CC0-1.0', 'mit': 'MIT',
                  'cc-by-nc-4.0': 'CC-BY-NC-4.0', 'cc-by-nc-sa-4.0': 'CC-BY-NC-SA-4.0', 'cc-by-nd-4.0': 'CC-BY-ND-4.0',
                  'private-commercial': 'LicenseRef-paid'}
@@ -36,14 +33,14 @@ def rows(layout: str, folder) -> Iterator[dict | Skip]:
 
 def openslr(folder) -> Iterator[dict | Skip]:
   """OpenSLR's crowd-sourced sets: line_index.tsv (id, text, no header) beside te[fm]_SPEAKER_UTTERANCE.wav."""
-  for index in _found(folder, 'line_index*.tsv'):
-    for line, fields in _tsv(index):
+  for index in tables.found(folder, 'line_index*.tsv'):
+    for line, fields in tables.tsv(index):
       fields = [field for field in fields if field]         # some releases have an empty column between the two
       name = re.fullmatch(r'(te([fm])_\w+)_\w+', fields[0]) if fields else None
       if len(fields) != 2 or not name:
-        yield _bad(folder, index, line, 'not an id such as tef_01033_00166722817 and a text')
+        yield tables.bad(folder, index, line, 'not an id such as tef_01033_00166722817 and a text')
         continue
-      yield {'path': _below(folder, index.parent / f'{fields[0]}.wav'), 'text': fields[1], 'speaker': name[1],
+      yield {'path': tables.below(folder, index.parent / f'{fields[0]}.wav'), 'text': fields[1], 'speaker': name[1],
              'gender': name[2], 'style': 'read'}
 
 
@@ -52,154 +49,119 @@ def common_voice(folder) -> Iterator[dict | Skip]:
   seen = set()
   for table in ('dev', 'test', 'train', 'validated', 'other'):
     for path in sorted(folder.rglob(f'{table}.tsv')):
-      for line, row in _named(path, ('path', 'sentence', 'client_id')):
+      for line, row in tables.named(path, ('path', 'sentence', 'client_id')):
         if row is None:
-          yield _bad(folder, path, line, 'fewer fields than the header has')
+          yield tables.bad(folder, path, line, 'fewer fields than the header has')
         elif row['path'] not in seen:
           seen.add(row['path'])
           name = row['path'] if Path(row['path']).suffix else row['path'] + '.mp3'
-          yield {'path': _below(folder, path.parent / 'clips' / name), 'text': row['sentence'], 'speaker': row['client_id'],
-                 'gender': gender(row.get('gender', '')), 'split': 'eval' if table in HELD_OUT else 'train', 'style': 'read',
+          yield {'path': tables.below(folder, path.parent / 'clips' / name), 'text': row['sentence'], 'speaker': row['client_id'],
+                 'gender': labels.gender(row.get('gender', '')), 'split': 'eval' if table in labels.HELD_OUT else 'train', 'style': 'read',
                  'age_band': row.get('age', ''), 'validated': 'no' if table == 'other' else 'yes'}
   if not seen:
     raise InputError(f'config.folder: {folder} holds no train.tsv, validated.tsv or other.tsv of Common Voice with a row in it')
   for path in sorted(folder.rglob('invalidated.tsv')):
-    for line, row in _named(path, ('path',)):
-      yield Skip(row['path'] if row else _below(folder, path), 'invalidated', f'{path.name} line {line}')
+    for line, row in tables.named(path, ('path',)):
+      yield Skip(row['path'] if row else tables.below(folder, path), 'invalidated', f'{path.name} line {line}')
 
 
 def respin(folder) -> Iterator[dict | Skip]:
   """RESPIN: meta_PART.json, a dictionary by utterance; `train_te_small` repeats utterances of others."""
   seen = set()
-  for meta in _found(folder, 'meta_*.json'):
-    held = bool(set(HELD_OUT) & set(meta.stem.split('_')))
-    for name, row in _json(meta, dict).items():
+  for meta in tables.found(folder, 'meta_*.json'):
+    held = bool(set(labels.HELD_OUT) & set(meta.stem.split('_')))
+    for name, row in tables.read_json(meta, dict).items():
       if not isinstance(row, dict) or not isinstance(row.get('wav_path'), str):
-        yield _bad(folder, meta, name, 'no wav_path')
+        yield tables.bad(folder, meta, name, 'no wav_path')
         continue
       utterance = str(row.get('utterance_id', name))
       if utterance in seen:
         continue
       seen.add(utterance)
       again = str(row.get('speaker_id_reassigned', 'NA'))
-      yield {'path': _below(folder, meta.parent / row['wav_path']), 'text': row.get('text', ''),
+      yield {'path': tables.below(folder, meta.parent / row['wav_path']), 'text': row.get('text', ''),
              'speaker': again if again != 'NA' else row.get('speaker_id', ''), 'speaker_verified': 'yes' if again != 'NA' else 'no',
-             'gender': gender(row.get('gender', '')), 'split': 'eval' if held else 'train', 'style': 'read',
+             'gender': labels.gender(row.get('gender', '')), 'split': 'eval' if held else 'train', 'style': 'read',
              'dialect': row.get('dialect', ''), 'domain': row.get('domain', ''), 'age_band': row.get('age_group', ''),
              'text_id': row.get('text_id', '')}
 
 
 def syspin(folder) -> Iterator[dict | Skip]:
   """SYSPIN: SPEAKER/*_Transcripts.json beside wavs/; its domain EVAL is held out, as its makers advise."""
-  for path in _found(folder, '*_Transcripts.json'):
-    transcripts = _json(path, dict).get('Transcripts')
+  for path in tables.found(folder, '*_Transcripts.json'):
+    transcripts = tables.read_json(path, dict).get('Transcripts')
     if not isinstance(transcripts, dict):
       raise InputError(f'{path}: holds no dictionary Transcripts; is it of another version?')
     for name, row in transcripts.items():
       letter = re.search(r'_te_([fm])_', name)
       if not isinstance(row, dict) or not letter:
-        yield _bad(folder, path, name, 'not an utterance such as IISc_SYSPINProject_te_f_AGRI_00001')
+        yield tables.bad(folder, path, name, 'not an utterance such as IISc_SYSPINProject_te_f_AGRI_00001')
         continue
-      yield {'path': _below(folder, path.parent / 'wavs' / f'{name}.wav'), 'text': row.get('Transcript', ''),
+      yield {'path': tables.below(folder, path.parent / 'wavs' / f'{name}.wav'), 'text': row.get('Transcript', ''),
              'speaker': f'syspin_{letter[1]}', 'gender': letter[1], 'domain': row.get('Domain', ''), 'style': 'read',
              'split': 'eval' if row.get('Domain') == 'EVAL' else 'train'}
 
 
 def fleurs(folder) -> Iterator[dict | Skip]:
   """FLEURS: SPLIT.tsv without header (id, file, raw text, text, letters, samples, gender) and audio/SPLIT/FILE."""
-  for table in _found(folder, 'train.tsv', 'dev.tsv', 'test.tsv'):
-    for line, fields in _tsv(table):
+  for table in tables.found(folder, 'train.tsv', 'dev.tsv', 'test.tsv'):
+    for line, fields in tables.tsv(table):
       if len(fields) < 7:
-        yield _bad(folder, table, line, f'{len(fields)} fields of 7')
+        yield tables.bad(folder, table, line, f'{len(fields)} fields of 7')
         continue
-      yield {'path': _below(folder, table.parent / 'audio' / table.stem / fields[1]), 'text': fields[2], 'text_id': fields[0],
-             'gender': gender(fields[6]), 'split': 'eval' if table.stem in HELD_OUT else 'train', 'style': 'read'}
+      yield {'path': tables.below(folder, table.parent / 'audio' / table.stem / fields[1]), 'text': fields[2], 'text_id': fields[0],
+             'gender': labels.gender(fields[6]), 'split': 'eval' if table.stem in labels.HELD_OUT else 'train', 'style': 'read'}
 
 
 def festvox(folder) -> Iterator[dict | Skip]:
   """Festvox voices: etc/txt.done.data, lines of ( id "text" ), and wav/ID.wav; a folder is a speaker."""
-  for table in _found(folder, 'txt.done.data'):
+  for table in tables.found(folder, 'txt.done.data'):
     voice = table.parent.parent
-    for line, content in enumerate(_text(table).splitlines(), 1):
+    for line, content in enumerate(tables.text(table).splitlines(), 1):
       found = re.fullmatch(r'\(\s*([\w-]+)\s+"(.*)"\s*\)', content.strip())
       if content.strip() and not found:
-        yield _bad(folder, table, line, 'not ( id "text" )')
+        yield tables.bad(folder, table, line, 'not ( id "text" )')
       elif found:
-        yield {'path': _below(folder, voice / 'wav' / f'{found[1]}.wav'), 'text': found[2], 'speaker': voice.name, 'style': 'read'}
+        yield {'path': tables.below(folder, voice / 'wav' / f'{found[1]}.wav'), 'text': found[2], 'speaker': voice.name, 'style': 'read'}
 
 
 def ulca(folder) -> Iterator[dict | Skip]:
   """ULCA, as Bhashini exports it: params.json and data.json. Text by a machine is not kept as a transcript."""
-  for params in _found(folder, 'params.json'):
-    about = _json(params, dict)
+  for params in tables.found(folder, 'params.json'):
+    about = tables.read_json(params, dict)
     licence = ULCA_LICENCES.get(str(about.get('license', '')).lower(), '')
-    for number, row in enumerate(_json(params.with_name('data.json'), list)):
+    for number, row in enumerate(tables.read_json(params.with_name('data.json'), list)):
       if not isinstance(row, dict) or not isinstance(row.get('audioFilename'), str):
-        yield _bad(folder, params.with_name('data.json'), number, 'no audioFilename')
+        yield tables.bad(folder, params.with_name('data.json'), number, 'no audioFilename')
         continue
       method = row.get('collectionMethod', about.get('collectionMethod', {}))
       described = str(method.get('collectionDescription', '') if isinstance(method, dict) else method)
       provenance = ('asr' if 'machine-generated' in described else 'aligned' if 'aligned' in described else 'human')
-      yield {'path': _below(folder, params.parent / row['audioFilename']), 'text': row.get('text', ''),
+      yield {'path': tables.below(folder, params.parent / row['audioFilename']), 'text': row.get('text', ''),
              'text_provenance': provenance if row.get('text') else 'none', 'licence': licence,
-             'speaker': str(row.get('speaker', '')), 'gender': gender(row.get('gender', about.get('gender', ''))),
+             'speaker': str(row.get('speaker', '')), 'gender': labels.gender(row.get('gender', about.get('gender', ''))),
              'domain': str(about.get('domain', '')), 'district': row.get('district', '')}
 
 
+def kathbath(folder) -> Iterator[dict | Skip]:
+  """Kathbath's tars: telugu/SPLIT/transcription_n2w.txt (file, text), and in a tar of its own UTTERANCE-SPEAKER-GENDER.m4a."""
+  def telugu(path):
+    return 'telugu' in map(str.lower, path.relative_to(folder).parts)
+
+  audio = {path.stem: path for path in sorted(folder.rglob('*')) if path.suffix.lower() in EXTENSIONS and telugu(path)}
+  for table in filter(telugu, tables.found(folder, 'transcription*.txt')):
+    held = bool(set(re.split('[_-]', table.parent.name)) & set(labels.HELD_OUT))
+    for line, fields in tables.tsv(table):
+      name = re.fullmatch(r'(\w+-(\w+)-([fm]))(?:\.\w+)?', fields[0])
+      if len(fields) != 2 or not name:
+        yield tables.bad(folder, table, line, 'not a file such as 844424931537866-594-f.m4a and a text')
+      elif name[1] not in audio:
+        yield Skip(fields[0], 'missing', f'{table.parent.name}: no such file was unpacked')
+      else:
+        yield {'path': tables.below(folder, audio[name[1]]), 'text': fields[1], 'speaker': name[2], 'gender': name[3],
+               'split': 'eval' if held else 'train', 'style': 'read'}
+
+
 LAYOUTS = {'openslr': openslr, 'common_voice': common_voice, 'respin': respin, 'syspin': syspin, 'fleurs': fleurs,
-           'festvox': festvox, 'ulca': ulca}
-
-
-def gender(label) -> str:
-  """'m', 'f', 'o' or 'u' for what corpora write."""
-  return GENDERS.get(str(label).strip().lower(), 'u')
-
-
-def _found(folder, *patterns):
-  """Files of these names below a folder, in order; InputError where there is none."""
-  found = sorted(path for pattern in patterns for path in folder.rglob(pattern))
-  if not found:
-    raise InputError(f'config.folder: {folder} holds no {" or ".join(patterns)}, with which this layout begins')
-  return found
-
-
-def _below(folder, path):
-  """A path as the manifest has it. An absolute one or a '..' of a corpus stays: folder.py refuses what leads outside."""
-  return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
-
-
-def _bad(folder, path, line, detail):
-  return Skip(f'{_below(folder, path)}:{line}', 'bad row', detail)
-
-
-def _text(path):
-  """The text of a file. Bytes that are no UTF-8 are replaced: the row suffers, the corpus does not."""
-  return path.read_bytes().decode('utf-8-sig', 'replace')
-
-
-def _tsv(path):
-  """Yields (line, fields). A quotation mark is a letter like any other, and so is a line separator inside a field."""
-  for line, content in enumerate(_text(path).replace('\r\n', '\n').split('\n'), 1):
-    if content.strip():
-      yield line, [field.strip() for field in content.split('\t')]
-
-
-def _named(path, needed):
-  """Yields (line, {column: text}, or None where fields are missing) by the names in the first row."""
-  rows_ = _tsv(path)
-  header = next(rows_, (1, []))[1]
-  if not set(needed) <= set(header):
-    raise InputError(f'{path}: the first row lacks {", ".join(sorted(set(needed) - set(header)))}; is it another version?')
-  for line, fields in rows_:
-    yield line, dict(zip(header, fields)) if len(fields) >= max(header.index(name) for name in needed) + 1 else None
-
-
-def _json(path, kind):
-  """What a JSON file holds; InputError unless it is a `kind`."""
-  try:
-    value = json.loads(_text(path))
-  except (ValueError, OSError, RecursionError) as problem:
-    raise InputError(f'{path}: not JSON ({problem}); fetch it again') from None
-  if not isinstance(value, kind):
-    raise InputError(f'{path}: holds no {"list" if kind is list else "dictionary"}; is it of another version?')
-  return value
+           'festvox': festvox, 'ulca': ulca, 'kathbath': kathbath, 'indicvoices_raw': conversation.indicvoices_raw,
+           'diarised': conversation.diarised, 'two_channel': conversation.two_channel}

@@ -6,12 +6,14 @@
   D  non-commercial, no derivatives, unclear or unknown
   E  paid: never in a build that a profile names
 """
+import re
 from collections.abc import Iterable, Mapping
 
 from telugu_s2s.errors import InputError
 
 OWN = 'LicenseRef-own'     # recordings that belong to whoever builds
 PAID = 'LicenseRef-paid'
+DOUBTFUL = 'LicenseRef-doubtful'      # a name of our own for a licence that may not bind the owners: class D
 PROFILES = {
     'no_attribution': 'A',
     'commercial_attribution': 'AB',
@@ -40,6 +42,23 @@ def licence_class(spdx: str) -> str:
     if name.startswith(prefix) and name.removeprefix(prefix).split('-')[0] in _VERSIONS:
       return letter
   return 'D'
+
+
+def from_url(address: str) -> str:
+  """The SPDX identifier of a Creative Commons licence by its web address, '' for any other address.
+
+  'https://creativecommons.org/licenses/by-sa/3.0/us/deed.en' gives 'CC-BY-SA-3.0-US'.
+  """
+  found = re.fullmatch(r'(?:https?:)?//(?:www\.)?creativecommons\.org/(licenses|publicdomain)/([a-z-]+)/?(?:(\d\.\d)/?)?(?:(igo|scotland|[a-z]{2})/?)?'
+                       r'(?:(?:deed|legalcode)[\w.-]*/?)?', address.strip().lower())
+  if not found:
+    return ''
+  kind, name, version, port = found.groups()
+  if name == 'publicdomain':
+    return 'CC-PDDC'
+  if kind == 'publicdomain':
+    return {'zero': 'CC0-1.0', 'mark': 'CC-PDM-1.0', 'certification': 'CC-PDDC'}.get(name, '') if version == '1.0' else ''
+  return '-'.join(['CC', name.upper(), version, *([port.upper()] if port else [])]) if version else ''
 
 
 def classes(profile: str) -> str:

@@ -22,8 +22,9 @@ TEXT = 'నమస్కారం'
 
 
 def config(**fields):
-  return ml_collections.ConfigDict({'source': 'slr66', 'folder': '', 'layout': '', 'urls': (), 'hub': hub.HUB, 'out': 'corpora',
-                                    'most_gb': 1.0, **fields})
+  services = dict.fromkeys(('hub', 'archive', 'commons', 'librivox'), '') | fields.pop('services', {})
+  return ml_collections.ConfigDict({'source': 'slr66', 'folder': '', 'layout': '', 'urls': (), 'allow': (), 'contact': '',
+                                    'services': services, 'out': 'corpora', 'most_gb': 1.0, **fields})
 
 
 def sound(seconds=1.2, form='wav'):
@@ -104,7 +105,7 @@ def test_a_source_on_request_takes_the_folder_that_its_user_has(tmp_path):
 
 @pytest.mark.parametrize('source, said', [
     ('nptel', 'NC.*instead: spoken_tutorial'), ('respin', 'spiredatasets.*config.folder'), ('common_voice', 'MDC_API_KEY|no address'),
-    ('librivox', 'no reader here'), ('kathbat', 'kathbath')])
+    ('diarbench', 'no reader here'), ('internet_archive', 'config.allow'), ('commons', 'config.contact'), ('kathbat', 'kathbath')])
 def test_what_is_not_to_be_had_says_what_to_do(tmp_path, source, said, monkeypatch):
   monkeypatch.delenv('MDC_API_KEY', raising=False)
   with pytest.raises(InputError, match=said):
@@ -117,7 +118,7 @@ def test_every_layout_that_the_catalogue_names_has_its_reader_and_its_columns(on
   if 'layout' in one['fetch'] and layout == fetch.PARQUET:
     assert 'audio' in one['fetch']['columns'] and one['fetch']['repo']
   elif 'layout' in one['fetch']:
-    assert layout in fetch.layouts.LAYOUTS
+    assert layout in fetch.layouts.LAYOUTS or layout == fetch.LISTED and one['fetch']['kind'] in fetch.KINDS
 
 
 def parquet(rows):
@@ -140,7 +141,7 @@ def test_rows_of_a_hub_become_audio_files_and_other_languages_stay_out(tmp_path)
   (tmp_path / 'telugu-valid-0.parquet').write_bytes(parquet([
       row(sound()), row(sound(form='flac')), row(sound(), language='Kannada'), row(None), row(b'<html>')]))
   (tmp_path / 'telugu-train-1.parquet').write_bytes(b'PAR1 not really PAR1')
-  found = list(hub.rows(tmp_path, COLUMNS, {'language': 'Telugu'}))
+  found = list(hub.rows(tmp_path, {'columns': COLUMNS, 'keep': {'language': 'Telugu'}}))
   good = [one for one in found if not isinstance(one, Skip)]
   assert [one['path'] for one in good] == ['audio/telugu-valid-0/0000000.wav', 'audio/telugu-valid-0/0000001.flac']
   assert {(one['text'], one['gender'], one['split'], one['speaker']) for one in good} == {(TEXT, 'f', 'eval', '7')}
@@ -151,7 +152,7 @@ def test_rows_of_a_hub_become_audio_files_and_other_languages_stay_out(tmp_path)
 def test_a_hub_that_renamed_a_column_is_named_with_what_it_has(tmp_path):
   (tmp_path / 'a.parquet').write_bytes(parquet([{'audio': 1}]))
   with pytest.raises(InputError, match='audio_filepath.*it has audio'):
-    list(hub.rows(tmp_path, COLUMNS, {}))
+    list(hub.rows(tmp_path, {'columns': COLUMNS}))
 
 
 def test_a_gated_hub_source_comes_pinned_to_the_revision_it_was_begun_with(tmp_path, monkeypatch):
@@ -164,9 +165,9 @@ def test_a_gated_hub_source_comes_pinned_to_the_revision_it_was_begun_with(tmp_p
       [{'type': 'file', 'path': name, 'size': len(data), 'lfs': {'oid': sha256}}, {'type': 'file', 'path': 'README.md', 'size': 1}]).encode(),
       f'/datasets/ai4bharat/Kathbath/resolve/c0ffee/{name}': data}
   with serving(served) as server:
-    fetch.run(config(source='kathbath', hub=server.url), tmp_path)
+    fetch.run(config(source='kathbath', services={'hub': server.url}), tmp_path)
     server.files[base] = b'{"sha": "moved"}'
-    result = fetch.run(config(source='kathbath', hub=server.url), tmp_path)
+    result = fetch.run(config(source='kathbath', services={'hub': server.url}), tmp_path)
     assert {headers.get('Authorization') for _, headers in server.requests} == {'Bearer secret'} and len(server.requests) == 3
   (one,), _ = folder.recordings(result['folder'], '')
   assert (one.revision, one.speaker, one.licence) == ('c0ffee', 'kathbath:7', 'CC-BY-4.0')
@@ -186,8 +187,8 @@ def test_a_row_whose_own_licence_is_unknown_does_not_take_that_of_its_source():
 
 
 def test_a_layout_that_needs_columns_is_refused_for_a_source_without_them(tmp_path):
-  with pytest.raises(InputError, match='spoken_tutorial.*columns'):
-    fetch.run(config(source='spoken_tutorial', layout='hub_parquet', folder=str(tmp_path)), tmp_path)
+  with pytest.raises(InputError, match='mann_ki_baat.*columns'):
+    fetch.run(config(source='mann_ki_baat', layout='hub_parquet', folder=str(tmp_path)), tmp_path)
 
 
 def test_a_full_disk_ends_the_job_and_is_not_taken_for_a_damaged_file(tmp_path, monkeypatch):
@@ -198,4 +199,4 @@ def test_a_full_disk_ends_the_job_and_is_not_taken_for_a_damaged_file(tmp_path, 
 
   monkeypatch.setattr(files, 'write', full)
   with pytest.raises(OSError, match='No space'):
-    list(hub.rows(tmp_path, COLUMNS, {}))
+    list(hub.rows(tmp_path, {'columns': COLUMNS}))

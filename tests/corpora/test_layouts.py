@@ -128,10 +128,14 @@ def test_an_unknown_layout_is_refused_with_the_known_ones(tmp_path):
 
 
 TABLES = {'openslr': 'line_index.tsv', 'common_voice': 'train.tsv', 'respin': 'meta_x.json', 'syspin': 'x_Transcripts.json',
-          'fleurs': 'train.tsv', 'festvox': 'etc/txt.done.data', 'ulca': 'params.json'}
+          'fleurs': 'train.tsv', 'festvox': 'etc/txt.done.data', 'ulca': 'params.json', 'kathbath': 'telugu/train/transcription_n2w.txt',
+          'indicvoices_raw': 'train/a.json', 'diarised': 'a.json', 'two_channel': 'a.wav'}
 SOUND = {'openslr': f'tef_1_2\t{TEXT}\n', 'common_voice': 'client_id\tpath\tsentence\na\tb.mp3\tc\n',
          'respin': '{"u": {"wav_path": "a.wav", "gender": "MALE"}}', 'syspin': '{"Transcripts": {"x_te_f_1": {"Domain": "D"}}}',
-         'fleurs': '1\ta.wav\tb\tc\td\t1\tMALE\n', 'festvox': '( a "b" )\n', 'ulca': '{"license": "cc0"}'}
+         'fleurs': '1\ta.wav\tb\tc\td\t1\tMALE\n', 'festvox': '( a "b" )\n', 'ulca': '{"license": "cc0"}',
+         'kathbath': f'1-594-f.m4a\t{TEXT}\n', 'two_channel': 'RIFF',
+         'indicvoices_raw': '{"verbatim": [{"start": 0, "end": 1.5, "speaker_id": 1, "text": "a"}], "normalized": [{"text": "b"}]}',
+         'diarised': '{"segments": [{"start": 0, "end": 1.5, "speaker": "x", "text": "a"}]}'}
 
 
 @pytest.mark.parametrize('layout', layouts.LAYOUTS)

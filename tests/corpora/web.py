@@ -1,13 +1,16 @@
 """A web server on this machine with the faults of real ones, for the tests of downloads."""
 import contextlib
 import http.server
+import json
 import threading
+from urllib.parse import parse_qsl, urlsplit
 
 
 @contextlib.contextmanager
-def serving(files, plan=()):
-  """Yields a server of `files` {path: bytes}: `.url`, `.requests` as (path, headers), and `.plan`.
+def serving(files, plan=(), service=None):
+  """Yields a server of `files` {path: bytes, or (bytes, headers)}: `.url`, `.requests` as (path, headers), and `.plan`.
 
+  service: asked with (path, {field: value}) of the query first; what it returns is sent as JSON, unless it is None.
   plan: what happens to the next requests, one each, before they are answered properly: ('status', code, {header: value}),
   ('drop', bytes before the connection ends), ('no ranges',), ('no if-range',): the range is sent though the file changed, ('redirect', url).
   """
@@ -24,16 +27,19 @@ def serving(files, plan=()):
         return self.head(step[1], 0, step[2])
       if step[0] == 'redirect':
         return self.head(302, 0, {'Location': step[1]})
-      data = server.files.get(self.path)
+      place = urlsplit(self.path)
+      value = service(place.path, dict(parse_qsl(place.query, keep_blank_values=True))) if service else None
+      data = json.dumps(value).encode() if value is not None else server.files.get(self.path)
       if data is None:
         return self.head(404, 0, {})
+      data, more = data if isinstance(data, tuple) else (data, {})
       start, wanted, tag = 0, self.headers.get('Range'), f'"{hash(data)}"'
       if wanted and step[0] != 'no ranges' and (step[0] == 'no if-range' or self.headers.get('If-Range') in (None, tag)):
         start = int(wanted.removeprefix('bytes=').rstrip('-'))
       if start and start >= len(data):
         return self.head(416, 0, {'Content-Range': f'bytes */{len(data)}'})
       self.head(206 if start else 200, len(data) - start,
-                {'ETag': tag, **({'Content-Range': f'bytes {start}-{len(data) - 1}/{len(data)}'} if start else {})})
+                {'ETag': tag, **more, **({'Content-Range': f'bytes {start}-{len(data) - 1}/{len(data)}'} if start else {})})
       self.wfile.write(data[start:start + step[1]] if step[0] == 'drop' else data[start:])
       self.close_connection = step[0] == 'drop'
 

@@ -1,0 +1,17 @@
+"""What corpora write about people and splits, in the words of a manifest."""
+# Common Voice has written three forms, AI4Bharat and RESPIN others; IndicTTS codes 0 as female and is not read here.
+GENDERS = {'m': 'm', 'male': 'm', 'male_masculine': 'm', '0': 'm', 'f': 'f', 'female': 'f', 'female_feminine': 'f', '1': 'f',
+           'other': 'o', 'others': 'o', 'transgender': 'o', 'non-binary': 'o', '2': 'o'}
+EMOTIONS = {'happy': 'happy', 'happiness': 'happy', 'joy': 'happy', 'sad': 'sad', 'sadness': 'sad', 'anger': 'angry', 'angry': 'angry',
+            'fear': 'fear', 'disgust': 'disgust', 'surprise': 'surprise', 'neutral': 'neutral'}
+HELD_OUT = ('dev', 'test', 'valid', 'validation', 'testkn', 'testunk')
+
+
+def gender(label) -> str:
+  """'m', 'f', 'o' or 'u' for what corpora write."""
+  return GENDERS.get(str(label).strip().lower(), 'u')
+
+
+def emotion(label) -> str:
+  """One of seven emotions for what a corpus writes, '' where that names none, such as a style of reading."""
+  return EMOTIONS.get(str(label).strip().lower(), '')
