@@ -32,7 +32,8 @@ def opened(path) -> '_Plain | _Container':
   """An audio file ready to decode, to be used in a `with`.
 
   Its `rate` is in Hz, `channels` a count, `declared` the frames that its headers speak of, 0 where they do not;
-  `read(count)` gives f32[frames channels], none at the end, and `cut` says how the end shows that more was there, or ''.
+  `read(count)` gives f32[frames channels], none at the end; `seek(frame)` goes towards a frame and says which one is next;
+  `cut` says how the end shows that more was there, or ''.
 
   Raises:
     Unreadable: there is no such file, or it is empty, or no audio that we know.
@@ -95,6 +96,12 @@ class _Plain:
   def __exit__(self, *error):
     self._file.close()
 
+  def seek(self, frame: int) -> int:
+    try:
+      return self._file.seek(min(frame, self._file.frames)) if frame and self._file.seekable() else 0
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+      raise _fails(self._path, frame / self.rate, error) from None
+
   def read(self, count: int) -> np.ndarray:
     try:
       return self._file.read(count, dtype='float32', always_2d=True)
@@ -121,15 +128,16 @@ class _Container:
       if not self._file.streams.audio:
         raise Unreadable(path, 'non-audio' if self._file.streams.video else 'corrupt', 'it describes no sound')
       stream = self._file.streams.audio[0]
-      self._frames, self._left = self._file.decode(stream), []
+      self._frames = _packed(self._file.decode(stream), av.AudioResampler('flt'))
       self._next = next(self._frames, None)
+      if self._next is None:
+        raise Unreadable(path, 'zero-second', 'no sample in it decodes')
     except (self._fault, ValueError, LookupError) as error:
       self._bytes.close()
       if isinstance(error, Unreadable):
         raise
       raise Unreadable(path, 'corrupt', _words(error)) from None
-    first = self._next
-    self.rate, self.channels = (first.sample_rate, first.layout.nb_channels) if first else (stream.rate, stream.channels)
+    self.rate, self.channels = self._next.sample_rate, self._next.layout.nb_channels
     seconds = 0.0
     if form == 'mp4' and stream.duration:
       seconds = float(stream.duration * stream.time_base)
@@ -144,18 +152,19 @@ class _Container:
     self._file.close()
     self._bytes.close()
 
+  def seek(self, frame: int) -> int:
+    return 0      # packets tell times in their own way: what comes before is decoded and dropped
+
   def read(self, count: int) -> np.ndarray:
     """At least `count` frames, fewer at the end."""
     pieces, size = [np.zeros((0, self.channels), np.float32)], 0
     while size < count and self._next is not None:
       frame, at_s = self._next, self._decoded / self.rate
-      if (frame.sample_rate, frame.layout.nb_channels) != (self.rate, self.channels):
-        raise Unreadable(self._path, 'corrupt', f'rate or channels change after {at_s:.1f} s')
       try:
         self._next = next(self._frames, None)
       except (self._fault, ValueError) as error:
         raise _fails(self._path, at_s, _words(error)) from None
-      pieces.append(_floats(frame, self.channels))
+      pieces.append(frame.to_ndarray().reshape(-1, self.channels))
       self._decoded += frame.samples
       over = self._decoded - self.declared
       if self._next is None and self.declared and 0 < over < frame.samples:
@@ -173,14 +182,14 @@ def _words(error):
   return (getattr(error, 'strerror', None) or str(error) or type(error).__name__).splitlines()[0]
 
 
-def _floats(frame, channels):
-  """f32[frames channels] in [-1, 1] of a decoded frame of any sample format."""
-  x = frame.to_ndarray()
-  x = x.T if frame.format.is_planar else x.reshape(-1, channels)
-  if x.dtype.kind == 'f':
-    return x.astype(np.float32)
-  bits = 8 * x.dtype.itemsize
-  return (x.astype(np.float32) - (128 if x.dtype.kind == 'u' else 0)) / 2 ** (bits - 1)
+def _packed(frames, convert):
+  """The same frames as floats, channels side by side: of more than 8 channels apart PyAV 18.1 reads beyond the last."""
+  form = None
+  for frame in frames:
+    if form not in (None, (frame.sample_rate, frame.layout.nb_channels)):
+      raise ValueError('rate or channels change')
+    form = frame.sample_rate, frame.layout.nb_channels
+    yield from convert.resample(frame)
 
 
 def _wav_share(file) -> float:

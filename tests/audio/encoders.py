@@ -14,7 +14,7 @@ FORMS = (*PLAIN, *CONTAINERS)
 
 
 def encoded(samples, rate: int, form: str) -> bytes:
-  """The bytes of a file. samples: f32[samples] or f32[samples channels], 1 or 2 of them."""
+  """The bytes of a file. samples: f32[samples] or f32[samples channels]."""
   if form in PLAIN:
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format=PLAIN[form][0], subtype=PLAIN[form][1])
@@ -22,14 +22,15 @@ def encoded(samples, rate: int, form: str) -> bytes:
   return contained(samples, rate, *CONTAINERS[form])
 
 
-def contained(samples, rate: int, form: str, codec: str, **options) -> bytes:
-  """The bytes of a container that FFmpeg writes, by its names of format, codec and the format's options."""
-  samples = np.atleast_2d(np.asarray(samples, np.float32).T)
-  layout = ('mono', 'stereo')[len(samples) - 1]
-  frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format='fltp', layout=layout)
+def contained(samples, rate: int, form: str, codec: str, coding=None, **options) -> bytes:
+  """The bytes of a container that FFmpeg writes, by its names of format, codec, and the options of both."""
+  samples = np.asarray(samples, np.float32).reshape(len(samples), -1)
+  layout = {1: 'mono', 2: 'stereo'}.get(samples.shape[1], f'{samples.shape[1]} channels')
+  # Packed: of more than 8 planes PyAV 18.1 writes and reads beyond the last.
+  frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format='flt', layout=layout)
   frame.sample_rate, frame.pts = rate, 0
   with tempfile.NamedTemporaryFile() as file, av.open(file.name, 'w', format=form, options=options) as target:
-    stream = target.add_stream(codec, rate=rate, layout=layout)
+    stream = target.add_stream(codec, rate=rate, layout=layout, options=coding or {})
     cut = av.AudioResampler(stream.format.name, layout, rate, stream.codec_context.frame_size or None)
     for piece in cut.resample(frame) + cut.resample(None):
       target.mux(stream.encode(piece))

@@ -77,6 +77,13 @@ def test_a_channel_can_be_chosen_in_every_format(tmp_path, voice, form):
   assert lag(voice, first)[1] > 0.9 and lag(voice[::-1], second)[1] > 0.9
 
 
+def test_each_of_twelve_channels_is_read(tmp_path):
+  tones = np.sin(np.arange(48000)[:, None] * 2 * np.pi / 48000 * np.arange(200, 800, 50)) / 4
+  data = encoders.contained(tones, 48000, 'webm', 'libopus', {'mapping_family': '255'})
+  path = kept(tmp_path / 'a.webm', data)
+  assert [int(np.argmax(np.abs(np.fft.rfft(files.read(path, channel)[0])))) for channel in range(12)] == list(range(200, 800, 50))
+
+
 def test_blocks_of_a_container_are_short_and_add_up(tmp_path, voice):
   path = kept(tmp_path / 'long.m4a', encoders.encoded(np.tile(voice, 15), 16000, 'm4a'))
   pieces = [piece for piece, _ in files.blocks(path)]
