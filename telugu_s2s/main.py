@@ -30,6 +30,7 @@ JOBS = {
     'stage2': 'telugu_s2s.training.stage2',
     'generate': 'telugu_s2s.evaluation.generate',
     'benchmark': 'telugu_s2s.evaluation.benchmark',
+    'report': 'telugu_s2s.preparation.report',
     'carry': 'telugu_s2s.preparation.carry',
     'manifests': 'telugu_s2s.preparation.export',
     'codec': 'telugu_s2s.tokens.transcode',

@@ -1,6 +1,7 @@
 """Spectrograms as PNG pictures, one panel a signal."""
 import io
 
+import matplotlib.image
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -10,6 +11,8 @@ from telugu_s2s.audio.mel import log_mel, mel
 
 TICKS_HZ = (0, 250, 500, 1000, 2000, 4000, 8000)
 RANGE_DB = 80
+COLUMNS = 400          # of a picture without axes, at most
+LEVELS_DB = 4          # its colours stand for steps of so much: a third of the bytes, and the eye hardly sees it
 
 
 def spectrogram(path, signals, rate: int = files.SAMPLE_RATE) -> None:
@@ -42,3 +45,13 @@ def spectrogram(path, signals, rate: int = files.SAMPLE_RATE) -> None:
   picture = io.BytesIO()
   FigureCanvasAgg(figure).print_png(picture, metadata={'Software': None})
   files.write(path, picture.getvalue())
+
+
+def heat(samples, rate: int = files.SAMPLE_RATE) -> bytes:
+  """A PNG of a log-mel spectrogram alone, 80 bands high and at most 400 columns wide: the page around it draws the axes."""
+  spectrum = log_mel(samples, rate, hop=max(160, -(-len(samples) // COLUMNS)))
+  top = spectrum.max()
+  picture = io.BytesIO()
+  matplotlib.image.imsave(picture, np.round((spectrum - top).T / LEVELS_DB) * LEVELS_DB, vmin=-RANGE_DB, vmax=0, cmap='magma',
+                          origin='lower', format='png', metadata={'Software': None})
+  return picture.getvalue()

@@ -16,6 +16,7 @@ from telugu_s2s.errors import InputError
 FACTS = Path(__file__).with_name('catalogue.toml')
 ACCESS = ('open', 'gated', 'request', 'paid', 'none')
 WISHES = ('50 speakers', 'emotions', 'conversation', 'clean', 'natural rate')
+SPEAKERS = 50    # that the first wish asks for
 LINE = 118       # characters of a printed line
 
 
@@ -101,11 +102,14 @@ def summary(found: Sequence[dict], profile: str) -> dict:
 
 
 def wishes(one: dict) -> dict[str, str]:
-  """The plan's checklist, answered by one source: {wish: 'yes', 'no', 'partly' or 'unknown', mostly with why}."""
+  """The plan's checklist, answered by one source: {wish: 'yes', 'no', 'partly' or 'unknown', mostly with why}.
+
+  Prepared segments are judged by it too, see `preparation/checklist.py`: any dict with some of a source's fields will do.
+  """
   speakers = one.get('speakers', {}).get('value')
   talk = {'extempore', 'conversation'} & set(one.get('styles', ()))
   return {
-      '50 speakers': 'unknown' if speakers is None else f'{"yes" if speakers >= 50 else "no"}: {speakers}',
+      '50 speakers': 'unknown' if speakers is None else f'{"yes" if speakers >= SPEAKERS else "no"}: {speakers}',
       'emotions': f'yes: {len(one["emotions"])}' if one.get('emotions') else 'no: none labelled',
       'conversation': ('yes: two people talk' if one.get('dialogue') or 'conversation' in talk else
                        'partly: extempore' if talk else 'no: one person speaks'),
