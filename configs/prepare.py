@@ -22,8 +22,11 @@ def get_config(size='machine'):
   config = ml_collections.ConfigDict()
   config.job = 'prepare'
   config.out = 'segments'                 # below the workdir
+  config.sources = ''                     # folders, and ids of configs/corpora.py that are fetched first, with commas
+  config.fetch = dict(                    # how they are fetched; more on each in configs/fetch.py
+      allow=(), urls=(), services=dict(hub='', archive='', commons='', librivox=''), contact='', most_gb=100.0)
   config.data = dict(
-      audio='',                           # a folder of wav, flac, mp3, ogg, opus; '' = the sample corpus
+      audio='',                           # a folder of wav, flac, mp3, ogg, opus, m4a, aac, mp4, webm; '' = the sample corpus
       split='train',                      # '' = all
       profile='commercial_attribution',   # no_attribution, commercial_attribution, share_alike, research
       exclude='',                         # a glob on paths, such as 'radio/*'
@@ -31,7 +34,18 @@ def get_config(size='machine'):
       shortest_s=1.0,
       longest_s=20.0,
       clipped=0.01,                       # greatest share of clipped samples
+      activity='energy',                  # what tells speech from pauses; 'silero' leaves out music and noise
+      mos='',                             # p808, p835: DNSMOS, what listeners would say
+      measures='basic',                   # 'full': pitch, energy range and speaking rate too
       workers=-1,                         # processes; -1 = one a core, 0 = this one
       engine='ray' if size == 'cluster' else 'local',     # local = processes of this machine
-      address='auto' if size == 'cluster' else '')    # of Ray: auto, host:port; '' = a Ray on this machine alone
+      address='auto' if size == 'cluster' else '',    # of Ray: auto, host:port; '' = a Ray on this machine alone
+      eval_share=0.0,                     # of speakers, and of sentences, held out of what no corpus holds out itself
+      seed=0,                             # of that choice
+      filters=dict(                       # lowest and highest; a segment beyond them is left out
+          snr_db=(-1e9, 1e9), bandwidth_hz=(0.0, 1e9), rms_dbfs=(-1e9, 1e9), seconds=(0.0, 1e9)),
+      near_duplicates=True,               # leaves out copies that sound alike, even from other sources
+      text_cap=0,                         # most segments of one sentence; 0 = any number
+      shard_mb=128.0,                     # of original files in a shard, at most; less spreads the work more evenly
+      report=True)                        # report.html: what is in it, with pictures
   return config

@@ -1,41 +1,37 @@
-"""A folder of recordings to shards of 16 kHz segments, one task a shard, and a report of what was left out.
+"""Folders of recordings to shards of 16 kHz segments, one task a shard, a selection of them, and what was left out.
 
 What a shard is called follows from what goes into it: the settings, and the labels and bytes of its recordings.
 So a rerun makes what is missing, any number of workers on any engine writes the same bytes, and a changed file or
 setting touches no other shard.
 """
 import collections
-import concurrent.futures
 import dataclasses
-import fnmatch
 import hashlib
-import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import ml_collections
 import tqdm
 
 import telugu_s2s
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import folder as corpus
-from telugu_s2s.corpora import licences
+from telugu_s2s.corpora import fetch, licences, splits
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import recording as one_recording
-from telugu_s2s.preparation import engine, pool, segment, shards
+from telugu_s2s.preparation import engine, inputs, measures, pool, segment, selection, shards, table
 
 SAMPLE = Path(telugu_s2s.__file__).parent / 'corpora' / 'sample'
-MAKER = 1                      # raised whenever the same input would give other segments
+MAKER = 2                      # raised whenever the same input would give other segments
 SHARD_FILES = 256
-SHARD_BYTES = 128 * 2**20      # of the original files
 REPORT = 'report.tsv'
-INPUTS = 'inputs.json'         # sha256 of the inputs, by path, size and time of change: they are hashed once
 
 
 @dataclasses.dataclass(frozen=True)
 class Data:
   """Which recordings go in, and how they are cut. A stage embeds the same fields as `config.data`."""
-  audio: str = ''              # a folder; '' = the sample corpus in the package
+  audio: str | tuple[str, ...] = ''        # a folder, or several; '' = the sample corpus in the package
   split: str = 'train'         # '' = all
   profile: str = 'commercial_attribution'
   exclude: str = ''            # a glob on paths below the folder, such as 'radio/*'; '' = nothing
@@ -43,9 +39,19 @@ class Data:
   shortest_s: float = 1.0
   longest_s: float = 20.0
   clipped: float = 0.01        # the greatest share of clipped samples
+  activity: str = 'energy'     # what tells speech from pauses; 'silero' = Silero VAD, which leaves out music and noise
+  mos: str = ''                # 'p808' or 'p835' = DNSMOS, what listeners would say; see audio/opinion.py
+  measures: str = 'basic'      # 'full' = pitch, energy and speaking rate too; see preparation/measures.py
   workers: int = -1            # processes; -1 = one a core, 0 = this one
   engine: str = 'local'        # 'ray' = Ray Core, which spreads the work over a cluster
   address: str = ''            # of the Ray cluster, 'auto' or 'host:port'; '' = a Ray on this machine
+  eval_share: float = 0.0      # of speakers and sentences held out of what no corpus holds out itself; see corpora/splits.py
+  seed: int = 0                # of that choice
+  filters: Mapping = dataclasses.field(default_factory=dict)      # {measure: (lowest, highest)}; see preparation/selection.py
+  near_duplicates: bool = False            # leaves out copies that sound alike; the same files and samples never stay twice
+  text_cap: int = 0            # most segments of one sentence; 0 = any number
+  shard_mb: float = 128.0      # of the original files in a shard, at most; less of it spreads work more evenly
+  report: bool = False         # writes report.html too
 
   def __post_init__(self):
     licences.classes(self.profile)
@@ -57,6 +63,16 @@ class Data:
     if self.workers < -1:
       raise InputError(f'data.workers {self.workers}: give -1 for one a core, 0 for none, or a number')
     engine.check(self.engine, self.address)
+    measures.check(self.activity, self.mos, self.measures)
+    splits.check_share(self.eval_share)
+    self.rules()
+
+  def folders(self) -> list[Path]:
+    given = (self.audio,) if isinstance(self.audio, str) else self.audio
+    return [Path(one or SAMPLE) for one in given]
+
+  def rules(self) -> selection.Rules:
+    return selection.Rules({name: tuple(limits) for name, limits in self.filters.items()}, self.near_duplicates, self.text_cap)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +88,21 @@ class Task:
 
 def run(config, workdir) -> dict:
   """The job 'prepare': shards of segments in the folder `config.out` of workdir. Returns their manifest."""
-  return prepare(Data(**config.data), Path(workdir) / config.out)
+  data, workdir = Data(**config.data), Path(workdir)
+  if config.sources:
+    if data.audio:
+      raise InputError('config.sources and data.audio: give one of the two; a folder may stand among the sources')
+    names = [name.strip() for name in config.sources.split(',') if name.strip()]
+    data = dataclasses.replace(data, audio=tuple(_source(name, config, workdir) for name in names))
+  return prepare(data, workdir / config.out)
+
+
+def _source(name, config, workdir):
+  """The folder of a source: a folder as it is, one of the catalogue fetched, if it is not there yet."""
+  if Path(name).is_dir():
+    return name
+  asked = ml_collections.ConfigDict({**config.fetch, 'source': name, 'folder': '', 'layout': '', 'out': 'corpora'})
+  return fetch.run(asked, workdir)['folder']
 
 
 def prepare(data: Data, out, workers: int | None = None) -> dict:
@@ -84,91 +114,87 @@ def prepare(data: Data, out, workers: int | None = None) -> dict:
     workers: takes the place of data.workers.
 
   Returns:
-    The manifest, see `shards.write_manifest`; with `skipped`, counts by reason, and `left_out`, counts of what
-    the split and the exclusion left aside.
+    The manifest, see `shards.write_manifest`; with `skipped`, counts by reason of files and parts, `dropped`, counts by
+    reason of segments, and `left_out`, counts of what the split and the exclusion left aside.
 
   Raises:
-    InputError: the folder or its manifest cannot be used, or nothing usable is in it; the report says why.
+    InputError: a folder or its manifest cannot be used, or nothing usable is in it; the report says why.
   """
-  out = Path(out)
-  folder = Path(data.audio or SAMPLE)
+  out, workers = Path(out), data.workers if workers is None else workers
   out.mkdir(parents=True, exist_ok=True)
   shards.sweep(out)
-  chosen, skips, left_out = select(data, folder)
-  chosen, hashes = _hashed(folder, chosen, out, skips)
-  tasks = plan(data, folder, out, chosen, hashes)
-  rows = {task.name: shards.finished(out, task.name) for task in tasks}
+  chosen, skips, left_out = inputs.gather(data, data.folders(), out)
+  tasks = plan(data, out, chosen)
+  rows = {task.name: shards.finished(out, task.name) if table.exists(out, task.name) else None for task in tasks}
   missing = [task for task in tasks if rows[task.name] is None]
   if tasks:
     print(f'segments: {len(tasks) - len(missing)} of {len(tasks)} shards are there already, in {out}', flush=True)
-  rows |= _made(missing, data, data.workers if workers is None else workers)
+  rows |= _made(missing, data, workers)
   rows = [rows[task.name] for task in tasks]
   skips += [corpus.Skip(*skip) for row in rows for skip in row['skipped']]
   corpus.report(out / REPORT, sorted(skips, key=lambda one: (one.path, one.start_s or 0, one.reason)))
-  skipped = corpus.reasons(skips)
-  reasons = corpus.counted(skipped) or 'nothing'
-  if not sum(row['records'] for row in rows):
-    raise InputError(f'data.audio: nothing usable in {folder}; left out: {reasons}; see {out / REPORT}')
-  sources = _sources(rows)
-  files.write(out / 'DATA_NOTICE.md', licences.notice(sources).encode())
-  made_from = {'settings': _settings(data), 'profile': data.profile, 'split': data.split, 'exclude': data.exclude,
-               'source': folder.resolve().name, 'tasks': _digest([task.name for task in tasks])}
-  lean = [{name: value for name, value in row.items() if name not in ('skipped', 'sources')} for row in rows]
-  manifest = shards.write_manifest(out, segment.KIND, segment.VERSION, made_from, lean,
-                                   skipped=skipped, left_out=left_out, sources=sources)
-  print(f'segments: {manifest["records"]} from {folder}, {manifest["seconds"] / 3600:.2f} h; skipped: {reasons}'
-        + (f' (see {out / REPORT})' if skips else ''), flush=True)
+  manifest = _selected(data, out, rows, workers, skips, left_out, tasks)
   others = {path.stem for path in out.glob(f'segments-*{shards.SUFFIX}')} - {task.name for task in tasks}
   if others:
     print(f'segments: {out} also holds {len(others)} shards of other settings or inputs; they may be deleted', flush=True)
+  if data.report:
+    from telugu_s2s.preparation import report      # draws pictures: workers need not load what does
+    print(f'report: {report.write(out)}', flush=True)
   return manifest
 
 
-def select(data: Data, folder) -> tuple[list[corpus.Recording], list[corpus.Skip], dict]:
-  """The recordings that split, exclusion and profile let in; skips; counts of what the first two left aside."""
-  found, skips = corpus.recordings(folder, data.licence)
-  splits = collections.Counter(one.split for one in found)
-  if data.split and data.split not in splits:
-    raise InputError(f'data.split: {folder} holds no split {data.split!r}; it has {", ".join(sorted(splits))}')
-  chosen = [one for one in found if data.split in ('', one.split)]
-  inside = [one for one in chosen if not (data.exclude and fnmatch.fnmatchcase(one.path, data.exclude))]
-  left_out = {'split': len(found) - len(chosen), 'exclude': len(chosen) - len(inside)}
-  allowed, result = licences.classes(data.profile), []
-  for one in inside:
-    letter = licences.licence_class(one.licence)
-    if letter in allowed:
-      result.append(one)
-    else:
-      skips.append(corpus.Skip(one.path, 'licence', f'{one.licence or "unknown"}, class {letter}, is not in '
-                                                    f'profile {data.profile}'))
-  return result, skips, left_out
+def _selected(data, out, rows, workers, skips, left_out, tasks):
+  """Chooses among the segments of all shards, writes the notice and the manifest, and returns that."""
+  skipped, where = corpus.reasons(skips), ', '.join(map(str, data.folders()))
+  reasons = corpus.counted(skipped) or 'nothing'
+  prints = selection.fingerprints(out, rows, workers, data.engine, data.address) if data.near_duplicates else ()
+  dropped = selection.select(data.rules(), out, rows, prints)
+  lean = [{name: value for name, value in row.items() if name != 'skipped'} for row in rows]
+  for row, gone in zip(lean, dropped):
+    if gone:
+      row['dropped'] = {reason: shards.ranges(indices) for reason, indices in gone.items()}
+  sources = _sources(out, lean)
+  if not any(shards.kept(row) for row in lean):
+    gone = corpus.counted(selection.reasons(dropped))
+    raise InputError(f'data.audio: nothing usable in {where}; left out: {reasons}{", " * bool(gone)}{gone}; see {out / REPORT}')
+  files.write(out / 'DATA_NOTICE.md', licences.notice(sources).encode())
+  made_from = {'settings': _settings(data), 'profile': data.profile, 'split': data.split, 'exclude': data.exclude,
+               'eval_share': data.eval_share, 'seed': data.seed, **dataclasses.asdict(data.rules()),
+               'source': ', '.join(folder.resolve().name for folder in data.folders()),
+               'tasks': _digest([task.name for task in tasks])}
+  manifest = shards.write_manifest(out, segment.KIND, segment.VERSION, made_from, lean, skipped=skipped,
+                                   left_out=left_out, dropped=selection.reasons(dropped), sources=sources)
+  print(f'segments: {manifest["records"]} from {where}, {manifest["seconds"] / 3600:.2f} h; skipped: {reasons}'
+        + (f' (see {out / REPORT})' if skips else '')
+        + (f'; left out: {corpus.counted(manifest["dropped"])}' if manifest['dropped'] else ''), flush=True)
+  return manifest
 
 
-def plan(data: Data, folder, out, recordings, hashes: dict) -> list[Task]:
-  """Tasks of at most 256 files or about 128 MiB, in the order of the recordings. hashes: {path: sha256}."""
-  folder, out = os.path.abspath(folder), os.path.abspath(out)       # workers may stand in another folder
-  groups, size = [], 0
-  for one in recordings:
-    if not groups or len(groups[-1]) == SHARD_FILES or size + one.bytes > SHARD_BYTES:
+def plan(data: Data, out, chosen: list[inputs.Input]) -> list[Task]:
+  """Tasks of at most 256 recordings or about data.shard_mb of one folder, in the order of the recordings."""
+  out, groups, size = os.path.abspath(out), [], 0
+  for before, one in zip([None, *chosen], chosen):
+    bytes_ = one.recording.bytes if before is None or before.recording.path != one.recording.path else 0
+    if (before is None or len(groups[-1]) == SHARD_FILES or size + bytes_ > data.shard_mb * 2**20
+        or before.folder != one.folder):
       groups.append([])
       size = 0
     groups[-1].append(one)
-    size += one.bytes
+    size += bytes_
   tasks = []
   for group in groups:
-    sha256 = tuple(hashes[one.path] for one in group)
-    key = _digest([MAKER, segment.VERSION, _settings(data), [dataclasses.asdict(one) for one in group], sha256])
-    tasks.append(Task(f'segments-{key[:16]}', folder, out, tuple(group), sha256, _settings(data)))
+    recordings, sha256 = tuple(one.recording for one in group), tuple(one.sha256 for one in group)
+    key = _digest([MAKER, segment.VERSION, _settings(data), [dataclasses.asdict(one) for one in recordings], sha256])
+    tasks.append(Task(f'segments-{key[:16]}', group[0].folder, out, recordings, sha256, _settings(data)))
   return tasks
 
 
 def make_shard(task: Task, done: Callable[[], None] = lambda: None) -> dict:
-  """Writes one shard and returns its row, with `seconds`, `skipped` and `sources`; `done` is called for each file.
+  """Writes one shard and its table and returns its row, with `seconds` and `skipped`; `done` is called for each file.
 
   Pure but for the files it writes: the same task gives the same bytes.
   """
-  row = {'seconds': 0.0, 'skipped': [], 'sources': []}
-  sources = {}
+  row, labels = {'seconds': 0.0, 'skipped': []}, []
 
   def records():
     for one, sha256 in zip(task.recordings, task.sha256):
@@ -177,14 +203,12 @@ def make_shard(task: Task, done: Callable[[], None] = lambda: None) -> dict:
           row['skipped'].append(list(dataclasses.astuple(part)))
           continue
         row['seconds'] = round(row['seconds'] + part.seconds, 4)
-        # Some corpora name the original file behind a semicolon.
-        source = (part.source.split(';')[0].strip(), part.licence, part.custom.get('attribution', ''))
-        seconds, speakers = sources.get(source, (0.0, set()))
-        sources[source] = seconds + part.seconds, speakers | {part.speaker} - {''}
-        yield segment.to_bytes(part)
+        packed, samples = segment.packed(part)
+        labels.append(table.of(part, samples))
+        yield packed
       done()
-    row['sources'] = [[*source, round(seconds, 4), sorted(speakers)]
-                      for source, (seconds, speakers) in sorted(sources.items())]
+    # The row, which says that the shard is finished, comes after this.
+    table.write(task.out, task.name, labels)
 
   return shards.write(task.out, task.name, records(), row)
 
@@ -192,61 +216,41 @@ def make_shard(task: Task, done: Callable[[], None] = lambda: None) -> dict:
 def _made(tasks, data, workers):
   """{name: row} of tasks, worked off in this process or by others."""
   alone = not workers or data.engine == 'local' and pool.count(workers, len(tasks)) < 2
-  total = sum(len(task.recordings) for task in tasks)
+  rows, total = {}, sum(len(task.recordings) for task in tasks)
   with tqdm.tqdm(total=total, unit='file', desc='segments', disable=not tasks) as bar:
-    if alone:
-      return {task.name: make_shard(task, bar.update) for task in tasks}
-    rows = {}
-    for task, row in engine.results(make_shard, tasks, workers, data.engine, data.address, 'data.workers'):
+    done = (((task, make_shard(task, bar.update)) for task in tasks) if alone else
+            engine.results(make_shard, tasks, workers, data.engine, data.address, 'data.workers'))
+    hours = 0.0
+    for task, row in done:
       rows[task.name] = row
-      bar.update(len(task.recordings))
-    return rows
-
-
-def _hashed(folder, recordings, out, skips):
-  """Recordings that can be read, and {path: sha256}; the others go to skips."""
-  try:
-    known = json.loads((out / INPUTS).read_bytes())
-  except (OSError, ValueError):
-    known = {}
-
-  def fingerprint(path):
-    try:
-      stat = os.stat(folder / path)
-      entry = known.get(path)
-      if entry and entry[:2] == [stat.st_size, stat.st_mtime_ns]:
-        return entry
-      with open(folder / path, 'rb') as file:
-        return [stat.st_size, stat.st_mtime_ns, hashlib.file_digest(file, 'sha256').hexdigest()]
-    except OSError as error:
-      return error.strerror
-
-  paths = sorted({one.path for one in recordings})
-  with concurrent.futures.ThreadPoolExecutor(min(8, pool.cores())) as threads:
-    entries = dict(zip(paths, tqdm.tqdm(threads.map(fingerprint, paths), 'fingerprints', len(paths), unit='file', delay=2)))
-  failed = {path: entry for path, entry in entries.items() if not isinstance(entry, list)}
-  skips += [corpus.Skip(path, 'missing', detail) for path, detail in failed.items()]
-  good = {path: entry for path, entry in entries.items() if path not in failed}
-  if good != known:
-    files.write(out / INPUTS, shards.canonical(good))
-  return [one for one in recordings if one.path in good], {path: entry[2] for path, entry in good.items()}
+      hours += row['seconds'] / 3600
+      bar.set_postfix_str(f'{hours:.2f} h', refresh=False)
+      if not alone:
+        bar.update(len(task.recordings))
+  return rows
 
 
 def _settings(data):
-  return {'shortest_s': data.shortest_s, 'longest_s': data.longest_s, 'clipped': data.clipped}
+  return {name: getattr(data, name) for name in ('shortest_s', 'longest_s', 'clipped', 'activity', 'mos', 'measures')}
 
 
 def _digest(value):
   return hashlib.sha256(shards.canonical(value)).hexdigest()
 
 
-def _sources(rows):
-  """What the notice tells of each source and licence, over all shards."""
+def _sources(folder, rows):
+  """What the notice tells of each source and licence, over the segments that stay; sets the seconds of rows to theirs."""
   seconds, speakers = collections.Counter(), collections.defaultdict(set)
   for row in rows:
-    for *source, part, names in row['sources']:
-      seconds[tuple(source)] += part
-      speakers[tuple(source)].update(names)
+    stay, total = set(shards.kept(row)), 0.0
+    for index, labels in enumerate(table.shard(folder, row['file'])):
+      if index in stay:
+        # Some corpora name the original file behind a semicolon.
+        source = labels['source'].split(';')[0].strip(), labels['licence'], labels['custom'].get('attribution', '')
+        seconds[source] += labels['seconds']
+        speakers[source] |= {labels['speaker']} - {''}
+        total += labels['seconds']
+    row['seconds'] = round(total, 4)
   return [{'source': source, 'licence': licence, 'attribution': attribution, 'seconds': round(total, 3),
            'speakers': len(speakers[source, licence, attribution])}
           for (source, licence, attribution), total in sorted(seconds.items())]
