@@ -49,7 +49,7 @@ def spectrogram(path, signals, rate: int = files.SAMPLE_RATE) -> None:
 
 def heat(samples, rate: int = files.SAMPLE_RATE) -> bytes:
   """A PNG of a log-mel spectrogram alone, 80 bands high and at most 400 columns wide: the page around it draws the axes."""
-  spectrum = log_mel(samples, rate, hop=max(160, -(-len(samples) // COLUMNS)))
+  spectrum = log_mel(samples, rate, hop=max(160, -(-len(samples) // (COLUMNS - 1))))
   top = spectrum.max()
   picture = io.BytesIO()
   matplotlib.image.imsave(picture, np.round((spectrum - top).T / LEVELS_DB) * LEVELS_DB, vmin=-RANGE_DB, vmax=0, cmap='magma',

@@ -62,8 +62,8 @@ def answers(counts) -> list[Answer]:
   words = {wish: text.split(':')[0] for wish, text in catalogue.wishes(corpus).items()}
   result = [_speakers(words['50 speakers'], hours['speaker']), _emotions(words['emotions'], emotions, hours['emotion'], counts),
             _conversation(words['conversation'], styles, counts),
-            Answer('clean', *_share(counts.clean_s, counts.judged_s, counts.seconds, _limits(CLEAN)))]
-  word, numbers, missing = _share(counts.natural_s, counts.paced_s, counts.seconds, _limits({'syllables_per_s': NATURAL_RATE}))
+            Answer('clean', *_share(counts.clean_s, counts.judged_s, counts.seconds, _limits(CLEAN, counts)))]
+  word, numbers, missing = _share(counts.natural_s, counts.paced_s, counts.seconds, _limits({'syllables_per_s': NATURAL_RATE}, counts))
   read = styles.get('read', 0) * 3600
   if word == 'yes' and read > MOST * counts.seconds:
     word, missing = 'partly', f'{_percent(read, counts.seconds)} is read from prompts'
@@ -113,9 +113,11 @@ def _share(good, judged, seconds, limits):
   return word, f'{_percent(good, judged)} of {_hours(judged)} within {limits}', ', '.join(missing)
 
 
-def _limits(limits):
-  return ', '.join(f'{name} {" to ".join(f"{end:g}" for end in ends)}' if None not in ends else
-                   f'{name} ≥ {ends[0]:g}' if ends[1] is None else f'{name} ≤ {ends[1]:g}' for name, ends in limits.items())
+def _limits(limits, counts):
+  """Those limits as text whose measures some segment has; all where no segment has any."""
+  measured = {name: ends for name, ends in limits.items() if name in counts.histograms} or limits
+  return ', '.join(f'{name} {low:g} to {high:g}' if None not in (low, high) else
+                   f'{name} ≥ {low:g}' if high is None else f'{name} ≤ {high:g}' for name, (low, high) in measured.items())
 
 
 def _hours(seconds):

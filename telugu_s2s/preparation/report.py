@@ -53,8 +53,9 @@ def _head(folder, manifest, counts) -> Iterator[str]:
          f'<code>{page.text(manifest.get("content", "")[:16])}</code>.{notice}</p>')
   known = {name: _count(counts.labels[name]) for name in ('speaker', 'source', 'licence')}
   gone = sum(one[1] for one in counts.dropped.hours.ordered())
-  figures = [('kept', page.hours(counts.seconds)), ('segments', f'{counts.segments:,}'), ('speakers', known['speaker']),
-             ('sources', known['source']), ('licences', known['licence']), ('segments left out', f'{gone:,}')]
+  figures = [('kept', page.hours(counts.seconds)), ('segments', f'{counts.segments:,}'),
+             *((f'{name}{"s" if value != "1" else ""}', value) for name, value in known.items()),
+             ('segments left out', f'{gone:,}')]
   yield '<div class="figures">' + ''.join(f'<div class="card"><b>{value}</b>{name}</div>' for name, value in figures) + '</div>'
   rows = [(page.text(licence or 'unknown', 80), counts.licence_class.get(licence, ''), number, seconds)
           for licence, number, seconds in counts.labels['licence'].ordered()]
@@ -86,7 +87,7 @@ def _distributions(manifest, counts) -> Iterator[str]:
          'segments. Dashed lines are the limits of a filter.</p><div class="grid">')
   for name, measure in tally.MEASURES.items():
     if name in counts.histograms:
-      yield page.histogram(measure.title, measure.unit, counts.histograms[name], filters.get(name, ()))
+      yield page.histogram(name, measure.title, measure.unit, counts.histograms[name], filters.get(name, ()))
   yield '</div>'
   if counts.other_measures:
     yield page.table(('measure', 'segments', 'mean', 'least', 'greatest'),

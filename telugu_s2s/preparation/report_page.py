@@ -41,6 +41,7 @@ p { margin: .4rem 0; max-width: 46rem } .soft, figcaption, summary, th { color: 
 table { border-collapse: collapse; width: 100%; font-size: .9rem }
 th { text-align: left; font-weight: normal }
 th, td { padding: .15rem .5rem .15rem 0; vertical-align: top; border-top: 1px solid var(--line) } thead th { border-top: 0 }
+h3 code { float: right; font-weight: normal; color: var(--soft) }
 .scroll td { min-width: 6.2rem } .scroll td.number { min-width: 0 } td, b, code, h3, p, summary { unicode-bidi: isolate }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; overflow-wrap: normal }
 td.name { width: 45%; min-width: 5rem } td.bar { width: 35% }
@@ -119,8 +120,11 @@ def bars(title: str, entries: Sequence[tuple[str, int, float]], most: int = 12) 
   return '\n'.join([*lines, '</tbody></table></div>'])
 
 
-def histogram(title: str, unit: str, counts, limits: Sequence[float | None] = (None, None)) -> str:
-  """A figure of a tally.Histogram: kept values, dropped ones on top of them, and the limits of a filter as dashed lines."""
+def histogram(name: str, title: str, unit: str, counts, limits: Sequence[float | None] = (None, None)) -> str:
+  """A figure of a tally.Histogram: kept values, dropped ones on top of them, and the limits of a filter as dashed lines.
+
+  name: of the measure in a segment's record, by which filters know it.
+  """
   low, high, bins = counts.low, counts.high, len(counts.kept)
   top = max(map(sum, zip(counts.kept, counts.dropped))) or 1
   width, height = (WIDTH - 2 * LEFT) / bins, HEIGHT - BOTTOM - 14
@@ -150,7 +154,7 @@ def histogram(title: str, unit: str, counts, limits: Sequence[float | None] = (N
   if counts.count:
     said = f'{counts.count:,} segments, mean {counts.mean:.4g}, {counts.least:.4g} to {counts.most:.4g}'
   heading = f'{text(title)}{f", {text(unit)}" if unit else ""}'
-  return (f'<figure><h3>{heading}</h3><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{heading}: {said}">'
+  return (f'<figure><h3>{heading} <code>{text(name)}</code></h3><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{heading}: {said}">'
           f'{"".join(parts)}</svg><figcaption>{said}</figcaption></figure>')
 
 
@@ -176,8 +180,10 @@ def clip(samples, rate: int = files.SAMPLE_RATE) -> str:
 
 
 def hours(seconds: float) -> str:
-  """'1,234.5 h', '12.34 h', or minutes below one hour."""
-  return f'{seconds / 3600:,.{1 if seconds >= 360_000 else 2}f} h' if seconds >= 3600 else f'{seconds / 60:.1f} min'
+  """'1,234.5 h' or '12.34 h'; minutes below one hour, seconds below one minute."""
+  if seconds < 3600:
+    return f'{seconds / 60:.1f} min' if seconds >= 60 else f'{seconds:.1f} s'
+  return f'{seconds / 3600:,.{1 if seconds >= 360_000 else 2}f} h'
 
 
 def _envelope(samples, left, right):

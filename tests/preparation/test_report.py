@@ -90,10 +90,10 @@ def test_numbers_are_those_of_the_rows(tmp_path):
   text = ' '.join(' '.join(page.text).split())
   seconds = [one.seconds for one in parts]
   kept = sum(seconds) - seconds[2] - seconds[7] - seconds[9]
-  assert f'{kept / 60:.1f} min kept 7 segments 3 speakers 1 sources 1 licences 3 segments left out' in text
-  assert f'read {sum(seconds[:4]) / 60 - seconds[2] / 60:.1f} min' in text
-  assert f'near duplicate 2 {(seconds[2] + seconds[7]) / 60:.1f} min' in text and 'filter snr_db 1' in text
-  assert 'clipped 2 0.1 min' in text and 'corrupt 1 —' in text and '3 by split' in text and 'exclude' not in text
+  assert f'{kept:.1f} s kept 7 segments 3 speakers 1 source 1 licence 3 segments left out' in text
+  assert f'read {sum(seconds[:4]) - seconds[2]:.1f} s' in text
+  assert f'near duplicate 2 {seconds[2] + seconds[7]:.1f} s' in text and 'filter snr_db 1' in text
+  assert 'clipped 2 6.0 s' in text and 'corrupt 1 —' in text and '3 by split' in text and 'exclude' not in text
   assert 'limit 25' in text and 'limit 70' in text and 'నమస్కారం' in text and 'CC-BY-4.0 B, attribution 7' in text
   assert text.count('limit') - text.count('limits') == 2
   assert len([tag for tag, _ in page.tags if tag == 'audio']) == 6 + 2      # kept ones, and one of each reason
@@ -146,7 +146,7 @@ def test_a_single_segment_without_labels_and_measures_is_a_page(tmp_path, qualit
 
 def test_segments_that_are_all_left_out_are_a_page(tmp_path):
   text = ' '.join(read(made(tmp_path, [part(0), part(1)], {'duplicate': [0, 1]})).text)
-  assert '0.0 min' in text and 'none kept' in text
+  assert '0.0 s' in text and 'none kept' in text
 
 
 def test_a_record_that_cannot_be_read_costs_its_picture_only(tmp_path):
@@ -215,6 +215,11 @@ def test_values_outside_a_histogram_are_counted_at_its_ends():
   assert (histogram.least, histogram.most, histogram.mean) == (-5, 99, pytest.approx(22.798))
 
 
+@pytest.mark.parametrize('seconds, said', [(0, '0.0 s'), (59, '59.0 s'), (90, '1.5 min'), (5400, '1.50 h'), (7_200_000, '2,000.0 h')])
+def test_times_are_told_in_a_unit_that_fits(seconds, said):
+  assert report_page.hours(seconds) == said
+
+
 def answers(rows):
   return {one.wish: one for one in checklist.answers(tally.tally(rows))}
 
@@ -224,6 +229,7 @@ def test_the_checklist_has_the_wishes_of_the_catalogue_and_judges_by_it():
               quality={**QUALITY, 'syllables_per_s': 6.0}) for index in range(catalogue.SPEAKERS)]
   found = answers(many)
   assert list(found) == list(catalogue.WISHES)
+  assert 'ovr' not in found['clean'].numbers and 'snr_db' in found['clean'].numbers       # no segment was judged by ovr
   assert [one.word for one in found.values()] == ['yes'] * 5 and not any(one.missing for one in found.values())
   fewer = answers(many[:-1])
   assert fewer['50 speakers'].word == 'no' and '1 more' in fewer['50 speakers'].missing
