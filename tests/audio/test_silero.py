@@ -1,5 +1,7 @@
 """Silero VAD: what it needs, how it is fed, and what it calls speech."""
 import importlib.util
+import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.preparation.prepare import SAMPLE
 
 RATE = files.SAMPLE_RATE
+ROOT = pathlib.Path(__file__).parents[2]
 INSTALLED = all(importlib.util.find_spec(name) for name in ('silero_vad', 'onnxruntime'))
 needed = pytest.mark.skipif(not INSTALLED, reason='silero-vad or onnxruntime not installed')
 
@@ -96,3 +99,9 @@ def test_no_span_is_longer_than_allowed_and_streams_are_cut_alike(voices, longes
 @pytest.mark.parametrize('samples', [np.zeros(5 * RATE), np.zeros(50 * RATE), np.zeros(3)])
 def test_silence_gives_no_span(samples):
   assert activity.spans(samples.astype(np.float32), by='silero') == []
+
+
+def test_the_command_that_installs_it_is_the_one_of_the_launcher_and_of_setup():
+  pin = re.search(r'silero-vad==[\d.]*\d', silero.REMEDY)[0]
+  for file in ('launch/environment', 'setup.py'):
+    assert set(re.findall(r'silero-vad==[\d.]*\d', (ROOT / file).read_text())) == {pin}
