@@ -26,6 +26,7 @@ JOBS = {
     'sample': 'telugu_s2s.dialogue.sample',
     'prepare': 'telugu_s2s.preparation.prepare',
     'tokenize': 'telugu_s2s.tokens.tokenize',
+    'vocabulary': 'telugu_s2s.tokens.vocabulary',
     'stage1': 'telugu_s2s.training.stage1',
     'stage2': 'telugu_s2s.training.stage2',
     'generate': 'telugu_s2s.evaluation.generate',
