@@ -3,6 +3,7 @@
 A task is one call that leaves whole files or none, under names that follow from what goes in. So a worker or a
 machine that is lost costs what it had in hand, which is done again elsewhere, and two that do the same write the same.
 """
+import collections
 import importlib.util
 import os
 import platform
@@ -23,19 +24,27 @@ ANSWER_S = 10
 STORE_BYTES = 128 * 2**20      # shared memory of a Ray started here: rows are small, audio goes through files
 
 
-def check(engine: str, address: str) -> None:
-  """Refuses an engine that is not there, by the name of the config's field."""
+def check(engine: str, address: str, group: str = 'data') -> None:
+  """Refuses an engine that is not there, by the name of the config's field. group: of the config that has the field."""
   if engine not in ENGINES:
-    raise InputError(f'data.engine {engine!r}: give one of {", ".join(ENGINES)}')
+    raise InputError(f'{group}.engine {engine!r}: give one of {", ".join(ENGINES)}')
   if engine == 'local' and address:
-    raise InputError(f"data.address {address!r}: the engine local has none; give data.engine='ray', or no address")
+    raise InputError(f"{group}.address {address!r}: the engine local has none; give {group}.engine='ray', or no address")
   if engine == 'ray' and importlib.util.find_spec('ray') is None:
-    raise InputError('data.engine ray: Ray is not installed; pip install -e .[cluster] -c constraints.txt, or '
+    raise InputError(f'{group}.engine ray: Ray is not installed; pip install -e .[cluster] -c constraints.txt, or '
                      'give local')
 
 
+def alone(workers: int, tasks: int, engine: str) -> bool:
+  """Whether tasks that run JAX programs are done in the process that asks: on its one GPU, or for want of others."""
+  if not workers or engine == 'ray':
+    return not workers
+  gpus = len(pool.gpus())
+  return gpus == 1 or not gpus and pool.count(workers, tasks) < 2
+
+
 def results(call: Callable, tasks: Sequence, workers: int, engine: str = 'local', address: str = '',
-            field: str = 'workers') -> Iterator[tuple]:
+            field: str = 'workers', programs: bool = False) -> Iterator[tuple]:
   """Yields (task, call(task)) of each task as it ends.
 
   Args:
@@ -46,6 +55,8 @@ def results(call: Callable, tasks: Sequence, workers: int, engine: str = 'local'
     address: of a Ray cluster, 'auto' (the one that this machine belongs to) or 'host:port'; '' = a Ray on this
       machine, for this call.
     field: of the config that set `workers`, for the message.
+    programs: whether the call runs JAX programs. Where there are GPUs every worker then has one for itself, and they
+      are counted in the place of cores; elsewhere XLA has one thread a worker.
 
   Raises:
     InputError: no cluster answers, or workers are lost again and again. What `call` raises comes through.
@@ -53,11 +64,14 @@ def results(call: Callable, tasks: Sequence, workers: int, engine: str = 'local'
   if not tasks:
     return iter(())
   if engine == 'ray':
-    return _ray_results(call, tasks, workers, address)
-  return pool.results(call, tasks, pool.count(workers, len(tasks)), field=field)
+    return _ray_results(call, tasks, workers, address, programs)
+  gpus = pool.gpus() if programs else []
+  if gpus:
+    return pool.results(call, tasks, min(len(gpus), pool.count(workers, len(tasks))), field=field, devices=gpus)
+  return pool.results(call, tasks, pool.count(workers, len(tasks)), pool.on_cpu() if programs else pool.SINGLE_THREAD, field)
 
 
-def _ray_results(call, tasks, workers, address):
+def _ray_results(call, tasks, workers, address, programs):
   os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
   import ray      # takes a second, and is large: only where it is asked for
   here = {} if address else {'num_cpus': pool.count(workers, len(tasks)), 'object_store_memory': STORE_BYTES,
@@ -72,8 +86,12 @@ def _ray_results(call, tasks, workers, address):
     raise InputError(f'data.address {address!r}: no Ray cluster lets this job in ({str(problem).splitlines()[0]}); '
                      'start one with `ray start --head`, see configs/prepare.py') from problem
   try:
-    yield from _spread(ray, ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=False)(_checked), call, tasks,
-                       workers)
+    if programs and ray.cluster_resources().get('GPU'):
+      yield from _on_gpus(ray, call, tasks, workers)
+    else:
+      options = {'runtime_env': {'env_vars': pool.on_cpu()}} if programs else {}
+      remote = ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=False, **options)(_checked)
+      yield from _spread(ray, remote, call, tasks, workers)
   except ray.exceptions.RayTaskError as problem:
     raise problem.cause from None
   except ray.exceptions.RayError as problem:
@@ -100,6 +118,47 @@ def _spread(ray, remote, call, tasks, workers):
       waiting[remote.remote(call, task, telugu_s2s.__version__)] = task
     for reference in ray.wait(list(waiting), timeout=LOOK_S)[0]:
       yield waiting.pop(reference), ray.get(reference)
+
+
+def _on_gpus(ray, call, tasks, workers):
+  """Yields what ends of tasks that are handed to one actor a GPU, so that what a call compiles is compiled once."""
+  # Without cores: they would wait for ever on a machine that has more GPUs than cores to spare.
+  actor = ray.remote(num_cpus=0, num_gpus=1)(_Worker)
+  left, lost, waiting, idle = collections.deque(enumerate(tasks)), collections.Counter(), {}, []
+  gpus, seen, looked = 0, time.monotonic(), -float('inf')
+  while left or waiting:
+    now = time.monotonic()
+    if now - looked >= LOOK_S:
+      gpus, looked = int(ray.cluster_resources().get('GPU', 0)), now
+      seen = now if gpus else seen
+      if now - seen >= EMPTY_S:
+        raise InputError(f'data.address: the Ray cluster has had no GPU for {EMPTY_S} s; what is finished is kept, '
+                         'add a machine and run again')
+    while left and len(waiting) < (gpus if workers == -1 else min(workers, gpus)):
+      worker, (number, task) = idle.pop() if idle else actor.remote(), left.popleft()
+      waiting[worker.call.remote(call, task, telugu_s2s.__version__)] = worker, number, task
+    if not waiting:
+      time.sleep(min(LOOK_S, 1))
+      continue
+    for reference in ray.wait(list(waiting), timeout=LOOK_S)[0]:
+      worker, number, task = waiting.pop(reference)
+      try:
+        result = ray.get(reference)
+      except ray.exceptions.RayActorError:
+        lost[number] += 1
+        if lost[number] > RETRIES:
+          raise
+        left.appendleft((number, task))
+        continue
+      idle.append(worker)
+      yield task, result
+
+
+class _Worker:
+  """What has a GPU of a Ray cluster."""
+
+  def call(self, call, task, version):
+    return _checked(call, task, version)
 
 
 def _checked(call, task, version):

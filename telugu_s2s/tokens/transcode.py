@@ -24,9 +24,6 @@ from telugu_s2s.tokens import code_file
 
 REPORT = 'report.tsv'
 COLUMNS = ('file', 'status', 'seconds', 'bytes', 'kbps', 'output', 'detail')
-# One thread a process, so that as many processes as cores do not stand in each other's way; never an accelerator.
-WORKER = {**pool.SINGLE_THREAD, 'JAX_PLATFORMS': 'cpu'}
-ONE_THREAD = '--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,9 +150,8 @@ def worked(tasks, workers: int) -> list[dict]:
   if workers == -1 and jax.default_backend() != 'cpu':
     workers = 0                  # one process has the accelerator for itself
   workers, rows = pool.count(workers, len(tasks)), {}
-  variables = {**WORKER, 'XLA_FLAGS': f'{os.environ.get("XLA_FLAGS", "")} {ONE_THREAD}'.strip()}
   ended = ((task, transcoded(task)) for task in tasks) if workers < 2 else \
-      pool.results(transcoded, tasks, workers, variables, 'config.workers')
+      pool.results(transcoded, tasks, workers, pool.on_cpu(), 'config.workers')
   with tqdm.tqdm(total=len(tasks), unit='file', desc='codec') as bar:
     for task, row in ended:
       rows[task.file] = row

@@ -13,7 +13,7 @@ import soundfile
 import telugu_s2s
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation import engine, inputs
+from telugu_s2s.preparation import engine, inputs, pool
 from telugu_s2s.preparation import prepare as job
 from telugu_s2s.preparation.prepare import Data, SAMPLE, prepare
 
@@ -29,6 +29,16 @@ def negative(number):
 
 def threads(name):
   return os.environ.get(name)
+
+
+def device(folder):
+  """(the GPU, the process) of a task, whose process is killed where it is the first one in its folder."""
+  place = Path(folder)
+  if not place.exists():
+    place.mkdir()
+    os.kill(os.getpid(), signal.SIGKILL)
+  time.sleep(0.5)
+  return os.environ.get('CUDA_VISIBLE_DEVICES'), os.getpid()
 
 
 def snapshot(out):
@@ -124,6 +134,65 @@ def test_local_workers_give_each_task_its_result():
   assert dict(engine.results(negative, range(4), 2)) == {0: 0, 1: -1, 2: -2, 3: -3}
   with pytest.raises(InputError, match='13 is out of range'):
     list(engine.results(negative, [1, 13], 2))
+
+
+@pytest.mark.slow
+def test_a_local_worker_that_is_killed_costs_the_task_in_hand(tmp_path):
+  folders = [str(tmp_path / f'{number}') for number in range(6)]
+  for name in folders[1:4] + folders[5:]:
+    os.mkdir(name)
+  found = list(pool.results(device, folders, 2, devices=['3', '5']))
+  assert sorted(task for task, _ in found) == folders and {gpu for _, (gpu, _) in found} == {'3', '5'}
+  assert len({process for _, (_, process) in found}) <= 4                  # two, and one for each that was killed
+  with pytest.raises(InputError, match='workers 2: a worker ended early 3 times over one task'):
+    list(pool.results(negative, [1, 14, 2], 2))
+
+
+@pytest.mark.slow
+def test_a_gpu_of_a_cluster_is_one_workers_alone(cluster, tmp_path, monkeypatch):
+  monkeypatch.setattr(engine, 'LOOK_S', 0.2)
+  cluster.add_node(num_cpus=1, num_gpus=2, object_store_memory=engine.STORE_BYTES)
+  cluster.wait_for_nodes()
+  folders = [str(tmp_path / f'{number}') for number in range(6)]
+  for name in folders[1:]:
+    os.mkdir(name)
+  found = list(engine.results(device, folders, -1, 'ray', cluster.address, programs=True))
+  assert sorted(task for task, _ in found) == folders
+  assert {gpu for _, (gpu, _) in found} == {'0', '1'} and len({place for _, place in found}) == 2       # of one process each
+  assert dict(engine.results(threads, ['CUDA_VISIBLE_DEVICES', 'JAX_PLATFORMS'], 1, 'ray', cluster.address)) == {
+      'CUDA_VISIBLE_DEVICES': '', 'JAX_PLATFORMS': None}
+
+
+@pytest.mark.slow
+def test_programs_have_one_thread_on_a_cpu_and_leave_accelerators_alone(ray, monkeypatch):
+  monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
+  monkeypatch.setenv('XLA_FLAGS', '--xla_dump_to=')
+  wanted = {'JAX_PLATFORMS': 'cpu', 'OMP_NUM_THREADS': '1', 'XLA_FLAGS': f'--xla_dump_to= {pool.ONE_THREAD}'}
+  for name in engine.ENGINES:
+    assert dict(engine.results(threads, list(wanted), 1, name, programs=True)) == wanted
+
+
+@pytest.mark.parametrize('variables, names', [
+    ({}, ['0', '2', '10']), ({'CUDA_VISIBLE_DEVICES': '1, GPU-ab'}, ['1', 'GPU-ab']), ({'CUDA_VISIBLE_DEVICES': ''}, []),
+    ({'CUDA_VISIBLE_DEVICES': '-1'}, []), ({'JAX_PLATFORMS': 'cpu'}, []), ({'JAX_PLATFORMS': 'cuda,cpu'}, ['0', '2', '10'])])
+def test_gpus_are_those_that_may_be_seen(monkeypatch, variables, names):
+  for name in ('JAX_PLATFORMS', 'CUDA_VISIBLE_DEVICES'):
+    monkeypatch.delenv(name, raising=False)
+  for name, value in variables.items():
+    monkeypatch.setenv(name, value)
+  monkeypatch.setattr(pool.importlib.util, 'find_spec', lambda name: name == 'jax_cuda13_plugin' or None)
+  monkeypatch.setattr(pool.os, 'listdir', lambda path: ['null', 'nvidia10', 'nvidia0', 'nvidiactl', 'nvidia2'])
+  assert pool.gpus() == names
+  monkeypatch.setattr(pool.importlib.util, 'find_spec', lambda name: None)
+  assert pool.gpus() == []
+
+
+@pytest.mark.parametrize('gpus, workers, tasks, name, alone', [
+    (0, -1, 1, 'local', True), (0, 1, 9, 'local', True), (0, 2, 9, 'local', False), (1, -1, 9, 'local', True),
+    (2, -1, 9, 'local', False), (2, 0, 9, 'local', True), (0, 1, 1, 'ray', False), (0, 0, 9, 'ray', True)])
+def test_a_process_works_alone_on_its_one_gpu_or_for_want_of_others(monkeypatch, gpus, workers, tasks, name, alone):
+  monkeypatch.setattr(pool, 'gpus', lambda: ['0', '1'][:gpus])
+  assert engine.alone(workers, tasks, name) == alone
 
 
 @pytest.mark.slow
