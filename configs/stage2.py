@@ -21,6 +21,7 @@ def get_config(size='toy'):
   config.steps = 360
   config.batch = 16                          # clips a step
   config.frames = 80                         # of a row: 3.2 s
+  config.views = 'turns'                     # of tokens in several views: each epoch another one; 'all', 'first'
   config.user_share = 0.3                    # of the rows, how many hear their clip instead of saying it
   config.lr = 3e-3                           # peak
   config.warmup = 40                         # steps

@@ -17,7 +17,7 @@ from telugu_s2s.codec import content, weights
 from telugu_s2s.codec.transformer import fan_in
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import prepare, read
-from telugu_s2s.tokens import graphemes, tokenize
+from telugu_s2s.tokens import encoding, graphemes
 from telugu_s2s.training.spoken import needed
 
 TAPS = 5                         # frames that each of the two layers sees
@@ -47,7 +47,7 @@ def measure(config, workdir) -> dict:
   trained = weights.load(config.codec)
   every = {split: utterances(config, split, workdir) for split in ('train', 'eval')}
   table = graphemes.table(text for _, text in every['train'])
-  encoder, rows = tokenize.Encoder(trained), {}
+  encoder, rows = encoding.Encoder(trained), {}
   for split, found in every.items():
     codes = encoder([audio for audio, _ in found])
     rows[split] = [(code.astype(np.int32), graphemes.encoded(text, table)) for code, (_, text) in zip(codes, found)]

@@ -15,7 +15,7 @@ from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import sampling
 from telugu_s2s.lm.model import Config
-from telugu_s2s.tokens import prosody, tokenize
+from telugu_s2s.tokens import encoding, prosody
 from telugu_s2s.training import checkpoints, loop, stage2
 
 
@@ -27,7 +27,7 @@ def run(config, workdir):
   audio = files.read(path)[0][:round(config.prompt_s * files.SAMPLE_RATE)]
   if len(audio) < 2 * hop:
     raise InputError(f'config.prompt: {path} has {len(audio) / files.SAMPLE_RATE:.2f} s, less than two frames')
-  encoder = tokenize.Encoder(trained, batch=1)
+  encoder = encoding.Encoder(trained, batch=1)
   codes = encoder([audio])[0].astype(np.int32)
   moves = np.full(len(codes), -1, np.int32)
   moves[::2] = prosody.codes(audio, 2 * hop, (len(codes) + 1) // 2)

@@ -10,10 +10,11 @@ from telugu_s2s.tokens import record
 
 ABSENT = -1                      # an empty slot: its embedding is exactly zero
 ASSISTANT, USER = 0, 1
+VIEWS = ('turns', 'all', 'first')
 
 
 class Clips:
-  """All clips of a folder of token shards: `len(...)` and `[index]`.
+  """All clips of a folder of token shards: `len(...)` and `[index]`, each as it is; `view` gives its other views.
 
   Args:
     folder: of token shards.
@@ -33,13 +34,32 @@ class Clips:
     if not self.manifest['records']:
       raise InputError(f'{folder}: there are no clips in these shards; see the report of the segments they are made of')
     self.silence = np.array(self.manifest['silence'], np.int32)                # [q]
+    self.views = self.manifest.get('views', 1)
+    first = [row for row in self.manifest['shards'] if not row.get('view')]
+    self.seconds = sum(row.get('seconds', 0.0) for row in first)             # of one view
+    self._count = sum(row['records'] for row in first)
+    if self._count * self.views != self.manifest['records']:
+      raise InputError(f'{folder}: its {self.views} views have not the same clips, since records were damaged when some of '
+                       'them were made; delete the folder and tokenise again')
     self._records = grain.sources.ArrayRecordDataSource(shards.files(folder, self.manifest))
 
   def __len__(self):
-    return len(self._records)
+    return self._count
 
   def __getitem__(self, index) -> record.Tokens:
-    """Raises InputError for a record that is damaged or of another codec."""
+    """See `view`."""
+    return self.view(index, 0)
+
+  def view(self, index: int, number: int) -> record.Tokens:
+    """A clip in one of its views, 0 = as it is; see tokens/views.py.
+
+    Raises:
+      InputError: the record is damaged or of another codec.
+      IndexError: there is no such clip or view.
+    """
+    if not (0 <= index < self._count and 0 <= number < self.views):
+      raise IndexError(f'view {number} of clip {index}: there are {self._count} in {self.views}')
+    index += number * self._count
     try:
       tokens = record.from_bytes(self._records[index])
     except (ValueError, RuntimeError) as problem:
@@ -59,6 +79,30 @@ class Window:
   frames: int                    # length of a row
   user_share: float = 0.3        # of the rows, how many cast their clip as the user
   trailing: int = 12             # frames of silence after a clip that are learnt, so that a voice may end
+
+
+class Turns(grain.transforms.MapWithIndex):
+  """The number of a clip to the clip, each epoch in another view, all of them in as many epochs as there are views."""
+
+  def __init__(self, clips: Clips):
+    self._clips = clips
+
+  def map_with_index(self, index, number):
+    epoch = index // len(self._clips)
+    return self._clips.view(number, (epoch + number) % self._clips.views)      # not all clips in one view at a time
+
+
+class Flat:
+  """Every view of every clip, as if it were a clip of its own."""
+
+  def __init__(self, clips: Clips):
+    self._clips = clips
+
+  def __len__(self):
+    return len(self._clips) * self._clips.views
+
+  def __getitem__(self, index):
+    return self._clips.view(index % len(self._clips), index // len(self._clips))
 
 
 class Cast(grain.transforms.RandomMap):
@@ -102,14 +146,25 @@ def row(tokens: record.Tokens, side: int, start: int, window: Window, silence) -
   return {'codes': codes, 'prosody': prosody, 'weight': weight}
 
 
-def make(clips: Clips, window: Window, *, batch, seed, process=0, processes=1):
+def make(clips: Clips, window: Window, *, batch, seed, process=0, processes=1, views='turns'):
   """Endless batches for one process: make(...)[step] is a dict of the rows' arrays, [batch/processes ...].
 
   The slice by process comes last, so every process count cuts the same global batch.
+
+  Args:
+    views: of clips that have several: 'turns' = an epoch is every clip once, each time in another view; 'all' = an
+      epoch is every view once; 'first' = the clips as they are.
   """
   if batch % processes:
     raise InputError(f'config.batch: {batch} does not divide over {processes} processes')
-  source = grain.MapDataset.source(clips).seed(seed).shuffle().repeat()
+  if views not in VIEWS:
+    raise InputError(f'config.views {views!r}: give one of {", ".join(VIEWS)}')
+  if views == 'turns' and clips.views > 1:
+    numbers = grain.MapDataset.source(range(len(clips))).seed(seed).shuffle().repeat()
+    source = numbers.map_with_index(Turns(clips))
+  else:
+    every = Flat(clips) if views == 'all' and clips.views > 1 else clips
+    source = grain.MapDataset.source(every).seed(seed).shuffle().repeat()
   rows = source.random_map(Cast(window, clips.silence))
   return rows[process::processes].batch(batch // processes, drop_remainder=True)
 

@@ -15,10 +15,11 @@ from telugu_s2s.codec import weights
 from telugu_s2s.codec.model import Codec
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import frames, losses, sampling
-from telugu_s2s.lm.model import AudioLM, Config
+from telugu_s2s.lm.model import Config
 from telugu_s2s.preparation import prepare
-from telugu_s2s.tokens import baselines, batches, tokenize
-from telugu_s2s.training import loop, optimiser
+from telugu_s2s.tokens import baselines, batches, encoding, tokenize
+from telugu_s2s.training import hosts, loop, optimiser
+from telugu_s2s.training.lm_step import Update, check, init, learnt, parts_of, step
 
 
 def run(config, workdir):
@@ -26,49 +27,93 @@ def run(config, workdir):
   began = time.monotonic()
   workdir = loop.begin(config, workdir)
   mesh = axes.mesh(**config.mesh)
-  axes.check_batch(config.batch, mesh)
   trained = weights.load(config.codec)
-  model = Config(codebooks=trained.config.codebooks, codes=trained.config.codes, **config.model)
-  train, held_out = token_folders(config, workdir, trained)
+  model, how = sizes(config, trained), update_of(config)
+  check(model, how, config.batch, mesh)
+  train, held_out = hosts.first(lambda: token_folders(config, workdir, trained), folders(config, workdir))
   clips = batches.Clips(train, trained.name)
   window = batches.Window(config.frames, config.user_share)
   tests = batches.evaluation(batches.Clips(held_out, trained.name), window, config.batch)
-  tx = optimiser_of(config)
   made_s = time.monotonic() - began
-  score = jax.jit(lambda params, batch: parts_of(model, params, batch))
-  stage = loop.Stage(
-      init=lambda key: init(model, tx, key),
-      phases=((0, lambda state, batch, key: step(model, tx, state, batch)),),
-      batches=batches.make(clips, window, batch=config.batch, seed=config.seed,
-                           process=jax.process_index(), processes=jax.process_count()),
-      audio_s=config.batch * config.frames / trained.config.frame_rate,
-      facts={'stage': 2, 'data': clips.manifest['content'], 'codec': trained.name, 'seed': config.seed,
-             'batch': config.batch},
-      line=line, evaluate=lambda state, now: evaluated(score, state['params'], tests, mesh))
+  stage, score = stage_of(config, model, how, clips, window, tests, mesh, trained)
   schedule = loop.Schedule(config.steps, config.log_every, config.save_every, config.evaluate_every)
   state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
   if not done:
     return
   trained_s = time.monotonic() - began - made_s
-  summary = finish(state, model, trained, config, clips, batches.Clips(held_out, trained.name),
-                   evaluated(score, state['params'], tests, mesh), workdir)
+  scores, params = evaluated(score, learnt(state), tests, mesh), hosts.whole(learnt(state))
+  if jax.process_index() > 0:
+    return
+  summary = finish(params, model, trained, config, clips, batches.Clips(held_out, trained.name), scores, workdir)
   summary['wall_s'] = {'preparation and tokens': made_s, 'training': trained_s, 'all': time.monotonic() - began}
   files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
   print(f'summary: {workdir / "summary.json"}; samples and pictures: {workdir / "samples"}')
   print('wall time: ' + ', '.join(f'{name} {loop.clock(seconds)}' for name, seconds in summary['wall_s'].items()))
 
 
+def sizes(config, trained):
+  """The model's Config for a codec. trained: what `weights.load` gave, or its Config's owner."""
+  return Config(codebooks=trained.config.codebooks, codes=trained.config.codes, **config.model)
+
+
+def update_of(config):
+  return Update(config.accumulate, config.loss_chunk, config.ema)
+
+
 def optimiser_of(config):
   return optimiser.adamw(optimiser.warmup_stable_decay(config.lr, config.warmup, config.steps, config.decay))
+
+
+def stage_of(config, model, how, clips, window, tests, mesh, trained):
+  """What the loop needs, and the scoring of a batch."""
+  tx, rate = optimiser_of(config), trained.config.frame_rate
+  score = jax.jit(lambda params, batch: parts_of(model, params, batch, how.loss_chunk),
+                  out_shardings=jax.NamedSharding(mesh, jax.P()))
+  made = batches.make(clips, window, batch=config.batch, seed=config.seed,
+                      process=jax.process_index(), processes=jax.process_count(), views=config.views)
+  return loop.Stage(
+      init=lambda key: init(model, tx, key, how.ema),
+      phases=((0, lambda state, batch, key: step(model, tx, state, batch, how)),),
+      batches=Checked(made, model),
+      audio_s=config.batch * config.frames / rate,
+      facts={'stage': 2, 'data': clips.manifest['content'], 'codec': trained.name, 'seed': config.seed,
+             'batch': config.batch},
+      line=line, evaluate=lambda state, now: evaluated(score, learnt(state), tests, mesh)), score
+
+
+class Checked:
+  """The same batches; one that the model cannot read stops the run, since a wrong code would be clamped in silence."""
+
+  def __init__(self, made, model):
+    self._made = made
+    self._sizes = {'codes': (0, model.codes, 'codes'), 'prosody': (-1, model.prosody_codes, 'prosody_codes'),
+                   'text': (-1, model.text_codes, 'text_codes')}
+
+  def __getitem__(self, step):
+    """Raises InputError where a code, prosody code or text code is none of the model's, or a weight is no number."""
+    batch = self._made[step]
+    for name, (least, size, field) in self._sizes.items():
+      if name in batch and (batch[name].min() < least or batch[name].max() >= size):
+        wrong = max(batch[name].max(), batch[name].min(), key=lambda value: abs(value - (least + size) / 2))
+        raise InputError(f'batch of step {step}: {name} holds {wrong}, the model takes {least} to {size - 1}; give tokens of '
+                         f'this vocabulary, or set config.model.{field} to theirs')
+    if not np.isfinite(batch['weight']).all():
+      raise InputError(f'batch of step {step}: a weight is not finite; the tokens are damaged, tokenise again')
+    return batch
+
+
+def folders(config, workdir):
+  """Where the tokens of training and of evaluation are, or will be."""
+  folder = Path(config.data.tokens or workdir / 'tokens')
+  return folder / 'train', folder / 'eval'
 
 
 def token_folders(config, workdir, trained):
   """The folders of training and held-out tokens; made here where config.data.tokens does not name one."""
   if config.data.tokens:
-    folder = Path(config.data.tokens)
-    return folder / 'train', folder / 'eval'
+    return folders(config, workdir)
   data = prepare.Data(**{name: value for name, value in config.data.items() if name != 'tokens'})
-  encoder = tokenize.Encoder(trained)
+  encoder = encoding.Encoder(trained)
   for split, chosen in (('train', data), ('eval', dataclasses.replace(data, split='eval'))):
     print(f'--- {split}')
     try:
@@ -79,27 +124,7 @@ def token_folders(config, workdir, trained):
       print(f'no held-out split ({problem}): the sample corpus takes its place')
       prepare.prepare(prepare.Data(split='eval', workers=data.workers), workdir / 'segments' / split)
     tokenize.tokenize(workdir / 'segments' / split, workdir / 'tokens' / split, trained, encoder)
-  return workdir / 'tokens' / 'train', workdir / 'tokens' / 'eval'
-
-
-def init(model, tx, key):
-  """A fresh state {params, opt, step}."""
-  c = model
-  params = AudioLM(c).init(key, jnp.zeros((1, 2, 4, c.codebooks), jnp.int32), jnp.zeros((1, 4), jnp.int32))['params']
-  return {'params': params, 'opt': tx.init(params), 'step': jnp.zeros((), jnp.int32)}
-
-
-def parts_of(model, params, batch):
-  """(loss, its parts) of a batch; see lm/losses.py."""
-  mine, theirs, slots = AudioLM(model).apply({'params': params}, batch['codes'], batch['prosody'])
-  return losses.total(model, mine, theirs, slots, batch['codes'][:, 1], batch['weight'])
-
-
-def step(model, tx, state, batch):
-  """One update."""
-  (_, parts), grads = jax.value_and_grad(lambda params: parts_of(model, params, batch), has_aux=True)(state['params'])
-  new, guard = optimiser.apply(tx, state, grads)
-  return {**new, 'step': state['step'] + 1}, {**parts, **guard}
+  return folders(config, workdir)
 
 
 def line(values):
@@ -113,7 +138,8 @@ def evaluated(score, params, tests, mesh):
   rows = jax.NamedSharding(mesh, axes.BATCH)
   total, frames_seen = {}, 0.0
   for batch in tests:
-    parts = jax.device_get(score(params, jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), batch))[1])
+    mine = jax.tree.map(hosts.share, batch)
+    parts = jax.device_get(score(params, jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), mine))[1])
     share = float(batch['weight'].sum())
     frames_seen += share
     for name, value in parts.items():
@@ -121,7 +147,7 @@ def evaluated(score, params, tests, mesh):
   return {name: value / frames_seen for name, value in total.items()}
 
 
-def finish(state, model, trained, config, clips, held_out, scores, workdir):
+def finish(params, model, trained, config, clips, held_out, scores, workdir):
   """Prints the table of losses and writes three continuations of held-out clips; returns the summary."""
   every = [[source[index].codes for index in range(len(source))] for source in (clips, held_out)]
   every[1] = [codes[:config.frames] for codes in every[1]]         # what the model is measured on
@@ -133,9 +159,9 @@ def finish(state, model, trained, config, clips, held_out, scores, workdir):
   print('          ' + ' '.join(f'{name:>6}' for name in levels) + '  weighted')
   for name, values in table.items():
     print(f'{name:>8}  ' + ' '.join(f'{value:6.3f}' for value in values) + f'  {share @ values:8.3f}')
-  spoken = continuations(state['params'], model, trained, config, held_out, workdir)
-  return {'steps': config.steps, 'parameters': sum(x.size for x in jax.tree.leaves(state['params'])),
-          'codec': trained.name, 'train_s': clips.manifest['seconds'], 'held_out_s': held_out.manifest['seconds'],
+  spoken = continuations(params, model, trained, config, held_out, workdir)
+  return {'steps': config.steps, 'parameters': sum(x.size for x in jax.tree.leaves(params)),
+          'codec': trained.name, 'train_s': clips.seconds, 'held_out_s': held_out.seconds,
           'nats': {name: [*map(float, values)] for name, values in table.items()},
           'weighted_nats': {name: float(share @ values) for name, values in table.items()},
           'held_out': scores, 'samples': spoken}

@@ -1,4 +1,7 @@
 """Batches of dialogues: a function of seed and step, cut by process last, every row as it was cast."""
+import dataclasses
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -161,4 +164,73 @@ def test_a_folder_of_segments_is_not_taken_for_tokens(tmp_path):
 def test_a_folder_without_a_clip_is_refused(tmp_path):
   shards.write_manifest(tmp_path, record.KIND, record.VERSION, {}, [], codec=CODEC, silence=SILENCE)
   with pytest.raises(InputError, match='no clips'):
+    batches.Clips(tmp_path, CODEC)
+
+
+@pytest.fixture(scope='module')
+def viewed(tmp_path_factory):
+  """The clips in three views: level 2 says which."""
+  folder, rows = tmp_path_factory.mktemp('views'), []
+  for view in range(3):
+    records = [record.from_bytes(clip(number)) for number in range(7)]
+    for one in records:
+      one.labels['view'] = {'number': view}
+    packed = [record.to_bytes(dataclasses.replace(one, codes=np.where([0, 0, 1], view, one.codes))) for one in records]
+    more = {'view': view} if view else {}
+    rows += [shards.write(folder, f'tokens-{view}-{part}', some, {'seconds': 1.0, **more})
+             for part, some in enumerate((packed[:3], packed[3:]))]
+  shards.write_manifest(folder, record.KIND, record.VERSION, {}, rows, codec=CODEC, silence=SILENCE, views=3)
+  return batches.Clips(folder, CODEC)
+
+
+def test_views_are_no_clips_of_their_own(viewed, clips):
+  assert (len(viewed), viewed.views, viewed.seconds, len(clips), clips.views) == (7, 3, 2.0, 7, 1)
+  assert [one.labels['id'] for one in viewed] == [f'{number}' for number in range(7)]
+  for number in range(3):
+    assert [viewed.view(index, number).labels for index in (0, 3, 6)] == [
+        {'id': f'{index}', 'view': {'number': number}} for index in (0, 3, 6)]
+  for index, number in ((7, 0), (0, 3), (-1, 0)):
+    with pytest.raises(IndexError):
+      viewed.view(index, number)
+  assert len(batches.evaluation(viewed, WINDOW, 7)) == 1
+
+
+def seen(clips, views, epochs=6):
+  """[[(clip, view)]] of epochs of 7 rows."""
+  source = made(clips, batch=7, views=views)
+  return [[(cast(row)[1], int(row['codes'][cast(row)[0], 0, 2])) for row in rows(source[epoch])] for epoch in range(epochs)]
+
+
+def test_in_turns_an_epoch_is_every_clip_once_and_each_of_its_views_comes_in_its_turn(viewed):
+  epochs = seen(viewed, 'turns')
+  for epoch in epochs:
+    assert sorted(number for number, _ in epoch) == list(range(7)) and len({view for _, view in epoch}) == 3
+  for first in (0, 3):
+    assert sorted(sum(epochs[first:first + 3], [])) == [(number, view) for number in range(7) for view in range(3)]
+  assert epochs == seen(viewed, 'turns') and [number for number, _ in epochs[0]] != [number for number, _ in epochs[3]]
+
+
+def test_all_views_or_the_clips_as_they_are_can_be_had(viewed):
+  every = sum(seen(viewed, 'all', 3), [])
+  assert sorted(every) == [(number, view) for number in range(7) for view in range(3)]
+  assert {view for _, view in sum(seen(viewed, 'first'), [])} == {0}
+  with pytest.raises(InputError, match="config.views 'none': give one of turns, all, first"):
+    made(viewed, views='none')
+
+
+@pytest.mark.parametrize('views', ['turns', 'all'])
+def test_of_tokens_in_one_view_the_batches_are_the_same_whatever_is_asked_for(clips, views):
+  for step in (0, 5):
+    assert_equal(made(clips, views=views)[step], made(clips, views='first')[step])
+
+
+def test_views_of_other_clips_are_refused(viewed, tmp_path):
+  manifest = dict(viewed.manifest)
+  rows = [row for row in manifest['shards'] if row['file'] != 'tokens-2-1.array_record']
+  for row in rows:
+    for end in ('.array_record', '.json'):
+      name = row['file'].replace('.array_record', end)
+      (tmp_path / name).write_bytes((pathlib.Path(viewed._folder) / name).read_bytes())
+  shards.write_manifest(tmp_path, record.KIND, record.VERSION, {}, rows, codec=CODEC, silence=SILENCE, views=3)
+  with pytest.raises(InputError, match='3 views have not the same clips'):
     batches.Clips(tmp_path, CODEC)

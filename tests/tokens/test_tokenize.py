@@ -1,18 +1,23 @@
 """Segments to tokens: once, the same however they are batched, and nothing lost in silence."""
 import dataclasses
+import hashlib
+import multiprocessing
 import os
+import threading
 
 import jax
-import ml_collections
 import numpy as np
 import pytest
 
+from telugu_s2s import main
+from telugu_s2s.audio import files
 from telugu_s2s.codec import model, weights
 from telugu_s2s.errors import InputError
+from telugu_s2s.preparation import read as segment_reader
 from telugu_s2s.preparation import segment, shards
-from telugu_s2s.tokens import batches, prosody, record, tokenize
+from telugu_s2s.tokens import batches, encoding, prosody, record, tokenize
 
-ENCODER = tokenize.Encoder
+ENCODER = encoding.Encoder
 LENGTHS = [4000, 16_001, 7777, 320, 12_000]      # samples; the longest takes two chunks of 50 frames
 
 
@@ -28,7 +33,7 @@ def clips(speech):
 
 @pytest.fixture(scope='module')
 def encoder(trained):
-  return tokenize.Encoder(trained, batch=3)
+  return encoding.Encoder(trained, batch=3)
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +123,15 @@ def test_the_codes_do_not_depend_on_the_batch_or_the_order(trained, encoder, cli
   assert [len(codes) for codes in want] == [13, 51, 25, 1, 38]
 
 
+def test_rows_are_full_while_there_are_clips_and_a_clip_of_no_samples_has_no_codes(trained, clips):
+  encoder = ENCODER(trained, batch=2, chunk=10)
+  found = encoder([clips[3], np.zeros(0, np.float32), *clips, clips[0]])
+  assert [len(codes) for codes in found] == [1, 0, 13, 51, 25, 1, 38, 13]
+  # Chunks of 10: 1 + 2 + 6 + 3 + 1 + 4 + 2 = 19 in two rows, of which one ends a chunk before the other.
+  assert (encoder.useful, encoder.computed) == (142, 20 * 10)
+  assert not len(encoder([]))
+
+
 def test_silence_is_what_silence_settles_on(encoder, segments, tmp_path, trained):
   found = encoder([np.zeros(90 * 320, np.float32)])[0]
   np.testing.assert_array_equal(found[-1], encoder.silence())
@@ -125,7 +139,7 @@ def test_silence_is_what_silence_settles_on(encoder, segments, tmp_path, trained
   assert tokenize.tokenize(segments, tmp_path / 'out', trained)['silence'] == encoder.silence().tolist()
 
 
-def test_a_damaged_segment_is_counted_and_left_out(segments, tmp_path, trained):
+def test_a_damaged_segment_is_counted_and_left_out(segments, tmp_path, trained, capsys):
   good = [segment.to_bytes(segment.Segment(f'{number}', np.full(640, 0.1, np.float32), 's', '', '', 0.0, 'CC0-1.0', 'A'))
           for number in range(3)]
   bad = bytearray(good[1])
@@ -135,6 +149,21 @@ def test_a_damaged_segment_is_counted_and_left_out(segments, tmp_path, trained):
   (index, reason), = manifest['shards'][0]['damaged']
   assert index == 1 and 'checksum' in reason
   assert [one.labels['id'] for one in read(tmp_path / 'out', trained)] == ['0', '2']
+  assert '1 damaged records left out' in capsys.readouterr().out
+
+
+def test_what_selection_dropped_is_left_out_and_makes_another_shard(segments, tmp_path, trained):
+  before = tokenize.tokenize(segments, tmp_path / 'out', trained)
+  whole = read(tmp_path / 'out', trained)
+  manifest = shards.read_manifest(segments, segment.KIND)
+  rows = [{**manifest['shards'][0], 'dropped': {'copies': '0,2'}}, manifest['shards'][1]]
+  shards.write_manifest(segments, segment.KIND, segment.VERSION, {}, rows)
+  after = tokenize.tokenize(segments, tmp_path / 'out', trained)
+  found = read(tmp_path / 'out', trained)
+  assert [one.labels['id'] for one in found] == ['clip1', 'clip3', 'clip4']
+  for one, other in zip(found, (whole[1], whole[3], whole[4])):
+    np.testing.assert_array_equal(one.codes, other.codes)
+  assert before['shards'][0]['file'] != after['shards'][0]['file'] and before['shards'][1] == after['shards'][1]
 
 
 def test_a_truncated_shard_of_segments_stops_before_anything_is_written(segments, tmp_path, trained):
@@ -168,6 +197,105 @@ def test_another_codec_makes_its_own_shards(segments, tmp_path, trained):
 
 @pytest.mark.parametrize('folder, says', [('', 'configs/prepare.py'), ('missing', 'manifest.json: missing')])
 def test_a_folder_without_segments_is_refused(tmp_path, codec_file, folder, says):
-  config = ml_collections.ConfigDict({'segments': folder and str(tmp_path / folder), 'out': 'tokens', 'codec': str(codec_file)})
+  config = main.load('configs/tokenize.py', [])
+  config.segments, config.codec = folder and str(tmp_path / folder), str(codec_file)
   with pytest.raises(InputError, match=says):
     tokenize.run(config, tmp_path)
+
+
+def test_more_views_are_more_shards_and_recompute_nothing(segments, tmp_path, trained, capsys):
+  out = tmp_path / 'out'
+  tokenize.tokenize(segments, out, trained)
+  before, first = kept(out), read(out, trained)
+  for number, made in ((2, 2), (3, 4)):
+    capsys.readouterr()
+    manifest = tokenize.tokenize(segments, out, trained, options=tokenize.Options(views=number))
+    assert f'{made} of {2 * number} shards are there already' in capsys.readouterr().out
+  assert {name: kept(out)[name] for name in before} == before
+  assert manifest['views'] == 3 and manifest['records'] == 15
+  clips = batches.Clips(out, trained.name)
+  assert len(clips) == 5 and clips.seconds == pytest.approx(sum(one.seconds for one in first), abs=1e-3)
+  for index, one in enumerate(first):
+    np.testing.assert_array_equal(clips[index].codes, one.codes)
+    assert 'view' not in one.labels
+    other = clips.view(index, 2)
+    assert other.labels['view']['number'] == 2 and other.labels['id'] == one.labels['id'] and other.labels['text'] == one.labels['text']
+    assert len(other.codes) == pytest.approx((len(one.codes) - other.labels['view']['phase'] / 320) / other.labels['view']['speed'], abs=1)
+  seeds = [tokenize.tokenize(segments, out, trained, options=tokenize.Options(views=2, seed=seed)) for seed in (0, 1)]
+  assert len({row['file'] for manifest in seeds for row in manifest['shards']}) == 6
+
+
+def test_tokens_that_were_made_before_there_were_views_are_kept_and_read(segments, tmp_path, trained):
+  """The names of a build that stands on somebody's disk."""
+  tokenize.tokenize(segments, tmp_path / 'out', trained)
+  manifest = shards.read_manifest(tmp_path / 'out', record.KIND)
+  assert not {'views'} & manifest.keys() and not [row for row in manifest['shards'] if 'view' in row]
+  for row, one in zip(shards.read_manifest(segments, segment.KIND)['shards'], manifest['shards'], strict=True):
+    key = hashlib.sha256(f'1 {record.VERSION} {trained.name} {row["content"]}'.encode()).hexdigest()
+    assert one['file'] == f'tokens-{key[:16]}.array_record'
+  clips = batches.Clips(tmp_path / 'out', trained.name)
+  assert clips.views == 1 and clips.view(0, 0).labels['id'] == 'clip0'
+
+
+@pytest.fixture
+def many(segments):
+  """Six shards."""
+  source = read_segments(segments)
+  filled(segments, [[segment.to_bytes(dataclasses.replace(one, id=f'{shard}/{one.id}', audio=np.roll(one.audio, shard)))
+                     for one in source] * 4 for shard in range(6)])
+  return segments
+
+
+def read_segments(folder):
+  source = segment_reader.Segments(folder)
+  return [source[index] for index in range(len(source))]
+
+
+def made(folder):
+  return {name: data for name, (_, data) in kept(folder).items()} | {'manifest': (folder / 'manifest.json').read_bytes()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('engine', ['local', 'ray'])
+def test_workers_and_engines_write_the_same_bytes(many, tmp_path, trained, codec_file, engine, monkeypatch):
+  if engine == 'ray':
+    pytest.importorskip('ray')
+  monkeypatch.setenv('JAX_DISABLE_MOST_OPTIMIZATIONS', str(int(jax.config.read('jax_disable_most_optimizations'))))
+  tokenize.tokenize(many, tmp_path / 'one', trained, ENCODER(trained), tokenize.Options(views=2))
+  options = tokenize.Options(2, engine, views=2)
+  tokenize.tokenize(many, tmp_path / 'two', trained, options=options, codec=codec_file)
+  assert made(tmp_path / 'one') == made(tmp_path / 'two') and len(made(tmp_path / 'one')) == 25
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_costs_its_shard_in_hand(many, tmp_path, trained, codec_file, monkeypatch):
+  monkeypatch.setenv('JAX_DISABLE_MOST_OPTIMIZATIONS', str(int(jax.config.read('jax_disable_most_optimizations'))))
+  tokenize.tokenize(many, tmp_path / 'one', trained, ENCODER(trained))
+  out, killed = tmp_path / 'two', []
+
+  def kill():
+    while not killed:
+      for process in multiprocessing.active_children():
+        if list(out.glob(f'{files.temporary_prefix()}{process.pid}-*')) and list(out.glob('tokens-*.json')):
+          process.kill()
+          killed.append(process.pid)
+          break
+
+  thread = threading.Thread(target=kill, daemon=True)
+  thread.start()
+  tokenize.tokenize(many, out, trained, options=tokenize.Options(2), codec=codec_file)
+  thread.join(10)
+  assert killed and list(out.glob(f'{files.temporary_prefix()}{killed[0]}-*')), 'a shard was in hand'
+  assert made(out) == made(tmp_path / 'one')
+
+
+def test_a_worker_with_another_codec_under_the_same_path_refuses(codec_file):
+  with pytest.raises(InputError, match='other where the job began'):
+    tokenize._encoder(str(codec_file), 'other')
+
+
+@pytest.mark.parametrize('options, says', [(dict(workers=-2), 'config.workers -2'), (dict(views=0), 'config.views 0'),
+                                           (dict(engine='spark'), "config.engine 'spark'"), (dict(address='auto'), 'config.address')])
+def test_options_that_are_none_are_refused(options, says):
+  with pytest.raises(InputError, match=says):
+    tokenize.Options(**options)
