@@ -23,17 +23,17 @@ def check(by: str, mos: str, measures: str):
         raise InputError(f'data.{field} {value}: {problem}') from problem
 
 
-def quality(samples, rate: int, text: str = '', by: str = 'energy', mos: str = '', measures: str = 'basic') -> dict:
+def quality(samples, rate: int, text: str = '', mos: str = '', measures: str = 'basic') -> dict:
   """The quality record of a segment.
 
   Args:
     samples: f32[samples] at 16 kHz.
     rate: of the original file.
     text: of the whole segment, '' if unknown.
-    by: what tells speech from pauses, see `activity.speech`.
     mos: 'p808' adds mos, 'p835' sig, bak and ovr, see audio/opinion.py; '' neither.
     measures: 'full' adds those of `delivery.measures`, with syllables_per_s in the place of the syllables: a second
-      of speech, pauses left out. syllables_from says where they were counted, in the 'text' or the 'audio'.
+      of speech, pauses left out (by energy, whatever cut the recording, so that rates can be compared).
+      syllables_from says where they were counted, in the 'text' or the 'audio'.
   """
   result = {'snr_db': round(level.snr_db(samples), 2), 'clipped': round(level.clipped_ratio(samples), 6),
             'bandwidth_hz': round(level.bandwidth_hz(samples)), 'rms_dbfs': round(level.rms_dbfs(samples), 2),
@@ -43,7 +43,7 @@ def quality(samples, rate: int, text: str = '', by: str = 'energy', mos: str = '
   elif mos == 'p835':
     result |= {name: round(value, 2) for name, value in opinion.p835(samples).items()}
   if measures == 'full':
-    spoken = activity.speech(samples, by)
+    spoken = activity.speech(samples)
     result |= delivery.measures(samples, spoken)
     heard, read = result.pop('syllables'), syllables(text)
     seconds = spoken.sum() * level.HOP / files.SAMPLE_RATE
