@@ -4,6 +4,7 @@ Everything after this file knows one kind of signal: f32[samples] in [-1, 1] at 
 """
 import contextlib
 import io
+import math
 import os
 import socket
 from collections.abc import Iterator
@@ -22,57 +23,75 @@ EXTENSIONS = ('.wav', '.flac', '.mp3', '.ogg', '.opus', '.m4a', '.aac', '.mp4', 
 RATES = 1_000, 768_000   # Hz; beyond them a header is damaged, and resampling would take all memory or time
 BLOCK_S = 10.0           # decoded at a time: bounds the memory of a long file at a high native rate
 BLOCK_SAMPLES = 2**24    # over all channels, likewise
+MARGIN_S = 0.1           # decoded on either side of a part, so that the resampler meets what is there
 
 
-def blocks(path, channel: int | None = None) -> Iterator[tuple[np.ndarray, int]]:
+def blocks(path, channel: int | None = None, start_s: float = 0.0, end_s: float | None = None) -> Iterator[tuple[np.ndarray, int]]:
   """Decodes a file piece by piece, so that memory does not grow with its length.
 
   Args:
     path: a wav, flac, mp3, ogg, opus, m4a, aac, mp4 or webm file, of any rate and channel count.
     channel: the one channel to keep; None, or a file with fewer channels, gives their mean.
+    start_s, end_s: the part to decode, None = to the end of the file. What comes before is passed over, but in AAC, MP4
+      and WebM it is decoded.
 
   Yields:
-    (f32[samples] at 16 kHz, native rate in Hz), about 10 s at a time; together the whole file.
+    (f32[samples] at 16 kHz, native rate in Hz), about 10 s at a time; together the whole file, or the part of it that
+    is there.
 
   Raises:
     Unreadable: see `decoding.opened`; or decoding fails, ends before the declared length or the mark of the end, or
-      gives no finite samples.
+      gives no finite samples; or the file ends before the part begins.
   """
   with decoding.opened(path) as file:
-    rate, declared, decoded = file.rate, file.declared, 0
+    rate, declared = file.rate, file.declared
     if not RATES[0] <= rate <= RATES[1]:
       raise Unreadable(path, 'corrupt', f'a rate of {rate} Hz')
     resample = None
     if rate != SAMPLE_RATE:
       resample = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype='float32', quality='VHQ')
-    while True:
-      x = file.read(int(min(BLOCK_S * rate, BLOCK_SAMPLES / file.channels)))
+    both = rate // math.gcd(rate, SAMPLE_RATE)          # frames after which a sample of either rate falls on one instant
+    first = decoded = file.seek(max(0, int((start_s - MARGIN_S) * rate) // both * both))
+    early = round(start_s * SAMPLE_RATE) - first * SAMPLE_RATE // rate
+    left = math.inf if end_s is None else round(end_s * SAMPLE_RATE) - round(start_s * SAMPLE_RATE)
+    stop = math.inf if end_s is None else (end_s + MARGIN_S) * rate
+    given = False
+    while left:
+      x = file.read(int(min(BLOCK_S * rate, BLOCK_SAMPLES / file.channels, max(0, stop - decoded))))
       decoded, last = decoded + len(x), not len(x)
       if not np.isfinite(x).all():
         raise Unreadable(path, 'corrupt', f'samples are not finite near {decoded / rate:.1f} s')
       one = channel is not None and channel < x.shape[1]
       x = np.ascontiguousarray(x[:, channel] if one else x.mean(1))
-      if resample is not None and decoded:
+      if resample is not None and decoded > first:
         x = resample.resample_chunk(x, last=last)
+      x, early = x[early:], max(0, early - len(x))
+      x = x[:int(min(left, len(x)))]
+      left -= len(x)
+      given = given or len(x) > 0
       if len(x):
         yield np.clip(x, -1, 1), rate
       if last:
         break
     if decoded == 0:
       raise Unreadable(path, 'zero-second', 'it holds no samples')
+    if not given:
+      raise Unreadable(path, 'zero-second', f'it ends after {decoded / rate:.1f} s, before its part at {start_s:g} s')
+    if decoded >= stop or not left:
+      return                          # how the file ends is not known
     if decoded < declared - 0.1 * rate:
       raise Unreadable(path, 'corrupt', f'{decoded / rate:.1f} s decode of the {declared / rate:.1f} s declared')
     if file.cut:
       raise Unreadable(path, 'corrupt', f'it breaks off after {decoded / rate:.1f} s: {file.cut}')
 
 
-def read(path, channel: int | None = None) -> tuple[np.ndarray, int]:
-  """A whole file as f32[samples] at 16 kHz, mono, and its native rate in Hz.
+def read(path, channel: int | None = None, start_s: float = 0.0, end_s: float | None = None) -> tuple[np.ndarray, int]:
+  """A whole file, or the part from start_s to end_s, as f32[samples] at 16 kHz, mono, and its native rate in Hz.
 
   An hour takes 230 MB; `blocks` gives the same samples piece by piece. Raises as `blocks` does.
   """
   pieces, rate = [], SAMPLE_RATE
-  for piece, rate in blocks(path, channel):
+  for piece, rate in blocks(path, channel, start_s, end_s):
     pieces.append(piece)
   return np.concatenate(pieces), rate
 

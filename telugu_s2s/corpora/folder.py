@@ -1,6 +1,6 @@
 """Any folder of audio as a list of recordings, with or without a manifest.
 
-A manifest is MANIFEST.tsv, .csv or .jsonl in the folder's root, one row a file. `path`, relative to the folder,
+A manifest is MANIFEST.tsv, .csv or .jsonl in the folder's root, one row a file or a part of one. `path`, relative to the folder,
 is all it must have. Known columns become fields of `Recording`; any other is kept in `custom`. Without a manifest
 every audio file below the folder is a recording.
 """
@@ -9,7 +9,9 @@ import csv
 import dataclasses
 import io
 import json
+import math
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -19,14 +21,16 @@ from telugu_s2s.errors import InputError
 
 MANIFESTS = ('MANIFEST.tsv', 'MANIFEST.csv', 'MANIFEST.jsonl')
 REPORT = ('path', 'start_s', 'end_s', 'reason', 'detail')       # of a Skip, in the order of a report's columns
+NUMBERS = ('turn', 'channel', 'start_s', 'end_s')                # columns that are no text
+MOST = 5000          # letters of a cell of a report, more than a path may have: other programs read cells up to 128 KiB
 SPLIT = 'train'      # of a recording whose split nobody names
 
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-  """One audio file, or one channel of it, and what is known of it; '' and None mean unknown."""
+  """One audio file, or one channel or part of it, and what is known of it; '' and None mean unknown."""
   path: str                        # below the folder, with forward slashes
-  bytes: int = 0
+  bytes: int = 0                   # of the file; 0 where an earlier recording is a part of it too
   split: str = SPLIT
   language: str = ''
   speaker: str = ''
@@ -41,6 +45,8 @@ class Recording:
   dialogue: str = ''
   turn: int | None = None
   channel: int | None = None
+  start_s: float | None = None     # the part of the file; None: from its beginning, to its end
+  end_s: float | None = None
   custom: dict = dataclasses.field(default_factory=dict)
 
 
@@ -58,12 +64,12 @@ def recordings(folder, licence: str) -> tuple[list[Recording], list[Skip]]:
   """The recordings of a folder in the order of their paths, and what cannot be one.
 
   Args:
-    folder: a folder of wav, flac, mp3, ogg or opus files, with an optional manifest in its root.
+    folder: a folder of audio files, with an optional manifest in its root.
     licence: the SPDX identifier of a recording whose manifest names none.
 
   Returns:
-    Recordings, and skips for a missing file, a path that leaves the folder, a second row of one path and
-    channel, a row that cannot be read, and, without a manifest, a file of another extension.
+    Recordings, and skips for a missing file, a path that leaves the folder, a second row of one path,
+    channel and part, a row that cannot be read, and, without a manifest, a file of another extension or a link back.
 
   Raises:
     InputError: the folder is missing or holds no audio, or its manifest has no column `path`.
@@ -78,14 +84,23 @@ def recordings(folder, licence: str) -> tuple[list[Recording], list[Skip]]:
     why = f' ({counted(reasons(skips))})' if skips else ''
     raise InputError(f'data.audio: no audio file in {folder}{why}; '
                      f'it takes {", ".join(EXTENSIONS)} files' + (f' named in {manifest.name}' if manifest else ''))
-  return sorted(found, key=lambda one: (one.path, -1 if one.channel is None else one.channel)), skips
+  found.sort(key=lambda one: (one.path, *(-1 if value is None else value for value in (one.channel, one.start_s, one.end_s))))
+  return [dataclasses.replace(one, bytes=0) if before and before.path == one.path and (one.start_s, one.end_s) != (None, None) else one
+          for before, one in zip([None, *found], found)], skips
 
 
 def _walked(folder, licence):
   """All audio files below a folder; hidden files and folders are passed over."""
-  found, skips = [], []
+  found, skips, seen = [], [], {os.path.realpath(folder)}
   for parent, folders, names in os.walk(folder, followlinks=True):
-    folders[:] = sorted(name for name in folders if not name.startswith('.'))
+    visible, folders[:] = sorted(name for name in folders if not name.startswith('.')), []
+    for name in visible:
+      path = Path(parent, name)
+      if (place := os.path.realpath(path)) in seen:          # a link to a folder above would go round for ever
+        skips.append(Skip(path.relative_to(folder).as_posix(), 'duplicate', 'a link to a folder that is read already'))
+      else:
+        seen.add(place)
+        folders.append(name)
     for name in sorted(names):
       path = Path(parent, name)
       relative = path.relative_to(folder).as_posix()
@@ -119,10 +134,11 @@ def _listed(folder, manifest, licence):
     except ValueError as error:
       skips.append(Skip(str(path), 'bad row', f'{manifest.name} line {line}: {error}'))
       continue
-    if (one.path, one.channel) in seen:
+    part = one.path, one.channel, one.start_s, one.end_s
+    if part in seen:
       skips.append(Skip(one.path, 'duplicate', f'{manifest.name} line {line} names it again'))
       continue
-    seen.add((one.path, one.channel))
+    seen.add(part)
     try:
       status = os.stat(folder / path)
     except OSError:
@@ -141,7 +157,8 @@ def _rows(manifest):
   except UnicodeDecodeError as error:
     raise InputError(f'{manifest}: not UTF-8 at byte {error.start}; save it as UTF-8') from None
   if manifest.suffix == '.jsonl':
-    for line, content in enumerate(text.splitlines(), 1):
+    # Not splitlines: a text may hold U+2028 and its like, which JSON leaves as they are.
+    for line, content in enumerate(re.split('\r\n|\r|\n', text), 1):
       if content.strip():
         yield line, _json_row(content)
     return
@@ -155,25 +172,26 @@ def _rows(manifest):
     for row in rows:
       yield rows.line_num, {name: (value or '').strip() for name, value in row.items() if name is not None}
   except csv.Error as error:
-    raise InputError(f'{manifest}: line {rows.line_num}: {error}; is a quotation mark left open?') from None
+    hint = '; is a quotation mark left open?' if manifest.suffix == '.csv' else ''
+    raise InputError(f'{manifest}: line {rows.line_num}: {error}{hint}') from None
 
 
 def _json_row(line):
   try:
     row = json.loads(line)
-  except ValueError:
+  except (ValueError, RecursionError):
     return None
   if not isinstance(row, dict):
     return None
   # JSON can write half a surrogate pair, which no file name and no text file can hold.
   clean = lambda text: text.strip().encode('utf-8', 'replace').decode()
-  return {str(name): clean(value) if isinstance(value, str) else '' if value is None else json.dumps(value)
+  return {clean(name): clean(value) if isinstance(value, str) else '' if value is None else json.dumps(value)
           for name, value in row.items()}
 
 
 def _recording(path, row, licence, source):
-  """A manifest's row as a Recording. Raises ValueError for a turn or channel that is no whole number."""
-  fields = {field.name for field in dataclasses.fields(Recording)} - {'path', 'bytes', 'custom', 'turn', 'channel'}
+  """A manifest's row as a Recording. Raises ValueError for a turn or channel that is no whole number, or a part that is none."""
+  fields = {field.name for field in dataclasses.fields(Recording)} - {'path', 'bytes', 'custom', *NUMBERS}
   known = {name: value for name, value in row.items() if name in fields and value}
   if 'licence' not in row:           # an empty cell says that the licence is unknown: that is not ours to fill
     known['licence'] = licence
@@ -183,8 +201,11 @@ def _recording(path, row, licence, source):
   for name in ('turn', 'channel'):
     if row.get(name):
       known[name] = _whole(name, row[name])
+  known |= {name: _seconds(name, row[name]) for name in ('start_s', 'end_s') if row.get(name)}
+  if known.get('end_s', math.inf) <= known.get('start_s', 0.0):
+    raise ValueError(f'start_s {known.get("start_s", 0):g} is not before end_s {known["end_s"]:g}')
   rest = {name: value for name, value in row.items()
-          if value and name not in fields | {'path', 'turn', 'channel', 'seconds'}}
+          if value and name not in fields | {'path', 'seconds', *NUMBERS}}
   return Recording(path, custom=rest, **known)
 
 
@@ -192,6 +213,16 @@ def _whole(name, value):
   if not value.isdecimal():
     raise ValueError(f'{name} {value!r} is not a whole number')
   return int(value)
+
+
+def _seconds(name, value):
+  try:
+    number = float(value)
+  except ValueError:
+    number = math.nan
+  if not 0 <= number < math.inf:
+    raise ValueError(f'{name} {value!r} is no time in seconds')
+  return number
 
 
 def reasons(skips: Iterable[Skip]) -> dict[str, int]:
@@ -206,6 +237,6 @@ def counted(counts: Mapping[str, int]) -> str:
 
 def report(path, skips: Iterable[Skip], columns: Sequence[str] = REPORT) -> None:
   """Writes skips as a table, a line each, with these of their fields."""
-  clean = lambda value: '' if value is None else ' '.join(str(value).split())
+  clean = lambda value: '' if value is None else ' '.join(str(value).split())[:MOST]
   lines = [columns, *([clean(getattr(skip, name)) for name in columns] for skip in skips)]
   write(path, ('\n'.join(map('\t'.join, lines)) + '\n').encode('utf-8', 'replace'))

@@ -80,6 +80,9 @@ def decoded(config, data, trained, workdir, counts):
   chosen, skips, _ = inputs.select(data, folder)
   kbps = config.levels * float(np.log2(c.codes)) * c.frame_rate / 1000
   for recording in tqdm.tqdm(chosen, unit='clip', desc='decoding'):
+    if (recording.start_s, recording.end_s) != (None, None):
+      tqdm.tqdm.write(f'left out: {recording.path} from {recording.start_s or 0:g} s: a part of a file; give a folder of whole files')
+      continue
     try:
       audio = files.read(folder / recording.path, recording.channel)[0][:round(data.longest_s * files.SAMPLE_RATE)]
     except files.Unreadable as problem:

@@ -200,3 +200,26 @@ def test_a_full_disk_ends_the_job_and_is_not_taken_for_a_damaged_file(tmp_path, 
   monkeypatch.setattr(files, 'write', full)
   with pytest.raises(OSError, match='No space'):
     list(hub.rows(tmp_path, {'columns': COLUMNS}))
+
+
+def test_of_a_tar_of_many_languages_only_telugu_is_unpacked(tmp_path, monkeypatch):
+  def tar(members):
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode='w') as file:
+      for name, data in members.items():
+        one = tarfile.TarInfo(name)
+        one.size = len(data)
+        file.addfile(one, io.BytesIO(data))
+    return made.getvalue()
+
+  served = {'/valid_audio.tar': tar({f'data/{language}/valid/1-594-f.m4a': b'm4a of ' + language.encode() for language in ('telugu', 'tamil', 'urdu')}),
+            '/transcripts_n2w.tar': tar({f'data/{language}/valid/transcription_n2w.txt': f'1-594-f.m4a\t{TEXT}\n'.encode()
+                                         for language in ('telugu', 'tamil')})}
+  with serving(served) as server:
+    found = copy.deepcopy(catalogue.sources())
+    catalogue.source(found, 'kathbath_tars')['fetch']['files'] = [{'url': server.url + path} for path in served]
+    monkeypatch.setattr(catalogue, 'sources', lambda: found)
+    result = fetch.run(config(source='kathbath_tars'), tmp_path)
+  (one,), skips = folder.recordings(result['folder'], '')
+  assert (one.text, one.speaker, one.gender, one.split, one.licence) == (TEXT, 'kathbath_tars:594', 'f', 'eval', 'CC-BY-4.0')
+  assert not skips and not [path for path in (tmp_path / 'corpora').rglob('*') if path.name in ('tamil', 'urdu')]

@@ -1,0 +1,73 @@
+"""A part of a file is what a slice of the whole file is, at any rate, in any form, wherever it begins."""
+import io
+
+from hypothesis import given, settings, strategies
+import numpy as np
+import pytest
+import soundfile
+
+from telugu_s2s.audio import files
+
+SECONDS = 3.0
+
+
+def made(rate, form, channels=1):
+  """Noise below 3 kHz, so that no resampler's edge is in the way of comparing."""
+  rng = np.random.default_rng(rate)
+  spectrum = np.fft.rfft(rng.uniform(-0.5, 0.5, (int(SECONDS * rate), channels)), axis=0)
+  spectrum[int(3000 * SECONDS):] = 0
+  sound = np.fft.irfft(spectrum, int(SECONDS * rate), axis=0)
+  file = io.BytesIO()
+  soundfile.write(file, sound / np.abs(sound).max() / 2, rate, format='WAV' if form == 'wav' else 'FLAC' if form == 'flac' else form.upper())
+  return file.getvalue()
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('parts')
+  for rate in (8_000, 16_000, 44_100, 48_000):
+    (folder / f'{rate}.wav').write_bytes(made(rate, 'wav'))
+  for form in ('flac', 'mp3', 'ogg'):
+    (folder / f'44100.{form}').write_bytes(made(44_100, form))
+  (folder / 'two.wav').write_bytes(made(44_100, 'wav', 2))
+  return folder
+
+
+@settings(max_examples=60, deadline=None)
+@given(name=strategies.sampled_from(['8000.wav', '16000.wav', '44100.wav', '48000.wav', '44100.flac', '44100.mp3', '44100.ogg']),
+       start_s=strategies.floats(0, SECONDS - 0.3), seconds=strategies.floats(0.01, 2.0))
+def test_a_part_is_a_slice_of_the_whole(folder, name, start_s, seconds):
+  whole, _ = files.read(folder / name)
+  part, _ = files.read(folder / name, None, start_s, start_s + seconds)
+  expected = whole[round(start_s * 16_000):round((start_s + seconds) * 16_000)]
+  assert abs(len(part) - len(expected)) <= (0 if start_s + seconds < SECONDS - 0.2 else 2)
+  # 16 kHz is the same program; else two resamplers that began elsewhere; a lossy decoder forgets where it was.
+  limit = {'16000.wav': 0, '44100.mp3': 0.1}.get(name, 1e-4)
+  size = min(len(part), len(expected))
+  assert np.abs(part[:size] - expected[:size]).max(initial=0) <= limit
+
+
+def test_a_part_of_one_channel_is_of_that_channel(folder):
+  whole, _ = files.read(folder / 'two.wav', 1)
+  part, rate = files.read(folder / 'two.wav', 1, 1.0, 1.5)
+  assert rate == 44_100 and len(part) == 8_000
+  np.testing.assert_allclose(part, whole[16_000:24_000], atol=1e-4)
+
+
+def test_without_an_end_the_part_goes_to_the_end_of_the_file(folder):
+  assert len(files.read(folder / '16000.wav', None, 1.25)[0]) == 28_000
+
+
+@pytest.mark.parametrize('start_s', [SECONDS, 60.0])
+def test_a_part_behind_the_end_is_no_sound(folder, start_s):
+  with pytest.raises(files.Unreadable) as caught:
+    files.read(folder / '44100.wav', None, start_s, start_s + 1)
+  assert caught.value.reason == 'zero-second' and 'before its part' in caught.value.detail
+
+
+def test_a_late_part_of_a_long_file_costs_what_it_is_long(tmp_path):
+  file = io.BytesIO()
+  soundfile.write(file, np.zeros(16_000 * 1800, np.int16), 16_000, format='WAV')
+  (tmp_path / 'long.wav').write_bytes(file.getvalue())
+  decoded = [len(block) for block, _ in files.blocks(tmp_path / 'long.wav', None, 1700.0, 1702.0)]
+  assert sum(decoded) == 32_000 and len(decoded) == 1
