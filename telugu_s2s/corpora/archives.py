@@ -107,7 +107,8 @@ def _read(pieces):
   except DAMAGE as problem:
     if isinstance(problem, OSError) and problem.errno not in (None, errno.EINVAL):
       raise
-    raise _Damaged(str(problem) or type(problem).__name__) from None
+    # In one line: tarfile tells in five of all that it tried.
+    raise _Damaged(' '.join(str(problem).split()) or type(problem).__name__) from None
 
 
 def _members(archive):
@@ -179,7 +180,7 @@ def _put(archive, path, content, room, limit):
       for block in _read(_blocks(content)):
         size += len(block)
         if size > room:
-          raise InputError(f'{archive}: unpacks to more than {limit}; stopped at {path.name}')
+          raise InputError(f'{archive}: unpacks to more than {limit}; stopped at {path.name!r}')
         target.write(block)
     os.replace(made, path)          # the whole archive is unpacked again after a crash: no fsync for each of its files
   finally:

@@ -263,6 +263,15 @@ def test_a_bomb_of_a_tar_is_stopped_and_names_the_ratio(tmp_path):
   assert list((tmp_path / 'out').iterdir()) == []
 
 
+def test_what_cannot_be_unpacked_is_said_in_one_line(tmp_path):
+  (tmp_path / 'a.tar').write_bytes(b'Dear reader, ' * 99)
+  bomb = zipped(tmp_path / 'b.zip', [('two\nlines', bytes(2000))])
+  for path in (tmp_path / 'a.tar', bomb):
+    with pytest.raises(InputError, match='a.tar: nothing in it|b.zip: unpacks to more') as caught:
+      archives.unpack(path, tmp_path / 'out', most_bytes=1000)
+    assert '\n' not in str(caught.value)
+
+
 def test_a_fault_of_the_caller_is_not_taken_for_damage(tmp_path):
   with pytest.raises(ValueError, match='mine') as error:
     archives.unpack(zipped(tmp_path / 'a.zip', [('a', b'1')]), tmp_path / 'out', wanted=lambda name: int('mine'))

@@ -1,9 +1,10 @@
 """Folders of recordings, tidy and untidy."""
+import csv
 import json
 
 import pytest
 
-from telugu_s2s.corpora.folder import recordings
+from telugu_s2s.corpora.folder import Skip, recordings, report
 from telugu_s2s.errors import InputError
 
 
@@ -88,6 +89,33 @@ def test_lines_that_are_no_json_are_counted(folder):
   manifest(folder, '{"path": "a.wav"}\n\n{"path": \n[1]\n', 'jsonl')
   found, skips = recordings(folder, 'MIT')
   assert len(found) == 1 and reasons(skips) == [('MANIFEST.jsonl:3', 'bad row'), ('MANIFEST.jsonl:4', 'bad row')]
+
+
+def test_a_separator_that_unicode_has_and_json_allows_does_not_end_a_line(folder):
+  manifest(folder, '{"path": "a.wav", "text": "ఔను\u2028కాదు\x85"}\r\n{"path": "four.ogg"}\n', 'jsonl')
+  found, skips = recordings(folder, 'MIT')
+  assert [one.text for one in found] == ['ఔను\u2028కాదు', ''] and skips == []
+
+
+def test_json_nested_without_end_and_names_that_are_no_text_are_rows_like_others(folder):
+  manifest(folder, '[' * 100_000 + '\n{"path": "a.wav", "\\ud800": "x"}\n', 'jsonl')
+  (one,), skips = recordings(folder, 'MIT')
+  assert one.custom == {'?': 'x'} and reasons(skips) == [('MANIFEST.jsonl:1', 'bad row')]
+
+
+def test_links_that_go_round_are_followed_once(folder):
+  (folder / 'b' / 'back').symlink_to(folder)
+  (folder / 'other').symlink_to(folder / 'c')
+  found, skips = recordings(folder, 'MIT')
+  assert [one.path for one in found] == ['a.wav', 'b/one.mp3', 'b/two.flac', 'c/deep/er/three.OPUS', 'four.ogg']
+  assert reasons(skips) == [('b/back', 'duplicate'), ('other', 'duplicate')]
+
+
+def test_a_report_can_be_read_whatever_was_skipped(tmp_path):
+  report(tmp_path / 'report.tsv', [Skip('x' * 200_000, 'bad row', 'a\tb\nc')])
+  with open(tmp_path / 'report.tsv', encoding='utf-8', newline='') as file:
+    (row,) = csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE)
+  assert row['path'] in 'x' * 200_000 and row['detail'] == 'a b c'
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_column(folder):
