@@ -1,7 +1,8 @@
-"""Parameters of a codec in fewer bits, for inference: bfloat16 matrices, or int8 ones with a scale a channel.
+"""Parameters of a codec or a language model in fewer bits, for inference: bfloat16, or int8 with a scale a channel.
 
-Only matrices are narrowed. Layers compute in their matrices' dtype; vectors (norms, biases, snakes) and the
-quantizer stay float32, and so do norms, softmax, distances and the state of a stream.
+Only matrices are narrowed. The codec's layers compute in their matrices' dtype, the language model's in its
+config's; vectors (norms, biases, snakes), what tells streams and slots apart (`cd`) and the quantizer stay
+float32, and so do norms, softmax, distances and the state of a stream.
 """
 import functools
 
@@ -9,11 +10,12 @@ import jax
 import jax.numpy as jnp
 
 PRECISIONS = ('float32', 'bfloat16', 'int8')
-CONTRACTED = {'wio': 'wi', 'nhd': 'nh'}          # the axes that a matrix product sums over, where not the first alone
+# The axes that a matrix product sums over, where not the first alone; of tables, from which rows are taken, the row.
+CONTRACTED = {'wio': 'wi', 'nhd': 'nh', 'vd': 'd', 'qvd': 'd', 'cdf': 'd'}
 
 
 def converted(params, precision: str):
-  """A codec's float32 parameters in another precision.
+  """Float32 parameters in another precision.
 
   bfloat16: matrices, and with them the activations, in 8 bits of mantissa: half the memory.
   int8: each matrix as {'int8': i8, 'scale': f32}, symmetric, one scale an output channel; `dense` makes them
@@ -42,7 +44,7 @@ def megabytes(params) -> float:
 def _narrowed(params, precision):
   def one(path, x):
     letters = jax.tree_util.keystr(path[-1:], simple=True).rpartition('_')[2]
-    if path[0].key == 'quantizer' or len(letters) == 1:
+    if path[0].key == 'quantizer' or len(letters) == 1 or letters == 'cd':
       return x
     if precision == 'bfloat16':
       return x.astype(jnp.bfloat16)

@@ -1,65 +1,77 @@
-"""Speaking: one compiled step a frame samples all slots of a batch of streams and carries their memory."""
-import dataclasses
+"""Speaking: one compiled step a frame samples all slots of a batch of streams and carries their memory.
 
+A stream's draws depend on its own key, its own frame and its own settings, so what it says is the same
+alone, among others, frame by frame and in bursts.
+"""
 import jax
 import jax.numpy as jnp
 
-from telugu_s2s.lm import model
+from telugu_s2s.codec.precision import dense
+from telugu_s2s.codec.transformer import EMPTY
+from telugu_s2s.lm import drawing, model
+from telugu_s2s.lm.drawing import Sampling
 from telugu_s2s.lm.frames import ABSENT
 
 
-@dataclasses.dataclass(frozen=True)
-class Sampling:
-  """How a slot's code is drawn."""
-  temperature: float = 0.8       # 0 = the likeliest
-  top_k: int = 200               # 0 = all
-  silence: int = ABSENT          # a0's code of silence
-  silence_bias: float = 0.0      # taken off its logit: the greater, the more is said and the shorter are pauses
-
-
-def draw(logits, key, how: Sampling):
-  """i32[b] from f32[b v]."""
-  if how.temperature == 0:
-    return jnp.argmax(logits, -1).astype(jnp.int32)
-  if how.top_k and how.top_k < logits.shape[-1]:
-    least = jax.lax.top_k(logits, how.top_k)[0][:, -1:]
-    logits = jnp.where(logits < least, -jnp.inf, logits)
-  return jax.random.categorical(key, logits / how.temperature).astype(jnp.int32)
-
-
 def empty_state(c: model.Config, batch: int):
-  """Streams that have not begun: the cache, each stream's frames so far i32[b], and what it said last i32[b slots]."""
+  """Streams that have not begun.
+
+  Returns:
+    {cache, position: i32[b], each stream's frames so far, said: i32[b slots], what it said last,
+    recent: i32[b RECENT], its last a0}.
+  """
   return {'cache': model.empty_memory(c, batch)[0], 'position': jnp.zeros((batch,), jnp.int32),
-          'said': jnp.full((batch, c.slots), ABSENT, jnp.int32)}
+          'said': jnp.full((batch, c.slots), ABSENT, jnp.int32),
+          'recent': jnp.full((batch, drawing.RECENT), ABSENT, jnp.int32)}
 
 
-def step(c: model.Config, params, state, user, key, how: Sampling, forced=None):
+def reset(state, rows):
+  """The state with the streams of bool[b] begun anew; keys and values stay, as nothing that has no position is seen."""
+  begun = lambda x, value: jnp.where(rows.reshape(-1, *[1] * (x.ndim - 1)), value, x)
+  return {'cache': {**state['cache'], 'position': begun(state['cache']['position'], EMPTY)},
+          'position': begun(state['position'], 0), 'said': begun(state['said'], ABSENT),
+          'recent': begun(state['recent'], ABSENT)}
+
+
+def placed(state, one, row):
+  """The state with the stream of `one`, a state of batch 1, as its stream number `row`."""
+  put = lambda axis: lambda x, y: jax.lax.dynamic_update_slice_in_dim(x, y, row, axis)
+  layered = {name: put(1)(state['cache'][name], one['cache'][name]) for name in ('k', 'v')}
+  flat = {name: put(0)(state['cache'][name], one['cache'][name]) for name in state['cache'].keys() - layered.keys()}
+  rest = {name: put(0)(state[name], one[name]) for name in state.keys() - {'cache'}}
+  return {'cache': layered | flat, **rest}
+
+
+def step(c: model.Config, params, state, user, keys, how, forced=None):
   """One frame of a batch of streams.
 
   Args:
-    state: from `empty_state` or the step before; donate it.
+    params: float32 or narrowed by codec/precision.py.
+    state: from `empty_state` or the step before; `frame` donates it.
     user: i32[b q], the user's frame just heard.
-    key: a random key; each stream draws with its own.
-    how: of the codes; prosody is drawn with its temperature.
+    keys: key[b], the same at every step, or one key for all.
+    how: from drawing.settings, or one Sampling for all.
     forced: i32[b slots], what is said instead of what was drawn where it is not ABSENT, or None.
 
   Returns:
     The next state and i32[b slots]: (text,) prosody (ABSENT at odd steps), a0 of this frame, and a1.. of the
     frame `delay` before, which are meaningless until `delay` frames have passed.
   """
-  net, b = model.AudioLM(c), user.shape[0]
+  net, params, b = model.AudioLM(c), dense(params), user.shape[0]
+  keys, how = each(keys, b), _arrays(c, how, b)
   position = state['position']
   h, cache = net.apply({'params': params}, state['said'][:, None], user[:, None], position[:, None], state['cache'],
                        method='think')
   depth, said, last = model.empty_memory(c, b)[1], [], None
-  keys = jax.random.split(key, b)
+  keys = jax.vmap(jax.random.fold_in)(keys, position)
   first = c.slots - c.codebooks
   for slot in range(c.slots):
     number = jnp.full((b, 1), slot, jnp.int32)
     logits, depth = net.apply({'params': params}, h[:, 0], last, slot, number, depth, method='slot_step')
-    if slot == first and how.silence >= 0:
-      logits = logits.at[:, how.silence].add(-how.silence_bias)
-    last = jax.vmap(lambda row, one: draw(row[None], jax.random.fold_in(one, slot), how)[0])(logits, keys)
+    if slot == first:
+      logits -= drawing.barred(state['recent'], how, c.codes)
+    last = drawing.draw(logits, jax.vmap(jax.random.fold_in, (0, None))(keys, slot),
+                        *(how[name][:, slot] for name in ('temperature', 'top_k', 'top_p')))
     if slot == first - 1:
       last = jnp.where(position % 2 == 0, last, ABSENT)
     elif slot > first:
@@ -68,7 +80,17 @@ def step(c: model.Config, params, state, user, key, how: Sampling, forced=None):
       last = jnp.where(forced[:, slot] >= 0, forced[:, slot], last)
     said.append(last)
   said = jnp.stack(said, 1)
-  return {'cache': cache, 'position': position + 1, 'said': said}, said
+  recent = jnp.concatenate([state['recent'][:, 1:], said[:, first:first + 1]], 1)
+  return {'cache': cache, 'position': position + 1, 'said': said, 'recent': recent}, said
+
+
+def each(key, batch: int):
+  """Keys key[b] of a batch, made of one if only one is given."""
+  return key if key.ndim else jax.random.split(key, batch)
+
+
+def _arrays(c, how, batch):
+  return drawing.settings(c, [how] * batch) if isinstance(how, Sampling) else how
 
 
 def prefill(c: model.Config, params, state, slots, user):
@@ -83,14 +105,21 @@ def prefill(c: model.Config, params, state, slots, user):
   net = model.AudioLM(c)
   read = jnp.concatenate([state['said'][:, None], slots[:, :-1]], 1)
   position = state['position'][:, None] + jnp.arange(slots.shape[1])
-  _, cache = net.apply({'params': params}, read, user, position, state['cache'], method='think')
-  return {'cache': cache, 'position': state['position'] + slots.shape[1], 'said': slots[:, -1]}
+  _, cache = net.apply({'params': dense(params)}, read, user, position, state['cache'], method='think')
+  recent = jnp.concatenate([state['recent'], slots[..., c.slots - c.codebooks]], 1)[:, -drawing.RECENT:]
+  return {'cache': cache, 'position': state['position'] + slots.shape[1], 'said': slots[:, -1], 'recent': recent}
 
 
-def generate(c: model.Config, params, state, user, key, how: Sampling):
+def generate(c: model.Config, params, state, user, keys, how):
   """Speaks while the user says `user` i32[b t q]: the state and all slots i32[b t slots]. One compiled scan."""
-  def body(state, inputs):
-    frame, number = inputs
-    return step(c, params, state, frame, jax.random.fold_in(key, number), how)
-  state, slots = jax.lax.scan(body, state, (user.swapaxes(0, 1), jnp.arange(user.shape[1])))
+  keys, how = each(keys, len(user)), _arrays(c, how, len(user))
+  body = lambda state, heard: step(c, params, state, heard, keys, how)
+  state, slots = jax.lax.scan(body, state, user.swapaxes(0, 1))
   return state, slots.swapaxes(0, 1)
+
+
+# What a server calls: a frame, or a burst of them where a turn may be said ahead of time. The state is given up.
+frame = jax.jit(step, static_argnames='c', donate_argnames='state')
+burst = jax.jit(generate, static_argnames='c', donate_argnames='state')
+begin = jax.jit(reset, donate_argnames='state')
+enter = jax.jit(placed, donate_argnames='state')
