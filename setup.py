@@ -30,6 +30,7 @@ BASE = [
     'absl-py>=2.5',
     'numpy>=2.0',
     'safetensors>=0.8',
+    'sentencepiece>=0.2.1',   # the text slot's vocabulary
     'flatbuffers>=25.12',     # how jax.export writes programs
     'soundfile>=0.14',
     'soxr>=1.1',
@@ -44,7 +45,9 @@ EXTRAS = {
     'tpu': ['jax[tpu]>=0.10.2,<0.11'],
     # Rooms.
     'corpora': ['pyarrow>=26'],                  # data sets that a hub keeps as parquet
-    'preparation': [],
+    # AAC, MP4 and WebM (36 MB with FFmpeg inside), and DNSMOS (37 MB). For Silero VAD (11 MB) comes after it, as it would
+    # bring torch and nothing here uses that: pip install --no-deps silero-vad==6.2.3. launch/environment does so.
+    'preparation': ['av>=18.1', 'onnxruntime>=1.20', 'speechmos>=0.0.1.1'],
     'codec': [],
     'evaluation': ['pystoi>=0.4.1', 'pyworld-prebuilt>=0.3.6'],      # pyworld itself has no wheels for Linux
     'pesq': ['pesq>=0.0.4'],                     # ITU-T P.862; has no wheels, so it needs a C compiler
@@ -61,6 +64,8 @@ EXTRAS = {
     'cluster': ['ray>=2.50'],                    # preparation on many machines: configs/prepare.py:cluster
     'peers': ['transformers>=5.20,<6', 'torch>=2.9'],                # other codecs, to measure their speed beside ours
     'tensorboard': ['tensorboard>=2.21'],        # the viewer
+    # Corpora as its data sets, corpora/tfds_builder.py; no TensorFlow. The second it imports without asking for it.
+    'tfds': ['tensorflow-datasets>=4.9.10,<5', 'importlib_resources>=7'],
     'test': ['pytest>=9.2', 'hypothesis>=6.170', 'nbclient>=0.11', 'ipykernel>=7.4'],
 }
 

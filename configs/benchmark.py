@@ -6,6 +6,9 @@ training  how fast stage 1 trains in each phase, and what its discriminators cos
 content   what small readers, trained on the codes of transcribed speech, get wrong: from level 0, the rest, all.
 precision what the codec loses in bfloat16 and in int8.
 lm        training and decoding speed of the toy language model.
+preparation
+          hours of recordings prepared an hour of one core, step by step and together, beside Lhotse where it is
+          installed; memory by the number of files; what 5000 hours take.
 
     python -m telugu_s2s.main --config=configs/benchmark.py:codec --config.data.audio=DIR --config.peers=FILE.tsv
     python -m telugu_s2s.main --config=configs/benchmark.py:codec --config.codec=small
@@ -13,7 +16,7 @@ lm        training and decoding speed of the toy language model.
 """
 import ml_collections
 
-SIZES = ('codec', 'training', 'content', 'precision', 'lm')
+SIZES = ('codec', 'training', 'content', 'precision', 'lm', 'preparation')
 
 
 def get_config(size='codec'):
@@ -42,6 +45,14 @@ def get_config(size='codec'):
     config.batch = 16                        # rows of a training step
     config.frames = 80                       # of a row
     config.repeats = 10                      # timed steps
+  if size == 'preparation':
+    config.minutes = 60                      # of recordings, put together from the data's
+    config.form = 'flac'                     # wav, flac, mp3 or opus, at 48 kHz
+    config.step_files = 10                   # files of a minute on which steps are timed
+    config.shard_mb = 16.0
+    config.workers = (1, 2, 4)
+    config.files = (10, 1000)                # how many short files memory is measured over
+    config.data = dict(audio='', split='', profile='research', exclude='', licence='LicenseRef-own')
   if size in ('codec', 'content', 'precision'):
     config.data = dict(
         audio='', split='eval', profile='research', exclude='', licence='LicenseRef-own',

@@ -1,8 +1,9 @@
 """Preparation: any folder of recordings becomes shards of 16 kHz segments. No GPU; 1 h takes about 20 s a core.
 
     python -m telugu_s2s.main --config=configs/prepare.py --config.data.audio=DIR --workdir=runs/prepared
+    python -m telugu_s2s.main --config=configs/prepare.py --config.sources=fleurs,DIR --workdir=runs/prepared
 
-Gives segments/ below the workdir: the shards, manifest.json, report.tsv (what was left out, and why) and
+Gives segments/ below the workdir: the shards, manifest.json, report.html, report.tsv (what was left out, and why) and
 DATA_NOTICE.md (sources and licences). A rerun makes only what is missing.
 
 The size cluster spreads the shards over a Ray cluster and writes the same bytes; a machine that is lost costs the

@@ -11,6 +11,7 @@ import jax
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import codec_precision, codec_quality, codec_speed, codec_training, content_probe, lm_speed, peers
+from telugu_s2s.evaluation import preparation_speed
 from telugu_s2s.training import loop
 
 
@@ -27,8 +28,10 @@ def run(config, workdir):
     result = codec_precision.measure(config, workdir)
   elif config.name == 'lm':
     result = lm_speed.measure(config)
+  elif config.name == 'preparation':
+    result = preparation_speed.measure(config, workdir)
   else:
-    raise InputError(f'config.name: {config.name!r} is no benchmark; take codec, training, content, precision or lm')
+    raise InputError(f'config.name: {config.name!r} is no benchmark; take one of configs/benchmark.py')
   result |= {'command': 'python -m telugu_s2s.main ' + ' '.join(sys.argv[1:]), 'revision': loop.revision(),
              'machine': machine(), 'date': time.strftime('%Y-%m-%d')}
   files.write(workdir / f'{config.name}.json', (json.dumps(result, indent=1) + '\n').encode())

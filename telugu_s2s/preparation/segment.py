@@ -33,7 +33,8 @@ class Segment:
   dialogue: str = ''
   turn: int | None = None
   channel: int | None = None
-  quality: dict = dataclasses.field(default_factory=dict)   # snr_db, clipped, bandwidth_hz, rms_dbfs, native_rate
+  quality: dict = dataclasses.field(default_factory=dict)   # snr_db, clipped, bandwidth_hz, rms_dbfs, native_rate, and
+                                   # where asked for mos or sig, bak, ovr and what measures.py adds; None = no such thing in it
   custom: dict = dataclasses.field(default_factory=dict)    # columns of a manifest that have no field here
   sha256: str = ''                 # of the 16-bit little-endian samples; '' until it is packed
 
@@ -44,11 +45,16 @@ class Segment:
 
 def to_bytes(segment: Segment) -> bytes:
   """One record: the labels as a header, the audio as 16-bit FLAC. Same segment, same bytes."""
+  return packed(segment)[0]
+
+
+def packed(segment: Segment) -> tuple[bytes, str]:
+  """The record of `to_bytes`, and the sha256 of its samples."""
   pcm = files.pcm16(segment.audio)
   header = {field.name: getattr(segment, field.name)
             for field in dataclasses.fields(segment) if field.name not in ('audio', 'sha256')}
   header['sha256'] = _hash(pcm)
-  return shards.pack(KIND, VERSION, header, files.encoded(pcm, form='flac'))
+  return shards.pack(KIND, VERSION, header, files.encoded(pcm, form='flac')), header['sha256']
 
 
 def from_bytes(record: bytes) -> Segment:
