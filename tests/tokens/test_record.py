@@ -19,7 +19,10 @@ def clips(draw):
   frames, codebooks, size = draw(st.integers(0, 40)), draw(st.integers(1, 9)), draw(st.sampled_from([2, 11, 1024, 65536]))
   codes = draw(arrays.arrays('u2', (frames, codebooks), elements=st.integers(0, size - 1)))
   prosody = draw(arrays.arrays('u1', ((frames + 1) // 2,)))
-  return record.Tokens(codes, prosody, draw(words), size, draw(st.sampled_from([12.5, 25.0, 50.0])), draw(labels))
+  said = draw(st.none() | st.lists(st.tuples(words, st.integers(0, frames), st.integers(0, frames), st.floats(0, 1))))
+  if said is not None:
+    said = tuple(sorted((record.Word(text, min(a, b), max(a, b), sure) for text, a, b, sure in said), key=lambda one: one.start))
+  return record.Tokens(codes, prosody, draw(words), size, draw(st.sampled_from([12.5, 25.0, 50.0])), draw(labels), said)
 
 
 CLIP = record.Tokens(np.arange(15, dtype='u2').reshape(5, 3) % 11, np.array([9, 63, 0], 'u1'), 'codec-a', 11, 25.0, {'id': 'ఒకటి'})
@@ -32,7 +35,7 @@ def test_what_goes_in_comes_out(clip):
   np.testing.assert_array_equal(back.codes, clip.codes)
   np.testing.assert_array_equal(back.prosody, clip.prosody)
   assert back.codes.shape == clip.codes.shape and back.codes.dtype == 'u2' and back.prosody.dtype == 'u1'
-  for field in ('codec', 'codebook_codes', 'frame_rate', 'labels'):
+  for field in ('codec', 'codebook_codes', 'frame_rate', 'labels', 'words'):
     assert getattr(back, field) == getattr(clip, field)
   assert back.seconds == len(clip.codes) / clip.frame_rate
   assert record.to_bytes(back) == record.to_bytes(clip)
@@ -55,7 +58,7 @@ def test_a_cut_record_is_noticed(length):
 
 @pytest.mark.parametrize('other, says', [
     (shards.pack('segment', record.VERSION, {}, b''), "'segment' where 'tokens'"),
-    (shards.pack(record.KIND, record.VERSION + 1, {}, b''), 'version 2'),
+    (shards.pack(record.KIND, record.TIMED + 1, {}, b''), 'version 3'),
     (b'RIFF' + record.to_bytes(CLIP)[4:], 'RIFF'),
 ])
 def test_a_record_of_another_kind_or_version_is_named(other, says):
@@ -75,10 +78,19 @@ def test_sizes_that_do_not_fit_the_payload_are_noticed():
     ({'codes': np.zeros((6, 3), int), 'prosody': np.zeros(4, int)}, 'do not fit'),
     ({'codes': np.zeros(5, int)}, 'do not fit'),
     ({'prosody': np.array([0, 1, 256])}, '256'),
+    ({'words': (record.Word('ఒకటి', 0, 6, 1.0),)}, 'within 5 frames'),
+    ({'words': (record.Word('ఒకటి', 3, 4, 1.0), record.Word('రెండు', 2, 4, 1.0))}, 'not in their order'),
 ])
 def test_codes_out_of_range_are_refused(wrong, says):
   with pytest.raises(ValueError, match=says):
     record.to_bytes(dataclasses.replace(CLIP, **wrong))
+
+
+def test_a_record_without_words_is_what_it_was_before_there_were_any():
+  header = {'frames': 5, 'codebooks': 3, 'codes': 11, 'codec': 'codec-a', 'frame_rate': 25.0, 'labels': {'id': 'ఒకటి'}}
+  before = shards.pack('tokens', 1, header, CLIP.codes.astype('<u2').tobytes() + CLIP.prosody.tobytes())
+  assert record.to_bytes(CLIP) == before and record.from_bytes(before).words is None
+  assert record.from_bytes(record.to_bytes(dataclasses.replace(CLIP, words=()))).words == ()
 
 
 def test_the_labels_are_all_of_a_segment_but_its_audio():
