@@ -159,8 +159,6 @@ def test_a_gpu_of_a_cluster_is_one_workers_alone(cluster, tmp_path, monkeypatch)
   found = list(engine.results(device, folders, -1, 'ray', cluster.address, programs=True))
   assert sorted(task for task, _ in found) == folders
   assert {gpu for _, (gpu, _) in found} == {'0', '1'} and len({place for _, place in found}) == 2       # of one process each
-  assert dict(engine.results(threads, ['CUDA_VISIBLE_DEVICES', 'JAX_PLATFORMS'], 1, 'ray', cluster.address)) == {
-      'CUDA_VISIBLE_DEVICES': '', 'JAX_PLATFORMS': None}
 
 
 @pytest.mark.slow
