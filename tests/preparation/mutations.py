@@ -1,4 +1,4 @@
-"""Damaged, lying and hostile inputs made from real ones: each is a function of its kind and number alone."""
+"""Damaged, lying and hostile inputs made from real ones: each follows from its kind and number, and the path of the trap."""
 import functools
 import io
 import json

@@ -1,6 +1,7 @@
 """A folder to shards: the same bytes however it is done, nothing done twice, nothing lost in silence."""
 import csv
 import dataclasses
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -154,6 +155,18 @@ def test_bad_files_are_reported_and_good_ones_prepared(tmp_path, voices):
   assert len(parts) == 12 and len({one.id for one in segments}) == len(segments)
   prepare(here(root), tmp_path / 'out')             # the report of a rerun is as full as that of the first run
   assert {row['path'] for row in report(tmp_path / 'out')} == {k for k, v in expected.items() if v}
+
+
+def test_what_a_missing_decoder_left_out_comes_in_once_it_is_installed(folder, tmp_path, monkeypatch):
+  (folder / 'phone.m4a').write_bytes(b'\0\0\0\x1cftypM4A ' + bytes(100))
+  find = importlib.util.find_spec
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name, *more: None if name == 'av' else find(name, *more))
+  manifest = prepare(here(folder), tmp_path / 'out')
+  assert manifest['records'] == 6 and manifest['skipped'] == {'no decoder': 1}
+  assert 'pip install' in report(tmp_path / 'out')[0]['detail']
+  monkeypatch.undo()
+  pytest.importorskip('av')
+  assert prepare(here(folder), tmp_path / 'out')['skipped'] == {'corrupt': 1}       # now it was looked into
 
 
 def test_a_folder_with_nothing_usable_stops_and_says_why(tmp_path):
