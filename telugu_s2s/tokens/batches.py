@@ -6,7 +6,7 @@ import numpy as np
 
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import read, shards
-from telugu_s2s.tokens import record
+from telugu_s2s.tokens import record, slots
 
 ABSENT = -1                      # an empty slot: its embedding is exactly zero
 ASSISTANT, USER = 0, 1
@@ -106,20 +106,21 @@ class Flat:
 
 
 class Cast(grain.transforms.RandomMap):
-  """A clip as a dialogue with one silent side, cut or filled to one length."""
+  """A clip as a dialogue with one silent side, cut or filled to one length; with text where there is a text slot."""
 
-  def __init__(self, window: Window, silence):
-    self._window, self._silence = window, silence
+  def __init__(self, window: Window, silence, text: slots.Text | None = None):
+    self._window, self._silence, self._text = window, silence, text
 
   def random_map(self, tokens, rng):
     """See `row`."""
     side = USER if rng.random() < self._window.user_share else ASSISTANT
     spare = len(tokens.codes) - self._window.frames
     start = 2 * int(rng.integers(spare // 2 + 1)) if spare > 0 else 0          # prosody comes every second frame
-    return row(tokens, side, start, self._window, self._silence)
+    mode = self._text.mode(tokens, rng) if self._text else slots.NOTHING
+    return row(tokens, side, start, self._window, self._silence, self._text, mode)
 
 
-def row(tokens: record.Tokens, side: int, start: int, window: Window, silence) -> dict:
+def row(tokens: record.Tokens, side: int, start: int, window: Window, silence, text=None, mode=slots.NOTHING) -> dict:
   """One row of a batch.
 
   Args:
@@ -128,25 +129,32 @@ def row(tokens: record.Tokens, side: int, start: int, window: Window, silence) -
     start: the clip's frame, an even number, that comes first.
     window: the row's length.
     silence: i32[q].
+    text: how a text slot is filled, or None for no such slot.
+    mode: what it is to the voice; where it comes ahead, silence stands before the clip.
 
   Returns:
     codes: i32[2 t q], of assistant and user.
     prosody: i32[t], of the assistant, at every second frame, ABSENT between; ABSENT where it is silent.
     weight: f32[t], 0 where the row is filling behind the clip.
+    With text also text: i32[t], see tokens/slots.py, task: i32[] and ahead: i32[], the mode's.
   """
-  t = window.frames
-  part = tokens.codes[start:start + t].astype(np.int32)
+  t, lead = window.frames, max(mode.ahead, 0)
+  part = tokens.codes[start:start + max(t - lead, 0)].astype(np.int32)
   codes = np.tile(silence.astype(np.int32), (2, t, 1))
-  codes[side, :len(part)] = part
+  codes[side, lead:lead + len(part)] = part
   prosody = np.full(t, ABSENT, np.int32)
   if side == ASSISTANT:
     moves = tokens.prosody[start // 2:start // 2 + (len(part) + 1) // 2]
-    prosody[:2 * len(moves):2] = moves
-  weight = (np.arange(t) < len(part) + window.trailing).astype(np.float32)
-  return {'codes': codes, 'prosody': prosody, 'weight': weight}
+    prosody[lead:lead + 2 * len(moves):2] = moves
+  weight = (np.arange(t) < abs(mode.ahead) + len(part) + window.trailing).astype(np.float32)
+  found = {'codes': codes, 'prosody': prosody, 'weight': weight}
+  if text:
+    found |= {'text': text.slot(tokens, mode, side == ASSISTANT, t, start), 'task': np.int32(mode.task),
+              'ahead': np.int32(mode.ahead)}
+  return found
 
 
-def make(clips: Clips, window: Window, *, batch, seed, process=0, processes=1, views='turns'):
+def make(clips: Clips, window: Window, *, batch, seed, process=0, processes=1, views='turns', text=None):
   """Endless batches for one process: make(...)[step] is a dict of the rows' arrays, [batch/processes ...].
 
   The slice by process comes last, so every process count cuts the same global batch.
@@ -154,6 +162,7 @@ def make(clips: Clips, window: Window, *, batch, seed, process=0, processes=1, v
   Args:
     views: of clips that have several: 'turns' = an epoch is every clip once, each time in another view; 'all' = an
       epoch is every view once; 'first' = the clips as they are.
+    text: how the text slot is filled, a slots.Text; None = there is none.
   """
   if batch % processes:
     raise InputError(f'config.batch: {batch} does not divide over {processes} processes')
@@ -165,17 +174,21 @@ def make(clips: Clips, window: Window, *, batch, seed, process=0, processes=1, v
   else:
     every = Flat(clips) if views == 'all' and clips.views > 1 else clips
     source = grain.MapDataset.source(every).seed(seed).shuffle().repeat()
-  rows = source.random_map(Cast(window, clips.silence))
+  rows = source.random_map(Cast(window, clips.silence, text))
   return rows[process::processes].batch(batch // processes, drop_remainder=True)
 
 
-def evaluation(clips: Clips, window: Window, batch: int) -> list[dict]:
+def evaluation(clips: Clips, window: Window, batch: int, text: slots.Text | None = None) -> list[dict]:
   """Every clip once, as the assistant and from its start, in batches; the last is filled with rows of weight 0.
+
+  Its text, where there is a slot, comes with the voice.
 
   Weight is on the clips alone, not on silence behind them, which would flatter a model.
   """
   window = dataclasses.replace(window, trailing=0)
-  rows = [row(clips[index], ASSISTANT, 0, window, clips.silence) for index in range(len(clips))]
+  there = lambda clip: slots.NOTHING if clip.words is None else slots.Mode(slots.DIALOGUE, 0)
+  every = (clips[index] for index in range(len(clips)))
+  rows = [row(clip, ASSISTANT, 0, window, clips.silence, text, there(clip)) for clip in every]
   empty = {**rows[0], 'weight': np.zeros(window.frames, np.float32)}
   rows += [empty] * (-len(rows) % batch)
   return [{name: np.stack([one[name] for one in rows[at:at + batch]]) for name in empty}
