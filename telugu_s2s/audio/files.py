@@ -32,8 +32,8 @@ def blocks(path, channel: int | None = None, start_s: float = 0.0, end_s: float 
   Args:
     path: a wav, flac, mp3, ogg, opus, m4a, aac, mp4 or webm file, of any rate and channel count.
     channel: the one channel to keep; None, or a file with fewer channels, gives their mean.
-    start_s, end_s: the part to decode, None = to the end of the file. What comes before is passed over, but in AAC, MP4
-      and WebM it is decoded.
+    start_s, end_s: the part to decode, None = to the end of the file. Lossy files are decoded from their beginning; for
+      many parts of one see parts.py.
 
   Yields:
     (f32[samples] at 16 kHz, native rate in Hz), about 10 s at a time; together the whole file, or the part of it that

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from telugu_s2s.audio import decoding, files, level
+from telugu_s2s.audio import parts as parts_of_file
 from telugu_s2s.audio.activity import SILENCE_DBFS, cut
 from telugu_s2s.corpora import licences
 from telugu_s2s.corpora.folder import Recording, Skip
@@ -35,7 +36,7 @@ def segments(folder, recording: Recording, revision: str, shortest_s: float, lon
 
   def audio():
     nonlocal rate
-    for block, rate in files.blocks(path, recording.channel, offset_s, recording.end_s):
+    for block, rate in parts_of_file.blocks(path, recording.channel, offset_s, recording.end_s):
       yield block
 
   try:
