@@ -1,47 +1,58 @@
 """Stage 2, next-token prediction: the audio LM learns how Telugu speech goes on, from audio alone.
 
-From the released codec; prepares and tokenises what is missing first. toy: 3 M parameters, the embedded
-sample corpus, under 5 minutes on 2 CPU cores; its held-out loss ends well below the unigram and bigram
-baselines that it prints, and it writes three continuations to listen to.
+From the released codec; prepares and tokenises what is missing first.
+toy: 3 M parameters, the embedded sample corpus, under 5 minutes on 2 CPU cores; its held-out loss ends well below the
+  unigram and bigram baselines that it prints, and it writes three continuations to listen to.
+150m, 500m, 1b: windows of 120 s, a text slot, 2.1 hours of audio a step. PLANNED, none has been trained:
+  up to 1000 hours, 30 epochs; 1000 to 5000, 16; 5000 and more with transcripts, 16. --config.job=describe prints cost.
 
     python -m telugu_s2s.main --config=configs/stage2.py
     python -m telugu_s2s.main --config=configs/stage2.py --config.data.audio=DIR --workdir=runs/mine
+    python -m telugu_s2s.main --config=configs/stage2.py:500m --config.job=describe
 """
 import ml_collections
 
-SIZES = ('toy',)
+SIZES = ('toy', '150m', '500m', '1b')
 
 
 def get_config(size='toy'):
-  {'toy': True}[size]
+  of = lambda *values: dict(zip(SIZES, values))[size]
+  toy = of(True, False, False, False)
   config = ml_collections.ConfigDict()
   config.job = 'stage2'
   config.seed = 0
   config.codec = ''                          # a codec's file; '' = the released one
-  config.steps = 360
-  config.batch = 16                          # clips a step
-  config.frames = 80                         # of a row: 3.2 s
+  config.steps = of(360, 14_000, 37_500, 37_500)
+  config.batch = 16 if toy else 64           # clips a step
+  config.accumulate = of(1, 2, 4, 4)         # parts that a batch is read in, one after the other
+  config.frames = 80 if toy else 3000        # of a row: 3.2 s, 120 s
+  config.loss_chunk = 0 if toy else 500      # frames whose logits exist at once; 0 = all
   config.views = 'turns'                     # of tokens in several views: each epoch another one; 'all', 'first'
   config.user_share = 0.3                    # of the rows, how many hear their clip instead of saying it
-  config.lr = 3e-3                           # peak
-  config.warmup = 40                         # steps
-  config.decay = 0.4                         # share of the steps at the end over which lr falls
+  config.lr = of(3e-3, 6e-4, 4e-4, 3e-4)     # peak
+  config.warmup = 40 if toy else 1000        # steps
+  config.decay = 0.4 if toy else 0.2         # share of the steps at the end over which lr falls
+  config.ema = 0.0 if toy else 0.999         # decay of the running mean of the weights that is measured; 0 = none
   config.log_every = 20
-  config.save_every = 90
-  config.evaluate_every = 180
+  config.save_every = 90 if toy else 500
+  config.evaluate_every = 180 if toy else 1000
   config.temperature = 0.8                   # of the continuations
   config.top_k = 100
   config.silence_bias = 5.0                  # nats off the code of silence, so that the voice goes on
   config.prompt_frames = 38                  # 1.5 s
   config.continue_frames = 100               # 4 s
-  config.mesh = dict(data=-1, fsdp=1, tensor=1)        # devices; -1 takes what is left
+  # Devices; -1 takes what is left. Over fsdp parameters and moments are cut too: a 1b takes 21 GB of each device else.
+  config.mesh = dict(data=of(-1, -1, 1, 1), fsdp=of(1, 1, -1, -1), tensor=1)
   config.model = dict(
-      width=128, layers=4, heads=4, kv_heads=2, head_width=32, ffn=352, prosody_codes=64, text_codes=0,
-      depth_width=64, depth_layers=2, depth_heads=2, depth_ffn=176, delay=1, user_every=4, window=3000, sinks=4,
-      dtype='float32', remat='none')
+      width=of(128, 768, 1280, 1792), layers=of(4, 16, 24, 26), heads=of(4, 12, 20, 14), kv_heads=of(2, 4, 4, 2),
+      head_width=of(32, 64, 64, 128), ffn=of(352, 2048, 3456, 4864),
+      depth_width=of(64, 512, 768, 1024), depth_layers=of(2, 6, 6, 6), depth_heads=of(2, 8, 12, 16),
+      depth_ffn=of(176, 1408, 2048, 2816), prosody_codes=64, text_codes=0 if toy else 8192, delay=1, user_every=4,
+      window=3000, sinks=4, dtype='float32' if toy else 'bfloat16', attention='xla' if toy else 'auto',
+      remat='none' if toy else 'dots_with_no_batch_dims_saveable', depth_remat='none')
   config.data = dict(                        # more on each in configs/prepare.py
       audio='',                              # a folder of wav, flac, mp3, ogg, opus; '' = the sample corpus
       tokens='',                             # a folder with tokens in train/ and eval/, instead of audio
       split='train', profile='commercial_attribution', exclude='', licence='LicenseRef-own',
-      shortest_s=1.0, longest_s=20.0, clipped=0.01, workers=-1)
+      shortest_s=1.0, longest_s=20.0 if toy else 120.0, clipped=0.01, workers=-1)
   return config

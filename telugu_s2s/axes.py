@@ -38,7 +38,10 @@ def mesh(data: int = -1, fsdp: int = 1, tensor: int = 1, devices=None):
 
 
 def check_batch(batch: int, over) -> None:
-  """Raises InputError where a global batch does not divide over the devices that share its rows."""
+  """Raises InputError where a global batch does not divide over the devices that share its rows, or rows over processes."""
+  if any(len({device.process_index for device in row}) > 1 for row in over.devices.reshape(-1, over.shape['tensor'])):
+    raise InputError(f'config.mesh: tensor={over.shape["tensor"]} reaches over several processes, whose rows would differ; '
+                     f'it must divide the {len(over.local_devices)} devices of one')
   rows = over.shape['data'] * over.shape['fsdp']
   if batch < 1 or batch % rows:
     raise InputError(f'config.batch: {batch} rows do not divide over data x fsdp = {rows} devices')
@@ -89,3 +92,23 @@ def constrain(x, letters: str):
   if over.empty:
     return x
   return jax.lax.with_sharding_constraint(x, spec(f'_{letters}', x.shape, dict(over.shape)))
+
+
+def whole(x):
+  """An array on every device in full, inside jit; its gradient is summed once. Does nothing where no mesh is set.
+
+  For tables that are looked up: the rows of a table cut by width would have every device read the whole batch.
+  """
+  over = jax.sharding.get_abstract_mesh()
+  return x if over.empty else jax.lax.with_sharding_constraint(x, P())
+
+
+def gathered(tree):
+  """Parameters brought together over fsdp, cut over tensor alone, inside jit: once, before a loop that reads them often."""
+  over = jax.sharding.get_abstract_mesh()
+  if over.empty:
+    return tree
+  sizes = {**over.shape, 'fsdp': 10**9}           # which divides no axis
+  def one(path, x):
+    return jax.lax.with_sharding_constraint(x, spec(jax.tree_util.keystr(path[-1:], simple=True), x.shape, sizes))
+  return jax.tree_util.tree_map_with_path(one, tree)

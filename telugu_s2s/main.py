@@ -27,10 +27,13 @@ JOBS = {
     'prepare': 'telugu_s2s.preparation.prepare',
     'tokenize': 'telugu_s2s.tokens.tokenize',
     'vocabulary': 'telugu_s2s.tokens.vocabulary',
+    'aligner': 'telugu_s2s.training.aligner',
+    'align': 'telugu_s2s.tokens.align',
     'stage1': 'telugu_s2s.training.stage1',
     'stage2': 'telugu_s2s.training.stage2',
     'generate': 'telugu_s2s.evaluation.generate',
     'benchmark': 'telugu_s2s.evaluation.benchmark',
+    'describe': 'telugu_s2s.planning.describe',        # of the config of any size of stage 2: --config.job=describe
     'report': 'telugu_s2s.preparation.report',
     'carry': 'telugu_s2s.preparation.carry',
     'manifests': 'telugu_s2s.preparation.export',
@@ -48,7 +51,9 @@ def main(argv):
       signal.signal(signal.SIGPIPE, signal.SIG_DFL)     # --help | head
       print(help_page(value))
       return 0
-    config, workdir = parse(value, rest)
+    config, workdir, hosts = parse(value, rest)
+    if hosts:
+      importlib.import_module('telugu_s2s.training.hosts').join(hosts)
     importlib.import_module(JOBS[config.job]).run(config, workdir)
     return 0
   except InputError as problem:
@@ -95,7 +100,7 @@ def help_page(value):
 
 
 def parse(value, rest):
-  """The locked config that `value` names with what the other arguments set in it, and the working folder, made.
+  """The locked config that `value` names with what the other arguments set in it; the working folder, made; and --hosts.
 
   Raises:
     InputError: a file, size, field, value or flag that is not there, cannot be read or cannot be written to.
@@ -113,6 +118,7 @@ def parse(value, rest):
   try:
     chosen = config_flags.DEFINE_config_file('config', lock_config=True, sys_argv=argv)
     workdir = flags.DEFINE_string('workdir', os.path.join('runs', run), 'Where the outputs go.')
+    hosts = flags.DEFINE_string('hosts', '', 'The processes that train as one; see training/hosts.py.')
     extra = flags.FLAGS(argv)[1:]
   except (flags.Error, TypeError, ValueError) as problem:
     raise InputError(refusal(str(problem), base)) from problem
@@ -125,7 +131,7 @@ def parse(value, rest):
     os.makedirs(workdir.value, exist_ok=True)
   except OSError as problem:
     raise InputError(f'--workdir={workdir.value}: {problem.strerror}') from problem
-  return chosen.value, workdir.value
+  return chosen.value, workdir.value, hosts.value
 
 
 def load(path, size):

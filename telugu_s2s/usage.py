@@ -22,12 +22,14 @@ Jobs [sizes, the first unless one is named]:
 {fields}
 
   --workdir=DIR                   where every output goes; without it runs/CONFIG[-SIZE] below this folder
+  --hosts=ADDRESS:PORT,N,NUMBER   this is process NUMBER of N that train as one; 'auto' under SLURM and on TPU slices
   --config=FILE --help            all fields of that config, with their defaults
 
 Examples:
   python -m telugu_s2s.main --config=configs/stage2.py             # the sample corpus: minutes on any computer
   python -m telugu_s2s.main --config=configs/stage2.py --config.data.audio=DIR --workdir=runs/mine
   python -m telugu_s2s.main --config=configs/generate.py --config.run=runs/mine --config.prompt=FILE
+  python -m telugu_s2s.main --config=configs/stage2.py:500m --config.job=describe     # what that size takes and costs
 In a fresh clone, ./launch/run with the same arguments installs what the job needs and runs it."""
 
 

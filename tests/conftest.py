@@ -26,8 +26,15 @@ CODEC = ('tests/codec/', 'tests/evaluation/test_co', 'tests/evaluation/test_pa',
          'test_spoken.py', 'test_stage1.py')
 
 
+# Everything of the audio language model.
+LM = ('tests/lm/', 'tests/planning/', 'test_lm_', 'test_stage2.py', 'test_hosts.py', 'test_loop.py', 'test_optimiser.py',
+      'test_checkpoints.py', 'test_stages_on_meshes.py', 'test_batches.py')
+
+
 def pytest_collection_modifyitems(items):
   for item in items:
+    if any(part in item.path.as_posix() for part in LM):
+      item.add_marker('lm')
     if any(part in item.path.as_posix() for part in CODEC):
       item.add_marker('codec')
   wanted = [item for item in items if item.get_closest_marker('gpu')]

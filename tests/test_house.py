@@ -154,4 +154,5 @@ def test_a_config_names_a_job_that_exists(file):
 
 
 def test_every_job_has_a_config():
-  assert set(main.JOBS) == {main.load(str(ROOT / file), []).job for file in CONFIGS}
+  describes = {'describe'}                       # another job's config: --config.job=describe
+  assert set(main.JOBS) - describes == {main.load(str(ROOT / file), []).job for file in CONFIGS}

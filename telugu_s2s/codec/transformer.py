@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import normal, zeros
 
 from telugu_s2s import axes
+from telugu_s2s.errors import InputError
 
 EMPTY = -(2 ** 30)               # position of a ring slot that holds nothing yet
 
@@ -33,6 +34,7 @@ class Sizes:
   sinks: int = 0                 # first frames of a stream, never forgotten (Xiao et al., 2023)
   theta: float = 10_000.0        # RoPE base
   remat: str = 'none'            # 'none', or a name of jax.checkpoint_policies
+  attention: str = 'xla'         # of whole streams; 'cudnn', or 'auto': cuDNN's on a GPU where it can do it
 
 
 def rms_norm(x, scale):
@@ -117,6 +119,26 @@ def attend(query, key, value, memory, shared):
   return y.reshape(b, t, n, h)
 
 
+def fused(query, key, value, shared, implementation='cudnn'):
+  """`attend` for whole streams no longer than the window, without scores in memory (FlashAttention, Dao et al., 2022)."""
+  return jax.nn.dot_product_attention(turned(query, shared['here']), turned(key, shared['here']), value, is_causal=True,
+                                      implementation=implementation)
+
+
+def kind_of_attention(c: Sizes, frames: int, dtype) -> str:
+  """'cudnn' or 'xla' for whole streams of so many frames. cuDNN takes 16-bit heads of 8, 16, ... 128 channels.
+
+  Raises:
+    InputError: cuDNN is asked for and cannot do it.
+  """
+  fits = (frames <= c.window and jnp.dtype(dtype).itemsize == 2 and c.head_width % 8 == 0 and c.head_width <= 128)
+  if c.attention == 'cudnn' and not (fits and jax.default_backend() == 'gpu'):
+    raise InputError(f"config.model.attention 'cudnn' takes a GPU, dtype 'bfloat16', heads of 8, 16, .. 128 channels and "
+                     f'at most {c.window} frames (the window); here are {jax.default_backend()}, {jnp.dtype(dtype)}, '
+                     f"{c.head_width} channels, {frames} frames: set 'auto' or 'xla'")
+  return 'cudnn' if fits and c.attention != 'xla' and jax.default_backend() == 'gpu' else 'xla'
+
+
 def remember(memory, key, value, slot):
   """The memory {k, v: [b s k h]} of a layer after a chunk [b t k h] that goes to the slots i32[b t]."""
   row = jnp.arange(key.shape[0])[:, None]
@@ -142,7 +164,10 @@ class Block(nn.Module):
     value = jnp.einsum('btd,dkh->btkh', y, weight('wv_dkh', (d, k, h)))
     query = rms_norm(query, self.param('norm_query_h', zeros, (h,)))
     key = rms_norm(key, self.param('norm_key_h', zeros, (h,)))
-    y = attend(query, key, value, memory, shared)
+    if c.attention == 'cudnn':
+      y = fused(query, key, value, shared)
+    else:
+      y = attend(query, key, value, memory, shared)
     if memory is not None:
       memory = remember(memory, key, value, shared['slot'])
     x = x + jnp.einsum('btnh,nhd->btd', y, weight('wo_nhd', (n, h, d), small))
@@ -170,13 +195,16 @@ class Transformer(nn.Module):
     Returns:
       [b t d] and the cache after the chunk (None if none came in).
     """
+    whole = position is None and cache is None
+    sizes = dataclasses.replace(
+        self.sizes, attention=kind_of_attention(self.sizes, x.shape[1], x.dtype) if whole else 'xla')
     if position is None:
       position = jnp.broadcast_to(jnp.arange(x.shape[1]), x.shape[:2])
     block = Block
     if self.sizes.remat != 'none':
       block = nn.remat(Block, prevent_cse=False, policy=getattr(jax.checkpoint_policies, self.sizes.remat))
     stack = nn.scan(block, variable_axes={'params': 0}, split_rngs={'params': True}, in_axes=(0, nn.broadcast),
-                    length=self.sizes.layers)(self.sizes, name='blocks')
+                    length=self.sizes.layers)(sizes, name='blocks')
     if cache is None:
       return stack(x, None, view(position, None, self.sizes))[0], None
     shared = view(position, cache['position'], self.sizes)

@@ -60,13 +60,14 @@ def loaded(folder):
     raise InputError(f'config.run: {folder} is a run of {config.get("job")!r}, not of stage 2')
   trained = weights.load(config.codec)
   model = Config(codebooks=trained.config.codebooks, codes=trained.config.codes, **config.model)
-  shapes = loop.abstract(lambda key: stage2.init(model, stage2.optimiser_of(config), key), axes.mesh(), config.seed)
+  shapes = loop.abstract(lambda key: stage2.init(model, stage2.optimiser_of(config), key, config.get('ema', 0.0)),
+                         axes.mesh(), config.seed)
   saved = checkpoints.Checkpoints(folder / 'checkpoints')
   try:
     step = saved.latest()
     if step is None:
       raise InputError(f'config.run: {folder} has no checkpoint yet; let configs/stage2.py save one')
     print(f'{folder}: step {step}, codec {trained.name}')
-    return model, saved.restore(step, shapes)[0]['params'], trained
+    return model, stage2.learnt(saved.restore(step, shapes)[0]), trained
   finally:
     saved.close()

@@ -3,6 +3,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from telugu_s2s import axes
+
 # Shares of a0..a7: what is said counts more than its finish (MiMo-Audio, 2025, table 2).
 CODE_WEIGHTS = np.array([12, 8, 6, 4, 2, 2, 1, 1]) / 36
 PROSODY_WEIGHT = 0.5
@@ -17,16 +19,60 @@ def code_weights(codebooks: int):
   return weights / weights.sum()
 
 
-def masked_mean(logits, target, weight):
-  """Mean cross-entropy and mean squared log-partition where the target is present and weighted.
+def present(target, weight):
+  """f32[...]: what a mean over the targets that are there is divided by. target: i32[b t], -1 = absent; weight: f32[b t]."""
+  return jnp.maximum(jnp.sum(weight * (target >= 0)), 1.0)
+
+
+def masked_sum(logits, target, weight):
+  """Sums of cross-entropy and of squared log-partition where the target is present and weighted.
 
   logits: f32[b t v]; target: i32[b t], -1 = absent; weight: f32[b t].
   """
   weight = weight * (target >= 0)
   log_z = jax.nn.logsumexp(logits, -1)
   nats = log_z - jnp.take_along_axis(logits, jnp.maximum(target, 0)[..., None], -1)[..., 0]
-  total = jnp.maximum(jnp.sum(weight), 1.0)
-  return jnp.sum(weight * nats) / total, jnp.sum(weight * log_z**2) / total
+  return jnp.sum(weight * nats), jnp.sum(weight * log_z**2)
+
+
+def masked_mean(logits, target, weight):
+  """As `masked_sum`, divided by what is present."""
+  return tuple(one / present(target, weight) for one in masked_sum(logits, target, weight))
+
+
+def sums(every_logits, targets, weight):
+  """[masked_sum of each slot]. every_logits: list of f32[b t v]; targets: i32[b t slots]; weight: f32[b t]."""
+  return [masked_sum(logits, targets[..., slot], weight) for slot, logits in enumerate(every_logits)]
+
+
+def chunked_sums(speak, h, targets, weight, chunk: int):
+  """`sums` of what speak(h, targets) gives, `chunk` steps at a time, so that no more logits exist at once.
+
+  The backward pass makes them again. h: f[b t d]; the others as in `sums`.
+  """
+  pad = -h.shape[1] % chunk
+
+  def split(x):
+    x = jnp.pad(x, ((0, 0), (0, pad)) + ((0, 0),) * (x.ndim - 2))
+    return x.reshape(x.shape[0], -1, chunk, *x.shape[2:]).swapaxes(0, 1)       # [chunks b chunk ...]
+
+  def body(total, part):
+    h, targets, weight = part
+    h = axes.constrain(h, 'btd')
+    return jax.tree.map(jnp.add, total, sums(speak(h, targets), targets, weight)), None
+
+  zero = [(jnp.zeros(()), jnp.zeros(()))] * len(jax.eval_shape(speak, h[:, :1], targets[:, :1]))
+  return jax.lax.scan(jax.checkpoint(body, prevent_cse=False), zero, (split(h), split(targets), split(weight)))[0]
+
+
+def counts(config, slots, user, weight):
+  """What the sums over a batch are divided by: ([f32[] of each slot], [f32[] of each of the user's codebooks]).
+
+  Arguments as in `total`.
+  """
+  heard, weight_heard = user[:, 1::config.user_every], weight[:, 1::config.user_every]
+  return ([present(slots[..., slot], weight) for slot in range(config.slots)],
+          [present(heard[..., level], weight_heard) for level in range(config.codebooks)])
 
 
 def total(config, mine, theirs, slots, user, weight):
@@ -41,16 +87,21 @@ def total(config, mine, theirs, slots, user, weight):
   Returns:
     f32[], and {codes: the weighted mean over codebooks, a0..: each alone, prosody, user, text, loss}.
   """
+  every = config.user_every
+  return combined(config, sums(mine, slots, weight), sums(theirs, user[:, 1::every], weight[:, 1::every]),
+                  counts(config, slots, user, weight))
+
+
+def combined(config, mine, theirs, divisors):
+  """As `total`, from the `sums` of both streams and the `counts`, which may be those of a larger batch."""
   q, nats, z = config.codebooks, {}, 0.0
   names = (['text'] if config.text_codes else []) + ['prosody'] + [f'a{level}' for level in range(q)]
   for slot, name in enumerate(names):
-    nats[name], square = masked_mean(mine[slot], slots[..., slot], weight)
+    nats[name], square = (one / divisors[0][slot] for one in mine[slot])
     z += square / len(names)
   share = code_weights(q)
   nats['codes'] = sum(share[level] * nats[f'a{level}'] for level in range(q))
-  every = config.user_every
-  nats['user'] = sum(share[level] * masked_mean(theirs[level], user[:, 1::every, level], weight[:, 1::every])[0]
-                     for level in range(q))
+  nats['user'] = sum(share[level] * (theirs[level][0] / divisors[1][level]) for level in range(q))
   loss = nats['codes'] + PROSODY_WEIGHT * nats['prosody'] + USER_WEIGHT * nats['user'] + Z_WEIGHT * z
   loss += TEXT_WEIGHT * nats.get('text', 0.0)
   return loss, {'loss': loss, **nats}

@@ -41,16 +41,18 @@ class Config:
   sinks: int = 4                 # first frames, never forgotten
   dtype: str = 'bfloat16'        # of activations; parameters stay float32
   remat: str = 'none'            # 'none', or a name of jax.checkpoint_policies
+  depth_remat: str = 'none'      # of the depth transformer, whose forward pass a loss in chunks makes again anyway
+  attention: str = 'xla'         # of the temporal transformer in training; 'cudnn', 'auto': see codec/transformer.py
 
   @property
   def temporal(self) -> Sizes:
     return Sizes(self.width, self.layers, self.heads, self.kv_heads, self.head_width, self.ffn,
-                 self.window, self.sinks, theta=1e5, remat=self.remat)
+                 self.window, self.sinks, theta=1e5, remat=self.remat, attention=self.attention)
 
   @property
   def depth(self) -> Sizes:
     return Sizes(self.depth_width, self.depth_layers, self.depth_heads, self.depth_heads,
-                 self.depth_width // self.depth_heads, self.depth_ffn, window=self.slots, remat=self.remat)
+                 self.depth_width // self.depth_heads, self.depth_ffn, window=self.slots, remat=self.depth_remat)
 
   @property
   def vocabularies(self) -> tuple[int, ...]:
@@ -65,7 +67,7 @@ class Config:
 
 def looked_up(table, value):
   """Rows of a table [v d] at i32[...], and exact zeros where the value is ABSENT (-1)."""
-  return jnp.where(value[..., None] >= 0, table[jnp.maximum(value, 0)], 0)
+  return jnp.where(value[..., None] >= 0, axes.whole(table)[jnp.maximum(value, 0)], 0)
 
 
 class AudioLM(nn.Module):
@@ -159,16 +161,32 @@ class AudioLM(nn.Module):
       at every `user_every`-th step but the last, a list of f32[b u v]; and the assistant's slots themselves,
       i32[b t slots], the targets.
     """
+    h, slots = self.hear(codes, prosody, text)
+    return self.speak(h, slots), self.speak_for_user(*user_part(self.config, h, codes[:, 1])), slots
+
+  def hear(self, codes, prosody, text=None):
+    """The temporal transformer over a batch: h f[b t d], and the slots i32[b t slots] that are to be said at each step."""
+    slots = targets(self.config, codes, prosody, text)
+    return self.think(before(slots), codes[:, 1])[0], slots
+
+  def speak_for_user(self, h, heard):
+    """Logits of the user's next frame, a list of f32[b u v]. h: f[b u d]; heard: i32[b u q], that frame."""
     c = self.config
-    said = [prosody[..., None], delayed(codes[:, 0], c.delay)]
-    if c.text_codes:
-      said.insert(0, (jnp.full_like(prosody, -1) if text is None else text)[..., None])
-    slots = jnp.concatenate(said, -1)                                          # [b t slots]
-    h, _ = self.think(before(slots), codes[:, 1])
-    mine = self.speak(h, slots)
-    heard = jnp.pad(codes[:, 1, 1::c.user_every], ((0, 0), (0, 0), (c.slots - c.codebooks, 0)), constant_values=-1)
-    theirs = self.speak(h[:, :-1:c.user_every], heard, stream=1)[-c.codebooks:]
-    return mine, theirs, slots
+    heard = jnp.pad(heard, ((0, 0), (0, 0), (c.slots - c.codebooks, 0)), constant_values=-1)
+    return self.speak(h, heard, stream=1)[-c.codebooks:]
+
+
+def targets(c: Config, codes, prosody, text=None):
+  """What the assistant says at each step, i32[b t slots]. Arguments as in AudioLM's call."""
+  said = [prosody[..., None], delayed(codes[:, 0], c.delay)]
+  if c.text_codes:
+    said.insert(0, (jnp.full_like(prosody, -1) if text is None else text)[..., None])
+  return jnp.concatenate(said, -1)
+
+
+def user_part(c: Config, x, user):
+  """Of x[b t ...] the steps that predict the user, every `user_every`-th but the last; and the frames predicted i32[b u q]."""
+  return x[:, :-1:c.user_every], user[:, 1::c.user_every]
 
 
 def empty_memory(c: Config, batch: int):

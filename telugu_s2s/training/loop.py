@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
+from jax.experimental import multihost_utils
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec as P
 import tqdm
@@ -57,6 +58,8 @@ def begin(config, workdir) -> Path:
   """Writes the resolved config and the git revision to a run's folder, and gives the folder."""
   workdir = Path(workdir).absolute()
   workdir.mkdir(parents=True, exist_ok=True)
+  if jax.process_index() > 0:
+    return workdir
   lock(workdir)
   files.write(workdir / 'config.json', (json.dumps(config.to_dict(), indent=1, sort_keys=True) + '\n').encode())
   files.write(workdir / 'revision.txt', (revision() + '\n').encode())
@@ -130,18 +133,19 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
     if start is None:
       state, start = init(), 0
     else:
-      state, facts = saved.restore(start, shapes)
-      agree(facts, stage.facts, workdir)
+      agree(saved.facts(start), stage.facts, workdir)
+      state, _ = saved.restore(start, shapes)
       print(f'resumed from step {start} of {schedule.steps}', flush=True)
-    with contextlib.closing(metrics.Log(workdir, start)) as log, \
-        tqdm.tqdm(total=schedule.steps, initial=start, unit='step', desc='training', dynamic_ncols=True, mininterval=1.0) as bar:
+    with contextlib.closing(metrics.Log(workdir if jax.process_index() == 0 else None, start)) as log, \
+        tqdm.tqdm(total=schedule.steps, initial=start, unit='step', desc='training', dynamic_ncols=True, mininterval=1.0,
+                  disable=jax.process_index() > 0) as bar:
       report, done = Report(log, bar, stage, schedule, start), start
       for now, batch in ahead(stage.batches, start, schedule.steps):
         batch = jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), batch)
         state, values = phases[max(first for first in phases if first <= now)](state, batch)
         done = now + 1
         report.add(done, values)
-        stop = asked[:1]                        # once: a signal that comes while this step is shown waits for the next
+        stop = asked(done)                      # once: a signal that comes while this step is shown waits for the next
         last = done == schedule.steps or bool(stop)
         if last or done % schedule.log_every == 0:
           report.show()
@@ -183,6 +187,8 @@ class Report:
                        'lower config.lr or look at the data of these steps')
     mean = {name: float(np.mean([values[name] for _, values in steps if name in values])) for name in steps[-1][1]}
     done, text = steps[-1][0], self._stage.line(mean)
+    if skipped := sum(bool(values.get('skipped')) for _, values in steps):
+      text += f' | {skipped} skipped, not finite'
     if seconds:
       rate = len(steps) / seconds
       text += f' | {rate * self._stage.audio_s:.0f} audio s/s | {clock((self._schedule.steps - done) / rate)} left'
@@ -203,7 +209,7 @@ def agree(found: dict, wanted: dict, workdir) -> None:
   for name in wanted:
     if found.get(name) != wanted[name]:
       raise InputError(f'{workdir}: this run was begun with {name} {found.get(name)!r}, now it is {wanted[name]!r}; '
-                       'give another --workdir or the same data and seed')
+                       'give another --workdir or ' + ('the config of that stage' if name == 'stage' else 'the same data and seed'))
 
 
 def ahead(batches, start, stop):
@@ -218,14 +224,14 @@ def ahead(batches, start, stop):
 
 @contextlib.contextmanager
 def signals():
-  """Names of the signals SIGINT and SIGTERM that came; a second Ctrl-C interrupts at once.
+  """came(step) -> [name of the signal SIGINT or SIGTERM that came] or []; a second Ctrl-C interrupts at once.
 
-  With several processes JAX's own notifier owns SIGTERM, and nothing is caught here.
+  With several processes JAX's own notifier takes SIGTERM, to any of them, and all learn of it at the same step.
   """
-  came = []
   if jax.process_count() > 1:
-    yield came
+    yield lambda step: ['SIGTERM'] if multihost_utils.reached_preemption_sync_point(step) else []
     return
+  came = []
 
   def note(number, frame):
     if came and number == signal.SIGINT:
@@ -234,7 +240,7 @@ def signals():
 
   before = {one: signal.signal(one, note) for one in (signal.SIGINT, signal.SIGTERM)}
   try:
-    yield came
+    yield lambda step: came[:1]
   finally:
     for one, handler in before.items():
       signal.signal(one, handler)

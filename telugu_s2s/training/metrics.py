@@ -8,10 +8,13 @@ from tensorboardX import SummaryWriter
 class Log:
   """Appends to `log.jsonl` and to TensorBoard events in a run's folder.
 
-  A resumed run cuts off the lines of steps that it will take again.
+  A resumed run cuts off the lines of steps that it will take again. Without a folder (None) nothing is written.
   """
 
   def __init__(self, workdir, start: int):
+    self._writes = workdir is not None
+    if not self._writes:
+      return
     self._path = Path(workdir) / 'log.jsonl'
     kept = [line for line in self._lines() if json.loads(line)['step'] <= start]
     self._path.write_text(''.join(kept))
@@ -28,6 +31,8 @@ class Log:
 
   def write(self, step: int, values: dict, prefix: str = 'train') -> None:
     """values: {name: number}; written as 'train/name', what is not finite as null."""
+    if not self._writes:
+      return
     values = {f'{prefix}/{name}': float(value) for name, value in values.items()}
     finite = {name: value if math.isfinite(value) else None for name, value in values.items()}     # JSON knows no NaN
     self._file.write(json.dumps({'step': step, **finite}) + '\n')
@@ -35,9 +40,11 @@ class Log:
       self._events.add_scalar(name, value, step)
 
   def flush(self):
-    self._file.flush()
-    self._events.flush()
+    if self._writes:
+      self._file.flush()
+      self._events.flush()
 
   def close(self):
-    self._file.close()
-    self._events.close()
+    if self._writes:
+      self._file.close()
+      self._events.close()

@@ -33,7 +33,7 @@ def run(config, workdir):
   train, held_out = hosts.first(lambda: token_folders(config, workdir, trained), folders(config, workdir))
   clips = batches.Clips(train, trained.name)
   window = batches.Window(config.frames, config.user_share)
-  tests = batches.evaluation(batches.Clips(held_out, trained.name), window, config.batch)
+  tests = batches.evaluation(batches.Clips(held_out, trained.name), window, config.batch // how.accumulate)
   made_s = time.monotonic() - began
   stage, score = stage_of(config, model, how, clips, window, tests, mesh, trained)
   schedule = loop.Schedule(config.steps, config.log_every, config.save_every, config.evaluate_every)
@@ -52,7 +52,7 @@ def run(config, workdir):
 
 
 def sizes(config, trained):
-  """The model's Config for a codec. trained: what `weights.load` gave, or its Config's owner."""
+  """The model's Config for a codec. trained: what `weights.load` gave."""
   return Config(codebooks=trained.config.codebooks, codes=trained.config.codes, **config.model)
 
 

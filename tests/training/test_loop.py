@@ -185,6 +185,13 @@ def test_a_folder_of_another_run_is_refused_in_one_line(toy, tmp_path, facts, sa
   assert (tmp_path / 'log.jsonl').read_bytes() == log
 
 
+def test_a_folder_of_a_later_stage_is_refused_in_one_line(toy, tmp_path):
+  fit(toy(facts={'stage': 3, 'data': 'abc'}), tmp_path, steps=1)
+  with pytest.raises(InputError, match='begun with stage 3, now it is 2.*the config of that stage') as caught:
+    fit(toy(facts={'stage': 2, 'data': 'abc'}), tmp_path)
+  assert '\n' not in str(caught.value)
+
+
 def test_a_folder_of_other_sizes_is_refused_in_one_line(toy, tmp_path):
   fit(toy(), tmp_path, steps=3)
   stage = toy()

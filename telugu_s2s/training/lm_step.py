@@ -1,0 +1,115 @@
+"""One update of the audio LM: microbatches, the loss in chunks, the guard, the running mean of the weights."""
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from telugu_s2s import axes
+from telugu_s2s.errors import InputError
+from telugu_s2s.lm import losses
+from telugu_s2s.lm.model import AudioLM, targets, user_part
+from telugu_s2s.training import optimiser
+
+HEARD = ('temporal', 'norm_out_d', 'code_qvd', 'stream_cd', 'prosody_vd', 'text_vd')      # not read by a chunk
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+  """How a batch becomes an update. None of it changes what is learnt but for the order of float sums, and `ema`."""
+  accumulate: int = 1            # parts that a batch is read in, one after the other
+  loss_chunk: int = 0            # frames whose logits exist at once; 0 = all
+  ema: float = 0.0               # decay of the running mean of the weights, which is then what is measured; 0 = none
+
+
+def check(model, how: Update, batch: int, mesh) -> None:
+  """Raises InputError where a model, batch and mesh do not go together."""
+  if how.accumulate < 1 or batch % how.accumulate:
+    raise InputError(f'config.batch: {batch} rows do not divide into config.accumulate = {how.accumulate} parts')
+  try:
+    axes.check_batch(batch // how.accumulate, mesh)
+  except InputError as problem:
+    raise problem if how.accumulate == 1 else InputError(
+        f'{problem}, in each of config.accumulate = {how.accumulate} parts') from None
+  if how.loss_chunk < 0 or not 0 <= how.ema < 1:
+    raise InputError(f'config.loss_chunk {how.loss_chunk} and config.ema {how.ema}: give frames from 0 on, and a decay from 0 '
+                     'to below 1')
+  for policy in (model.remat, model.depth_remat):
+    if policy != 'none' and not hasattr(jax.checkpoint_policies, policy):
+      raise InputError(f"config.model.remat {policy!r}: give 'none', 'nothing_saveable', 'dots_saveable' or "
+                       "'dots_with_no_batch_dims_saveable'")
+  if model.attention not in ('xla', 'cudnn', 'auto'):
+    raise InputError(f"config.model.attention {model.attention!r}: give 'xla', 'cudnn' or 'auto'")
+  if model.heads % model.kv_heads:
+    raise InputError(f'config.model.heads: {model.heads} do not divide over kv_heads = {model.kv_heads}')
+
+
+def init(model, tx, key, ema=0.0):
+  """A fresh state {params, opt, step}, and mean, the running mean of the weights, where there is one."""
+  c = model
+  params = AudioLM(c).init(key, jnp.zeros((1, 2, 4, c.codebooks), jnp.int32), jnp.zeros((1, 4), jnp.int32))['params']
+  state = {'params': params, 'opt': tx.init(params), 'step': jnp.zeros((), jnp.int32)}
+  return {**state, 'mean': jax.tree.map(jnp.copy, params)} if ema else state
+
+
+def learnt(state):
+  """The weights to measure and to speak with: their running mean where there is one."""
+  return state.get('mean', state['params'])
+
+
+def parts_of(model, params, batch, chunk=0, divisors=None):
+  """(loss, its parts) of a batch; see lm/losses.py. divisors: `losses.counts` of the batch that this one is a part of."""
+  net, user, weight = AudioLM(model), batch['codes'][:, 1], batch['weight']
+  inputs = (batch['codes'], batch['prosody'], batch.get('text'))
+  if divisors is None:
+    divisors = losses.counts(model, targets(model, *inputs), user, weight)
+  weight_heard = weight[:, 1::model.user_every]
+  if not chunk:
+    mine, theirs, slots = net.apply({'params': params}, *inputs)
+    return losses.combined(model, losses.sums(mine, slots, weight),
+                           losses.sums(theirs, user[:, 1::model.user_every], weight_heard), divisors)
+
+  spoken = axes.gathered({name: params[name] for name in params if name not in HEARD})
+
+  def speak(method):
+    return lambda h, said: net.apply({'params': {**params, **spoken}}, h, said, method=method)
+
+  h, slots = net.apply({'params': params}, *inputs, method='hear')
+  return losses.combined(model, losses.chunked_sums(speak('speak'), h, slots, weight, chunk),
+                         losses.chunked_sums(speak('speak_for_user'), *user_part(model, h, user), weight_heard, chunk),
+                         divisors)
+
+
+def gradients(model, params, batch, how: Update):
+  """(parts, gradients) of a batch, read in `how.accumulate` parts; the sums are divided by what the whole batch holds."""
+  def graded(part, divisors):
+    return jax.value_and_grad(lambda params: parts_of(model, params, part, how.loss_chunk, divisors), has_aux=True)(params)
+
+  if how.accumulate == 1:
+    (_, parts), grads = graded(batch, None)
+    return parts, grads
+
+  def split(x):                   # a part holds rows i, i + n, ..: each device keeps its own
+    return x.reshape(-1, how.accumulate, *x.shape[1:]).swapaxes(0, 1)
+
+  slots = targets(model, batch['codes'], batch['prosody'], batch.get('text'))
+  divisors = losses.counts(model, slots, batch['codes'][:, 1], batch['weight'])
+
+  def body(total, part):
+    part = jax.tree.map(lambda x: axes.constrain(x, 'b' + 'c' * (x.ndim - 1)), part)
+    (_, parts), grads = graded(part, divisors)
+    return jax.tree.map(jnp.add, total, (parts, grads)), None
+
+  rows = jax.tree.map(split, batch)
+  first = jax.eval_shape(lambda: graded(jax.tree.map(lambda x: x[0], rows), divisors))
+  zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (first[0][1], first[1]))
+  return jax.lax.scan(body, zero, rows)[0]
+
+
+def step(model, tx, state, batch, how=Update()):
+  """One update: the next state, and the batch's parts with the guard's {grad_norm, skipped}."""
+  parts, grads = gradients(model, state['params'], batch, how)
+  new, guard = optimiser.apply(tx, state, grads)
+  if how.ema:
+    mean = optimiser.average(state['mean'], new['params'], state['step'], how.ema)
+    new['mean'] = jax.tree.map(lambda a, b: jnp.where(guard['skipped'] > 0, a, b), state['mean'], mean)
+  return {**new, 'step': state['step'] + 1}, {**parts, **guard}

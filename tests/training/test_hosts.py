@@ -1,0 +1,126 @@
+"""Two processes of four devices train as one of eight; a signal to one of them stops both at the same step."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from telugu_s2s import axes, usage
+from telugu_s2s.errors import InputError
+from telugu_s2s.training import checkpoints, hosts, stage2
+
+CONFIG = """'''A small stage 2.'''
+import runpy
+
+def get_config():
+  config = runpy.run_path({path!r})['get_config']()
+  config.update(dict(codec={codec!r}, batch=8, frames=20, warmup=2, evaluate_every=4, prompt_frames=6, continue_frames=5,
+                     accumulate=1, ema=0.5, log_every=1, mesh=dict(data=2, fsdp=2, tensor=2)))
+  config.model.update(dict(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=1,
+                           depth_heads=2, depth_ffn=12, window=64))
+  config.data.update(dict(audio={audio!r}, workers=0))
+  return config
+"""
+LIMIT_S = 300
+
+
+@pytest.fixture(scope='module')
+def config_file(audio, codec_file, tmp_path_factory):
+  path = tmp_path_factory.mktemp('config') / 'small.py'
+  path.write_text(CONFIG.format(path=os.path.join(usage.ROOT, 'configs/stage2.py'), codec=str(codec_file), audio=str(audio)))
+  return path
+
+
+def started(config_file, workdir, processes, *fields):
+  """The processes of a run, eight devices in all."""
+  with socket.socket() as free:
+    free.bind(('localhost', 0))
+    port = free.getsockname()[1]
+  env = {**os.environ, 'JAX_NUM_CPU_DEVICES': str(8 // processes), 'PYTHONUNBUFFERED': '1'}
+  return [subprocess.Popen([sys.executable, '-m', 'telugu_s2s.main', f'--config={config_file}', f'--workdir={workdir}', *fields,
+                            *([f'--hosts=localhost:{port},{processes},{number}'] if processes > 1 else [])], cwd=usage.ROOT,
+                           env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for number in range(processes)]
+
+
+def finished(processes):
+  """What each printed; all have to exit with 0."""
+  try:
+    said = [one.communicate(timeout=LIMIT_S)[0] for one in processes]
+  finally:
+    for one in processes:
+      one.kill()
+  assert [one.returncode for one in processes] == [0] * len(processes), said
+  return said
+
+
+def log(workdir):
+  return [json.loads(line) for line in (workdir / 'log.jsonl').read_text().splitlines()]
+
+
+def saved(workdir, step):
+  """The arrays of a checkpoint, as they lie on the disk."""
+  manager = checkpoints.Checkpoints(workdir / 'checkpoints')
+  try:
+    assert manager.latest() == step
+    config = json.loads((workdir / 'config.json').read_text())
+    tx = stage2.optimiser.adamw(stage2.optimiser.warmup_stable_decay(config['lr'], 2, step, config['decay']))
+    model = stage2.Config(codebooks=3, codes=11, **config['model'])
+    shapes = stage2.loop.abstract(lambda key: stage2.init(model, tx, key, config['ema']), axes.mesh(), 0)
+    return jax.device_get(manager.restore(step, shapes)[0])
+  finally:
+    manager.close()
+
+
+@pytest.mark.two_processes
+def test_two_processes_learn_what_one_learns(config_file, tmp_path):
+  steps = ('--config.steps=4', '--config.save_every=2')
+  finished(started(config_file, tmp_path / 'one', 1, *steps))
+  said = finished(started(config_file, tmp_path / 'two', 2, *steps))
+  assert 'summary' in said[0] and 'summary' not in said[1]                  # the first one alone writes
+  alone, together = log(tmp_path / 'one'), log(tmp_path / 'two')
+  assert [line['step'] for line in alone] == [line['step'] for line in together]
+  for a, b in zip(alone, together):
+    if 'speed/step_s' not in a:
+      assert b == pytest.approx(a, rel=1e-5)                                # float32, rows in another order
+  for (path, a), b in zip(jax.tree.leaves_with_path(saved(tmp_path / 'one', 4)), jax.tree.leaves(saved(tmp_path / 'two', 4))):
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-5, err_msg=str(path))
+  assert (tmp_path / 'two' / 'samples' / 'continuation-2.wav').exists()
+
+
+@pytest.mark.two_processes
+@pytest.mark.slow
+def test_a_signal_to_one_process_saves_and_stops_both(config_file, tmp_path):
+  fields = ('--config.steps=100000', '--config.save_every=100000', '--config.evaluate_every=0')
+  running = started(config_file, tmp_path / 'run', 2, *fields)
+  began = time.monotonic()
+  while not (tmp_path / 'run' / 'log.jsonl').exists() or len(log(tmp_path / 'run')) < 6:
+    assert time.monotonic() - began < LIMIT_S and running[0].poll() is None, finished(running)
+    time.sleep(0.2)
+  running[1].send_signal(signal.SIGTERM)
+  said = finished(running)
+  assert 'stopped by SIGTERM and saved at step' in said[0]
+  step = int(said[0].split('saved at step ')[1].split(';')[0])
+  assert log(tmp_path / 'run')[-1]['step'] == step > 2
+  manager = checkpoints.Checkpoints(tmp_path / 'run' / 'checkpoints')
+  assert manager.latest() == step
+  manager.close()
+
+
+@pytest.mark.parametrize('where', ['localhost', 'localhost:1,2', 'localhost:1,2,2', 'localhost:1,2,-1', 'host,2,0', 'a:b,2,0'])
+def test_an_address_that_is_none_is_refused_in_one_line(where):
+  with pytest.raises(InputError, match='--hosts=.*ADDRESS:PORT,PROCESSES,NUMBER such as') as caught:
+    hosts.join(where)
+  assert '\n' not in str(caught.value)
+
+
+def test_one_process_does_all_itself():
+  hosts.join('')
+  assert hosts.first(lambda: 'made', 'not made') == 'made'
+  x = np.arange(6).reshape(3, 2)
+  assert hosts.share(x).tolist() == x.tolist() and hosts.whole({'x': x})['x'] is x

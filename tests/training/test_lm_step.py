@@ -1,0 +1,141 @@
+"""One update of the audio LM: however a batch is read, the same; and what does not go together is refused."""
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from telugu_s2s import axes
+from telugu_s2s.errors import InputError
+from telugu_s2s.lm.model import AudioLM, Config
+from telugu_s2s.training import lm_step, optimiser, stage2
+from telugu_s2s.training.lm_step import Update
+
+LM = Config(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=1, depth_heads=2,
+            depth_ffn=12, codebooks=3, codes=12, prosody_codes=10, text_codes=9, window=64, dtype='float32')
+TX = optimiser.adamw(optimiser.warmup_stable_decay(1e-2, 1, 100))
+B, T = 8, 11
+
+
+@pytest.fixture(scope='module')
+def batch():
+  rng = np.random.default_rng(0)
+  prosody = np.where(np.arange(T) % 2 == 0, rng.integers(0, 10, (B, T)), -1)
+  text = np.where(rng.random((B, T)) < 0.3, rng.integers(0, 9, (B, T)), -1)
+  weight = (np.arange(T) < rng.integers(2, T + 1, (B, 1)))                 # rows of very different lengths
+  return {'codes': rng.integers(0, 12, (B, 2, T, 3)).astype(np.int32), 'prosody': prosody.astype(np.int32),
+          'text': text.astype(np.int32), 'weight': weight.astype(np.float32)}
+
+
+@pytest.fixture(scope='module')
+def state():
+  return jax.jit(lambda: lm_step.init(LM, TX, jax.random.key(0), ema=0.5))()
+
+
+def graded(how, state, batch, mesh=None):
+  """(parts, gradients) of a batch."""
+  run = jax.jit(lambda params, batch: lm_step.gradients(LM, params, batch, how))
+  if mesh is None:
+    return jax.device_get(run(state['params'], batch))
+  params = jax.tree.map(jax.device_put, state['params'], axes.shardings(state['params'], mesh))
+  rows = jax.NamedSharding(mesh, axes.BATCH)
+  with jax.set_mesh(mesh):
+    return jax.device_get(run(params, jax.tree.map(lambda x: jax.device_put(x, rows), batch)))
+
+
+@pytest.fixture(scope='module')
+def plain(state, batch):
+  return graded(Update(), state, batch)
+
+
+def assert_alike(found, want):
+  for (path, a), b in zip(jax.tree.leaves_with_path(found), jax.tree.leaves(want), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6, err_msg=str(path))      # float32, another order of sums
+
+
+@pytest.mark.parametrize('how', [Update(accumulate=4), Update(loss_chunk=4), Update(accumulate=2, loss_chunk=5)], ids=str)
+def test_a_batch_read_in_parts_gives_the_gradient_of_the_whole(state, batch, plain, how):
+  assert_alike(graded(how, state, batch), plain)
+
+
+@pytest.mark.sharding
+@pytest.mark.parametrize('mesh', [(4, 1, 1), pytest.param((1, 2, 2), marks=pytest.mark.slow)], ids=str)
+def test_parts_on_a_mesh_give_the_gradient_of_one_device(state, batch, plain, mesh):
+  over = axes.mesh(*mesh, devices=jax.devices()[:4])
+  assert_alike(graded(Update(accumulate=2, loss_chunk=4), state, batch, over), plain)
+
+
+def test_a_loss_in_chunks_needs_less_memory():
+  """Of 400 frames and 3 x 500 codes the logits would be the largest thing by far."""
+  c = dataclasses.replace(LM, codes=500, window=400)
+  params = jax.eval_shape(lambda: lm_step.init(c, TX, jax.random.key(0)))['params']
+  shape = lambda *of: jax.ShapeDtypeStruct(of, np.int32)
+  batch = {'codes': shape(2, 2, 400, 3), 'prosody': shape(2, 400), 'weight': jax.ShapeDtypeStruct((2, 400), np.float32)}
+  def temporary(how):
+    run = jax.jit(lambda params, batch: lm_step.gradients(c, params, batch, how))
+    return run.lower(params, batch).compile().memory_analysis().temp_size_in_bytes
+  logits = 2 * 400 * 3 * 500 * 4
+  assert temporary(Update()) > logits
+  assert temporary(Update(loss_chunk=25)) < temporary(Update()) - logits
+
+
+@pytest.mark.parametrize('policy', ['nothing_saveable', 'dots_with_no_batch_dims_saveable'])
+def test_what_is_made_again_in_the_backward_pass_changes_nothing(state, batch, plain, policy):
+  c = dataclasses.replace(LM, remat=policy, depth_remat=policy)
+  found = jax.jit(lambda params, batch: lm_step.gradients(c, params, batch, Update()))(state['params'], batch)
+  assert_alike(jax.device_get(found), plain)
+
+
+def test_the_running_mean_follows_and_is_what_is_measured(state, batch):
+  after, _ = jax.jit(lambda state: lm_step.step(LM, TX, state, batch, Update(ema=0.5)))(state)
+  decay = 1 / 10                                                            # at step 0 it remembers little
+  for a, b, old in zip(*map(jax.tree.leaves, (lm_step.learnt(after), after['params'], state['params']))):
+    np.testing.assert_allclose(a, decay * old + (1 - decay) * b, rtol=1e-5, atol=1e-7)
+  assert lm_step.learnt({'params': 1}) == 1
+
+
+def test_a_weight_that_is_no_number_changes_nothing(state, batch):
+  bad = {**batch, 'weight': batch['weight'] * np.nan}
+  after, metrics = jax.jit(lambda state: lm_step.step(LM, TX, state, bad, Update(accumulate=2, ema=0.5)))(state)
+  assert metrics['skipped'] == 1 and after['step'] == 1
+  for name in ('params', 'opt', 'mean'):
+    jax.tree.map(np.testing.assert_array_equal, after[name], state[name])
+
+
+@pytest.mark.parametrize('model, how, says', [
+    ({}, dict(accumulate=3), 'config.batch: 8 rows do not divide into config.accumulate = 3 parts'),
+    ({}, dict(accumulate=4), 'config.batch: 2 rows do not divide over data x fsdp = 8 devices, in each of config.accumulate'),
+    ({}, dict(loss_chunk=-1), 'config.loss_chunk -1'),
+    ({}, dict(ema=1.0), 'config.ema 1.0'),
+    (dict(remat='everything'), {}, "config.model.remat 'everything': give 'none'"),
+    (dict(attention='flash'), {}, "config.model.attention 'flash': give 'xla'"),
+    (dict(kv_heads=3), {}, 'config.model.heads: 4 do not divide over kv_heads = 3'),
+])
+def test_what_does_not_go_together_is_refused_in_one_line(model, how, says):
+  with pytest.raises(InputError) as caught:
+    lm_step.check(dataclasses.replace(LM, **model), Update(**how), B, axes.mesh())
+  assert says in str(caught.value) and '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('name, value, says', [
+    ('codes', 12, 'batch of step 7: codes holds 12, the model takes 0 to 11.*config.model.codes'),
+    ('codes', -1, 'codes holds -1'),
+    ('prosody', 10, 'prosody holds 10, the model takes -1 to 9.*config.model.prosody_codes'),
+    ('text', 9, 'text holds 9, the model takes -1 to 8.*config.model.text_codes'),
+    ('weight', np.nan, 'a weight is not finite'),
+])
+def test_a_batch_that_the_model_cannot_read_stops_the_run(batch, name, value, says):
+  assert stage2.Checked([batch], LM)[0] is batch
+  wrong = {**batch, name: batch[name].copy()}
+  wrong[name].flat[3] = value
+  with pytest.raises(InputError, match=says):
+    stage2.Checked({7: wrong}, LM)[7]
+
+
+def test_the_loss_of_a_model_without_text_ignores_the_text(batch):
+  c = dataclasses.replace(LM, text_codes=0)
+  params = jax.jit(lambda: lm_step.init(c, TX, jax.random.key(0)))()['params']
+  assert 'text_vd' not in params
+  without = {name: x for name, x in batch.items() if name != 'text'}
+  assert jax.jit(lambda: lm_step.parts_of(c, params, batch)[0] - lm_step.parts_of(c, params, without)[0])() == 0
+  assert len(jax.eval_shape(lambda: AudioLM(c).apply({'params': params}, batch['codes'], batch['prosody']))[0]) == 4
