@@ -31,9 +31,13 @@ def to_bytes(params, config: Config, facts: dict) -> bytes:
 
   facts: {str: str} of how it was trained, kept in the metadata.
   """
+  return safetensors_bytes(params, {'format': 'telugu_s2s codec 1', 'config': json.dumps(dataclasses.asdict(config)), **facts})
+
+
+def safetensors_bytes(params, metadata: dict) -> bytes:
+  """Parameters as a safetensors file, in float16; the same ones give the same bytes. metadata: {str: str}."""
   flat = flax.traverse_util.flatten_dict(jax.device_get(params), sep='.')
   tensors = {name: np.asarray(array, np.float16) for name, array in flat.items()}
-  metadata = {'format': 'telugu_s2s codec 1', 'config': json.dumps(dataclasses.asdict(config)), **facts}
   data = safetensors.numpy.save(tensors, metadata)
   end = 8 + int.from_bytes(data[:8], 'little')         # the header's length stands in front of it
   header = json.loads(data[8:end])

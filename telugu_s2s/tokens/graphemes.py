@@ -5,6 +5,7 @@ import unicodedata
 import numpy as np
 
 SPACE = ' '
+VIRAMA = '\u0c4d'                # joins the consonant before it to the one after it
 
 
 def plain(text: str) -> str:
@@ -34,6 +35,20 @@ def decoded(best: np.ndarray, known: list[str]) -> str:
   """The text of each frame's best number i32[t]: repeats are one, blanks go (the greedy path of CTC)."""
   first = np.concatenate([[True], best[1:] != best[:-1]])
   return ''.join(known[number - 1] for number in best[first] if number > 0)
+
+
+def aksharas(word: str) -> list[str]:
+  """A plain word cut into its syllables as they are written: consonants joined by viramas, with the signs behind them.
+
+  Letters of other scripts stand alone, each with its marks.
+  """
+  found = []
+  for sign in word:
+    if found and (unicodedata.category(sign)[0] == 'M' or found[-1].endswith(VIRAMA) and '\u0c00' <= sign <= '\u0c7f'):
+      found[-1] += sign
+    else:
+      found.append(sign)
+  return found
 
 
 def errors(true: str, found: str) -> int:

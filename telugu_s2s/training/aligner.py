@@ -1,0 +1,157 @@
+"""Trains the aligner on transcribed segments: first where each grapheme peaks, then where it begins and ends."""
+import dataclasses
+import json
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from telugu_s2s import axes
+from telugu_s2s.audio import files
+from telugu_s2s.codec import aligner, content
+from telugu_s2s.errors import InputError
+from telugu_s2s.preparation import prepare, read
+from telugu_s2s.tokens import alignment, graphemes
+from telugu_s2s.training import loop, optimiser
+
+HELD_OUT = 64                    # clips that are aligned at the end, with their own transcripts and with others
+
+
+def run(config, workdir):
+  """The job: prepares what is missing, trains or resumes, and writes `aligner.safetensors` and a summary."""
+  workdir = loop.begin(config, workdir)
+  mesh = axes.mesh(**config.mesh)
+  axes.check_batch(config.batch, mesh)
+  data = prepare.Data(**config.data)
+  manifest = prepare.prepare(data, workdir / 'segments' / 'train')
+  spoken = Transcribed(read.Segments(workdir / 'segments' / 'train'), config.longest_s)
+  network = aligner.Aligner(aligner.Config(**config.model), len(spoken.table) + 1)
+  steps = config.steps.peaks + config.steps.edges
+  tx = optimiser.adamw(optimiser.warmup_stable_decay(config.lr, config.warmup, steps, config.decay), weight_decay=0.01)
+  source = grain.MapDataset.source(spoken).seed(config.seed).shuffle().repeat()
+  count = jax.process_count()
+  stage = loop.Stage(
+      init=lambda key: init(network, tx, key),
+      phases=((0, lambda state, batch, key: step(network, tx, False, state, batch)),
+              (config.steps.peaks, lambda state, batch, key: step(network, tx, True, state, batch))),
+      batches=source[jax.process_index()::count].batch(config.batch // count, drop_remainder=True),
+      audio_s=config.batch * spoken.seconds / len(spoken),
+      facts={'stage': 'aligner', 'data': manifest['content'], 'seed': config.seed, 'batch': config.batch},
+      line=lambda values: f'{values["loss"]:.3f} nats a grapheme')
+  schedule = loop.Schedule(steps, config.log_every, config.save_every)
+  state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
+  if done:
+    finish(jax.device_get(state['params']), network, spoken, config, data, manifest, workdir)
+
+
+class Transcribed:
+  """The segments that have a transcript, are not too long, and have a frame for each grapheme; as rows of a batch.
+
+  Args:
+    segments: an indexable source of preparation's Segment.
+    longest_s: of a segment.
+
+  Raises:
+    InputError: there is none.
+  """
+
+  def __init__(self, segments, longest_s):
+    self._segments = segments
+    texts = {index: clip.text for index in range(len(segments)) for clip in [segments[index]]
+             if clip.text and clip.seconds <= longest_s}
+    self.table = graphemes.table(texts.values())
+    self._rows, self.seconds, lengths = [], 0.0, [0]
+    for index, text in texts.items():
+      way, audio = alignment.path(text, self.table), segments[index].audio
+      labels = single(way.labels)
+      if (way.word >= 0).any() and len(labels) <= alignment.frames(audio):
+        self._rows.append((index, labels))
+        self.seconds += len(audio) / files.SAMPLE_RATE
+        lengths.append(alignment.frames(audio))
+    if not self._rows:
+      raise InputError(f'config.data.audio: of {len(segments)} segments none has a transcript that could be learnt from')
+    self._frames, self._longest = max(lengths), max(len(labels) for _, labels in self._rows)
+    print(f'transcripts: {len(self._rows)} of {len(segments)} segments, {self.seconds / 3600:.2f} h, '
+          f'{len(self.table)} graphemes; {len(texts) - len(self._rows)} have more text than audio', flush=True)
+
+  def __len__(self):
+    return len(self._rows)
+
+  def __getitem__(self, row):
+    """x f32[t i], frames i32[], graphemes i32[s]; both filled up with zeros."""
+    index, labels = self._rows[row]
+    x = alignment.features(self._segments[index].audio)
+    return {'x': np.pad(x, ((0, self._frames - len(x)), (0, 0))), 'frames': np.int32(len(x)),
+            'graphemes': np.pad(labels, (0, self._longest - len(labels)))}
+
+  def __repr__(self):
+    return f'Transcribed({self._segments!r})'
+
+
+def single(labels) -> np.ndarray:
+  """Labels in which no two neighbours are alike: CTC would need a blank between them."""
+  return labels[np.concatenate([[True], labels[1:] != labels[:-1]])]
+
+
+def init(network, tx, key):
+  """A fresh state {params, opt, step}."""
+  params = network.init(key, jnp.zeros((1, 1, network.config.features)), jnp.ones(1, jnp.int32))['params']
+  return {'params': params, 'opt': tx.init(params), 'step': jnp.zeros((), jnp.int32)}
+
+
+def step(network, tx, edges, state, batch):
+  """One update. With `edges` there is no blank, so that graphemes share all frames between them.
+
+  That alone does not find its way from random weights; CTC with its blank does, but peaks late: on clips whose words
+  have known times it puts beginnings 50 ms too late, in the middle.
+  """
+  def loss_of(params):
+    logits = network.apply({'params': params}, batch['x'], batch['frames'])
+    return content.grapheme_loss(aligner.without_blank(logits) if edges else logits, batch['frames'], batch['graphemes'])
+  loss, grads = jax.value_and_grad(loss_of)(state['params'])
+  new, guard = optimiser.apply(tx, state, grads)
+  return {**new, 'step': state['step'] + 1}, {'loss': loss, **guard}
+
+
+def finish(params, network, spoken, config, data, manifest, workdir):
+  """Writes the aligner's file, and how sure it is of held-out clips with their own transcripts and with others."""
+  facts = {'steps': json.dumps(config.steps.to_dict()), 'seed': str(config.seed), 'data': manifest['content'],
+           'hours': f'{spoken.seconds / 3600:.2f}', 'revision': loop.revision()}
+  path = workdir / 'aligner.safetensors'
+  files.write(path, aligner.to_bytes(params, network.config, spoken.table, facts))
+  forced = alignment.Forced(aligner.load(path))
+  sure = confidences(forced, held_out(data, workdir))
+  summary = {'aligner': forced.trained.name, 'hours': spoken.seconds / 3600, 'graphemes': spoken.table, 'confidence': sure}
+  files.write(workdir / 'summary.json', (json.dumps(summary, indent=1, ensure_ascii=False) + '\n').encode())
+  for name, row in sure.items():
+    print(f'confidence with {name} transcripts, {row["clips"]} held-out clips: ' +
+          ', '.join(f'{100 * share:g} % below {value:.3f}' for share, value in row['quantiles']))
+  print(f'{path}: {forced.trained.name}')
+
+
+def held_out(data, workdir):
+  """[(audio, transcript)] of the folder's split 'eval'; of the training split, and saying so, where there is none."""
+  try:
+    prepare.prepare(dataclasses.replace(data, split='eval', exclude=''), workdir / 'segments' / 'eval')
+    segments = read.Segments(workdir / 'segments' / 'eval')
+  except InputError as problem:
+    print(f'no held-out clips ({problem}): measured on training clips')
+    segments = read.Segments(workdir / 'segments' / 'train')
+  found = [segments[index] for index in range(len(segments))]
+  found = [(clip.audio, clip.text) for clip in found if clip.text]
+  return [found[index] for index in read.spread(len(found), HELD_OUT)] if found else []
+
+
+def confidences(forced, clips) -> dict:
+  """{'their own' and 'wrong': {clips, quantiles [[share, confidence]]}}; a wrong transcript is another clip's."""
+  own, wrong = [], []
+  for number, (audio, text) in enumerate(clips):
+    own.append((audio, text))
+    wrong += [(audio, other) for _, other in clips[number + 1:] + clips[:number] if other != text][:1]
+  found = {}
+  for name, given in (('their own', own), ('wrong', wrong)):
+    rows = [one.confidence for one in forced(given) if not one.reason]
+    found[name] = {'clips': len(rows), 'quantiles': [[share, round(float(np.quantile(rows, share)), 3)]
+                                                     for share in (0.05, 0.5, 0.95) if rows]}
+  return found
