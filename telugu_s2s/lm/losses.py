@@ -9,6 +9,8 @@ from telugu_s2s import axes
 CODE_WEIGHTS = np.array([12, 8, 6, 4, 2, 2, 1, 1]) / 36
 PROSODY_WEIGHT = 0.5
 TEXT_WEIGHT = 1.0
+FILLER_WEIGHT = 0.5              # of text steps that hold no word, most of them (moshi-finetune, text_padding_weight)
+FILLERS = 2                      # PAD and EPAD are the first of the text codes, see tokens/vocabulary.py
 USER_WEIGHT = 0.25
 Z_WEIGHT = 1e-4                  # keeps logits near zero (PaLM, Chowdhery et al., 2022, 5)
 
@@ -40,9 +42,22 @@ def masked_mean(logits, target, weight):
   return tuple(one / present(target, weight) for one in masked_sum(logits, target, weight))
 
 
+def slot_weights(config, slots, weight):
+  """f32[b t slots], the weight of each slot, or `weight` itself where there is no text. slots: i32[b t slots]; weight: f32[b t]."""
+  if not config.text_codes:
+    return weight
+  text = weight * jnp.where(slots[..., 0] < FILLERS, FILLER_WEIGHT, 1.0)
+  return jnp.stack([text] + [weight] * (config.slots - 1), -1)
+
+
+def of_slot(weight, slot: int):
+  """f32[b t] of what `slot_weights` gave."""
+  return weight[..., slot] if weight.ndim == 3 else weight
+
+
 def sums(every_logits, targets, weight):
-  """[masked_sum of each slot]. every_logits: list of f32[b t v]; targets: i32[b t slots]; weight: f32[b t]."""
-  return [masked_sum(logits, targets[..., slot], weight) for slot, logits in enumerate(every_logits)]
+  """[masked_sum of each slot]. every_logits: list of f32[b t v]; targets: i32[b t slots]; weight: f32[b t], or [b t slots]."""
+  return [masked_sum(logits, targets[..., slot], of_slot(weight, slot)) for slot, logits in enumerate(every_logits)]
 
 
 def chunked_sums(speak, h, targets, weight, chunk: int):
@@ -71,7 +86,8 @@ def counts(config, slots, user, weight):
   Arguments as in `total`.
   """
   heard, weight_heard = user[:, 1::config.user_every], weight[:, 1::config.user_every]
-  return ([present(slots[..., slot], weight) for slot in range(config.slots)],
+  each = slot_weights(config, slots, weight)
+  return ([present(slots[..., slot], of_slot(each, slot)) for slot in range(config.slots)],
           [present(heard[..., level], weight_heard) for level in range(config.codebooks)])
 
 
@@ -88,8 +104,8 @@ def total(config, mine, theirs, slots, user, weight):
     f32[], and {codes: the weighted mean over codebooks, a0..: each alone, prosody, user, text, loss}.
   """
   every = config.user_every
-  return combined(config, sums(mine, slots, weight), sums(theirs, user[:, 1::every], weight[:, 1::every]),
-                  counts(config, slots, user, weight))
+  return combined(config, sums(mine, slots, slot_weights(config, slots, weight)),
+                  sums(theirs, user[:, 1::every], weight[:, 1::every]), counts(config, slots, user, weight))
 
 
 def combined(config, mine, theirs, divisors):

@@ -65,7 +65,7 @@ def parts_of(model, params, batch, chunk=0, divisors=None):
   weight_heard = weight[:, 1::model.user_every]
   if not chunk:
     mine, theirs, slots = net.apply({'params': params}, *inputs)
-    return losses.combined(model, losses.sums(mine, slots, weight),
+    return losses.combined(model, losses.sums(mine, slots, losses.slot_weights(model, slots, weight)),
                            losses.sums(theirs, user[:, 1::model.user_every], weight_heard), divisors)
 
   spoken = axes.gathered({name: params[name] for name in params if name not in HEARD})
@@ -74,6 +74,7 @@ def parts_of(model, params, batch, chunk=0, divisors=None):
     return lambda h, said: net.apply({'params': {**params, **spoken}}, h, said, method=method)
 
   h, slots = net.apply({'params': params}, *inputs, method='hear')
+  weight = losses.slot_weights(model, slots, weight)
   return losses.combined(model, losses.chunked_sums(speak('speak'), h, slots, weight, chunk),
                          losses.chunked_sums(speak('speak_for_user'), *user_part(model, h, user), weight_heard, chunk),
                          divisors)

@@ -1,4 +1,6 @@
 """The loss of the language model: what is absent or behind the clip does not count."""
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -53,6 +55,21 @@ def test_each_part_is_the_mean_over_what_is_present(batch):
   sides = losses.PROSODY_WEIGHT * want['prosody'] + losses.USER_WEIGHT * want['user']
   assert 0 < loss - (want['codes'] + sides) < 1e-3                            # the z-loss, 1e-4 of log Z squared
   assert parts['loss'] == loss
+
+
+def test_text_without_a_word_counts_half(batch):
+  text = np.array([[0, 1, 4, 0, -1], [6, 0, 5, 2, 2]])                         # PAD, EPAD, words, absent, behind the clip
+  logits = np.random.default_rng(2).normal(size=(B, T, V)).astype(np.float32)
+  mine, slots = [logits, *batch['mine']], np.concatenate([text[..., None], batch['slots']], -1)
+  config = dataclasses.replace(CONFIG, text_codes=V)
+  _, parts = losses.total(config, mine, batch['theirs'], slots, batch['user'], batch['weight'])
+  rows = [(one, nats(one_logits[None], np.array([one]), np.array([1]))) for one, one_logits, on in zip(
+      text.ravel(), logits.reshape(-1, V), batch['weight'].ravel()) if one >= 0 and on]
+  share = [0.5 if one < 2 else 1.0 for one, _ in rows]
+  assert parts['text'] == pytest.approx(np.average([value for _, value in rows], weights=share), rel=1e-5)
+  _, without = total(batch)
+  for name in ('prosody', 'a0', 'a1', 'a2', 'user'):
+    assert parts[name] == without[name]
 
 
 def test_what_has_no_weight_changes_nothing(batch):
