@@ -1,6 +1,6 @@
 """Segments to tokens: the codec's codes and the prosody codes of prepared segments, in ArrayRecord shards.
 
-100 hours take about 20 minutes on 2 CPU cores. A rerun makes what is missing and says what it kept; workers and engine
+100 hours take about 25 minutes on 2 CPU cores. A rerun makes what is missing and says what it kept; workers and engine
 change no byte. On a machine or a cluster with GPUs every worker has one.
 
     python -m telugu_s2s.main --config=configs/prepare.py --workdir=runs/mine

@@ -147,7 +147,7 @@ def _made(planned, encoder, options):
   hours = {task.name: seconds / 3600 for task, seconds in planned}
   with tqdm.tqdm(total=sum(hours.values()), desc='tokens', bar_format=BAR, disable=not tasks) as bar:
     def done(hours):
-      bar.update(hours)
+      bar.update(min(hours, bar.total - bar.n))          # a clip's last frame is counted whole
       bar.set_postfix_str(f'{bar.n * 3600 / max(bar.format_dict["elapsed"], 1e-3):.0f} x real time', refresh=False)
 
     if engine.alone(options.workers, len(tasks), options.engine):
