@@ -26,7 +26,7 @@ def get_config(size='toy'):
   config.batch = 16 if toy else 64           # clips a step
   config.accumulate = of(1, 2, 4, 4)         # parts that a batch is read in, one after the other
   config.frames = 80 if toy else 3000        # of a row: 3.2 s, 120 s
-  config.loss_chunk = 0 if toy else 500      # frames whose logits exist at once; 0 = all
+  config.loss_chunk = 0 if toy else 750      # frames whose logits exist at once; 0 = all
   config.views = 'turns'                     # of tokens in several views: each epoch another one; 'all', 'first'
   config.user_share = 0.3                    # of the rows, how many hear their clip instead of saying it
   config.lr = of(3e-3, 6e-4, 4e-4, 3e-4)     # peak
@@ -50,6 +50,12 @@ def get_config(size='toy'):
       depth_ffn=of(176, 1408, 2048, 2816), prosody_codes=64, text_codes=0 if toy else 8192, delay=1, user_every=4,
       window=3000, sinks=4, dtype='float32' if toy else 'bfloat16', attention='xla' if toy else 'auto',
       remat='none' if toy else 'dots_with_no_batch_dims_saveable', depth_remat='none')
+  config.text = dict(                        # the text slot; more in configs/align.py
+      vocabulary='',                         # the file that configs/vocabulary.py made; '' = no text
+      aligner='',                            # the file that configs/aligner.py made; data.tokens may have words already
+      least=0.1,                             # confidence below which a clip goes without words
+      shares=(0.5, 0.3, 0.2),                # of text with the voice, ahead of it (it speaks), behind it (it writes down)
+      ahead=(25, 50), behind=(12, 50))       # frames
   config.data = dict(                        # more on each in configs/prepare.py
       audio='',                              # a folder of wav, flac, mp3, ogg, opus; '' = the sample corpus
       tokens='',                             # a folder with tokens in train/ and eval/, instead of audio

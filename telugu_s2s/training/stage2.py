@@ -18,24 +18,27 @@ from telugu_s2s.lm import frames, losses, sampling
 from telugu_s2s.lm.model import Config
 from telugu_s2s.preparation import prepare
 from telugu_s2s.tokens import baselines, batches, encoding, tokenize
-from telugu_s2s.training import hosts, loop, optimiser
+from telugu_s2s.training import hosts, loop, optimiser, texts
 from telugu_s2s.training.lm_step import Update, check, init, learnt, parts_of, step
 
 
 def run(config, workdir):
   """The job: prepare -> tokenise -> train or resume -> held-out loss beside counting baselines -> three continuations."""
   began = time.monotonic()
+  config, text = texts.chosen(config)
   workdir = loop.begin(config, workdir)
+  texts.keep(text, config, workdir)
   mesh = axes.mesh(**config.mesh)
   trained = weights.load(config.codec)
   model, how = sizes(config, trained), update_of(config)
   check(model, how, config.batch, mesh)
   train, held_out = hosts.first(lambda: token_folders(config, workdir, trained), folders(config, workdir))
   clips = batches.Clips(train, trained.name)
+  texts.check(text, clips, train)
   window = batches.Window(config.frames, config.user_share)
-  tests = batches.evaluation(batches.Clips(held_out, trained.name), window, config.batch // how.accumulate)
+  tests = batches.evaluation(batches.Clips(held_out, trained.name), window, config.batch // how.accumulate, text)
   made_s = time.monotonic() - began
-  stage, score = stage_of(config, model, how, clips, window, tests, mesh, trained)
+  stage, score = stage_of(config, model, how, clips, window, tests, mesh, trained, text)
   schedule = loop.Schedule(config.steps, config.log_every, config.save_every, config.evaluate_every)
   state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
   if not done:
@@ -64,20 +67,20 @@ def optimiser_of(config):
   return optimiser.adamw(optimiser.warmup_stable_decay(config.lr, config.warmup, config.steps, config.decay))
 
 
-def stage_of(config, model, how, clips, window, tests, mesh, trained):
+def stage_of(config, model, how, clips, window, tests, mesh, trained, text=None):
   """What the loop needs, and the scoring of a batch."""
   tx, rate = optimiser_of(config), trained.config.frame_rate
   score = jax.jit(lambda params, batch: parts_of(model, params, batch, how.loss_chunk),
                   out_shardings=jax.NamedSharding(mesh, jax.P()))
   made = batches.make(clips, window, batch=config.batch, seed=config.seed,
-                      process=jax.process_index(), processes=jax.process_count(), views=config.views)
+                      process=jax.process_index(), processes=jax.process_count(), views=config.views, text=text)
   return loop.Stage(
       init=lambda key: init(model, tx, key, how.ema),
       phases=((0, lambda state, batch, key: step(model, tx, state, batch, how)),),
       batches=Checked(made, model),
       audio_s=config.batch * config.frames / rate,
       facts={'stage': 2, 'data': clips.manifest['content'], 'codec': trained.name, 'seed': config.seed,
-             'batch': config.batch},
+             'batch': config.batch, **({'vocabulary': text.vocabulary.name} if text else {})},
       line=line, evaluate=lambda state, now: evaluated(score, learnt(state), tests, mesh)), score
 
 
@@ -104,7 +107,7 @@ class Checked:
 
 def folders(config, workdir):
   """Where the tokens of training and of evaluation are, or will be."""
-  folder = Path(config.data.tokens or workdir / 'tokens')
+  folder = Path(config.data.tokens or workdir / ('aligned' if config.text.vocabulary else 'tokens'))
   return folder / 'train', folder / 'eval'
 
 
@@ -124,13 +127,16 @@ def token_folders(config, workdir, trained):
       print(f'no held-out split ({problem}): the sample corpus takes its place')
       prepare.prepare(prepare.Data(split='eval', workers=data.workers), workdir / 'segments' / split)
     tokenize.tokenize(workdir / 'segments' / split, workdir / 'tokens' / split, trained, encoder)
+    if config.text.vocabulary:
+      texts.with_words(config, workdir, split)
   return folders(config, workdir)
 
 
 def line(values):
   """The stage's part of the screen's line: the loss of each codebook in nats."""
   levels = ' '.join(f'{values[name]:.2f}' for name in sorted(values) if name[0] == 'a' and name[1:].isdigit())
-  return f'loss {values["loss"]:.3f} | codes {values["codes"]:.3f} = {levels} | prosody {values["prosody"]:.2f}'
+  return f'loss {values["loss"]:.3f} | codes {values["codes"]:.3f} = {levels} | prosody {values["prosody"]:.2f}' + (
+      f' | text {values["text"]:.2f}' if 'text' in values else '')
 
 
 def evaluated(score, params, tests, mesh):
