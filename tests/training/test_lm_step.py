@@ -53,7 +53,9 @@ def assert_alike(found, want):
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6, err_msg=str(path))      # float32, another order of sums
 
 
-@pytest.mark.parametrize('how', [Update(accumulate=4), Update(loss_chunk=4), Update(accumulate=2, loss_chunk=5)], ids=str)
+@pytest.mark.parametrize('how', [
+    pytest.param(Update(accumulate=4), marks=pytest.mark.slow), pytest.param(Update(loss_chunk=4), marks=pytest.mark.slow),
+    Update(accumulate=2, loss_chunk=5)], ids=str)
 def test_a_batch_read_in_parts_gives_the_gradient_of_the_whole(state, batch, plain, how):
   assert_alike(graded(how, state, batch), plain)
 
@@ -79,6 +81,7 @@ def test_a_loss_in_chunks_needs_less_memory():
   assert temporary(Update(loss_chunk=25)) < temporary(Update()) - logits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('policy', ['nothing_saveable', 'dots_with_no_batch_dims_saveable'])
 def test_what_is_made_again_in_the_backward_pass_changes_nothing(state, batch, plain, policy):
   c = dataclasses.replace(LM, remat=policy, depth_remat=policy)
