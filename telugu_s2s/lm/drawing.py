@@ -33,6 +33,7 @@ class Sampling:
   text: Draw | None = None
   prosody: Draw | None = None
   a0: Draw | None = None
+  guidance: float = 1.0          # how much conditions count, where streams are guided, see sampling.py; 1 = as they were learnt
   repetition: int = 0            # a0 says no run of so many codes twice within RECENT, silence excepted; 0 = it may
 
 
@@ -48,7 +49,7 @@ def settings(c, streams):
     streams: a Sampling for each stream.
 
   Returns:
-    {temperature, top_p: f32[b slots], top_k: i32[b slots], silence, repetition: i32[b], silence_bias: f32[b]}.
+    {temperature, top_p: f32[b slots], top_k: i32[b slots], silence, repetition: i32[b], silence_bias, guidance: f32[b]}.
 
   Raises:
     InputError: a setting is out of its range.
@@ -60,14 +61,16 @@ def settings(c, streams):
     rows.append([one or rest for one in draws + [how.prosody, how.a0]] + [rest] * (c.codebooks - 1))
     for one in rows[-1]:
       _check(one)
-    if not (0 <= how.repetition <= LONGEST and how.silence < c.codes and not math.isnan(how.silence_bias)):
+    if not (0 <= how.repetition <= LONGEST and how.silence < c.codes and not math.isnan(how.silence_bias)
+            and 0 <= how.guidance < math.inf):
       raise InputError(f'{how}: repetition is 0 to {LONGEST}, silence one of {c.codes} codes or {ABSENT}, '
-                       'silence_bias a number')
+                       'silence_bias a number, guidance a number from 0')
   array = lambda name, dtype: np.array([[getattr(one, name) for one in row] for row in rows], dtype)
   each = lambda name, dtype: np.array([getattr(how, name) for how in streams], dtype)
   return {'temperature': array('temperature', np.float32), 'top_k': array('top_k', np.int32),
           'top_p': array('top_p', np.float32), 'silence': each('silence', np.int32),
-          'silence_bias': each('silence_bias', np.float32), 'repetition': each('repetition', np.int32)}
+          'silence_bias': each('silence_bias', np.float32), 'guidance': each('guidance', np.float32),
+          'repetition': each('repetition', np.int32)}
 
 
 def _check(draw: Draw):

@@ -5,6 +5,8 @@ s - delay (Moshi, Defossez et al., 2024, 3.4.2: one frame of delay pays, more ha
 """
 import jax.numpy as jnp
 
+from telugu_s2s import axes
+
 ABSENT = -1                      # an empty slot: its embedding is exactly zero
 
 
@@ -26,3 +28,8 @@ def undelayed(codes, delay: int):
 def before(x):
   """x i32[b t ...] one step later, ABSENT at the first: what the last step said."""
   return jnp.pad(x[:, :-1], ((0, 0), (1, 0)) + ((0, 0),) * (x.ndim - 2), constant_values=ABSENT)
+
+
+def looked_up(table, value):
+  """Rows of a table [v d] at i32[...], and exact zeros where the value is ABSENT (-1)."""
+  return jnp.where(value[..., None] >= 0, axes.whole(table)[jnp.maximum(value, 0)], 0)

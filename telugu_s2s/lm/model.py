@@ -13,7 +13,8 @@ from jax.nn.initializers import normal, zeros
 
 from telugu_s2s import axes
 from telugu_s2s.codec.transformer import Sizes, Transformer, empty_cache, rms_norm
-from telugu_s2s.lm.frames import before, delayed
+from telugu_s2s.lm import conditions
+from telugu_s2s.lm.frames import before, delayed, looked_up
 
 STREAMS = 2
 
@@ -43,6 +44,13 @@ class Config:
   remat: str = 'none'            # 'none', or a name of jax.checkpoint_policies
   depth_remat: str = 'none'      # of the depth transformer, whose forward pass a loss in chunks makes again anyway
   attention: str = 'xla'         # of the temporal transformer in training; 'cudnn', 'auto': see codec/transformer.py
+  speakers: int = 0              # conditions, see lm/conditions.py; 0 = there is no such condition
+  reference: bool = False
+  voice_width: int = 192
+  emotions: int = 0
+  knob_bins: int = 0
+  tasks: int = 0
+  guidances: int = 0
 
   @property
   def temporal(self) -> Sizes:
@@ -64,10 +72,10 @@ class Config:
   def slots(self) -> int:
     return len(self.vocabularies)
 
-
-def looked_up(table, value):
-  """Rows of a table [v d] at i32[...], and exact zeros where the value is ABSENT (-1)."""
-  return jnp.where(value[..., None] >= 0, axes.whole(table)[jnp.maximum(value, 0)], 0)
+  @property
+  def conditions(self) -> conditions.Sizes:
+    return conditions.Sizes(self.width, self.speakers, self.reference, self.voice_width, self.emotions, self.knob_bins,
+                            self.tasks, self.guidances)
 
 
 class AudioLM(nn.Module):
@@ -83,6 +91,8 @@ class AudioLM(nn.Module):
     self.prosody_vd = self.param('prosody_vd', normal(0.5), (c.prosody_codes, d))
     if c.text_codes:
       self.text_vd = self.param('text_vd', normal(0.5), (c.text_codes, d))
+    if c.conditions.any:
+      self.conditions = conditions.Conditions(c.conditions)
     self.temporal = Transformer(c.temporal)
     self.norm_out_d = self.param('norm_out_d', zeros, (d,))
     self.depth = Transformer(c.depth)
@@ -92,12 +102,23 @@ class AudioLM(nn.Module):
     self.said = [self.param(f'said{slot}_vd', normal(0.5), (size, e)) for slot, size in enumerate(c.vocabularies)]
     self.heads = [self.param(f'head{slot}_dv', normal(0.02), (e, size)) for slot, size in enumerate(c.vocabularies)]
 
-  def embed(self, slots, user):
+  def condition(self, given, keep=None):
+    """What conditions add to every step, f32[b d], and the squares f32[b] of the tie; see lm/conditions.py.
+
+    given: any of the conditions, as in `conditions.filled`; keep: from `conditions.kept`, or None.
+    """
+    given, recorded = conditions.filled(self.config.conditions, given, self.config.codebooks), None
+    if 'reference' in given:
+      recorded = sum(looked_up(self.code_qvd[level], given['reference'][..., level]) for level in range(self.config.codebooks))
+    return self.conditions(given, recorded, keep)
+
+  def embed(self, slots, user, condition=None):
     """What a step reads: f[b t d].
 
     Args:
       slots: i32[b t slots], what the assistant said at the step before.
       user: i32[b t q], the user's frame that was just heard.
+      condition: f[b d] from `condition`, or None.
     """
     c = self.config
     streams = (slots[..., -c.codebooks:], user)
@@ -106,11 +127,13 @@ class AudioLM(nn.Module):
     x += looked_up(self.prosody_vd, slots[..., -c.codebooks - 1])
     if c.text_codes:
       x += looked_up(self.text_vd, slots[..., 0])
+    if condition is not None:
+      x += condition[:, None]
     return axes.constrain(x.astype(c.dtype), 'btd')
 
-  def think(self, slots, user, position=None, cache=None):
+  def think(self, slots, user, position=None, cache=None, condition=None):
     """The temporal transformer over a chunk: h f[b t d] and the cache. Arguments as in `embed` and Transformer."""
-    x, cache = self.temporal(self.embed(slots, user), position, cache)
+    x, cache = self.temporal(self.embed(slots, user, condition), position, cache)
     return rms_norm(x, self.norm_out_d), cache
 
   def speak(self, h, slots, stream=0):
@@ -149,25 +172,28 @@ class AudioLM(nn.Module):
     y, cache = self.depth((x + extra.astype(h.dtype))[:, None], position, cache)
     return self.logits(rms_norm(y, self.depth_norm_d)[:, 0], slot), cache
 
-  def __call__(self, codes, prosody, text=None):
+  def __call__(self, codes, prosody, text=None, condition=None):
     """Scores a batch of dialogues (training).
 
     Args:
       codes: i32[b 2 t q], of assistant and user.
       prosody: i32[b t]; text: i32[b t] or None; ABSENT where there is none.
+      condition: f[b d] from `condition`, or None.
 
     Returns:
       Logits of the assistant's slots at each step, a list of f32[b t v]; of the user's codes of the next frame
       at every `user_every`-th step but the last, a list of f32[b u v]; and the assistant's slots themselves,
       i32[b t slots], the targets.
     """
-    h, slots = self.hear(codes, prosody, text)
+    h, slots = self.hear(codes, prosody, text, condition)
     return self.speak(h, slots), self.speak_for_user(*user_part(self.config, h, codes[:, 1])), slots
 
-  def hear(self, codes, prosody, text=None):
+  def hear(self, codes, prosody, text=None, condition=None):
     """The temporal transformer over a batch: h f[b t d], and the slots i32[b t slots] that are to be said at each step."""
     slots = targets(self.config, codes, prosody, text)
-    return self.think(before(slots), codes[:, 1])[0], slots
+    if self.config.conditions.any and self.is_initializing():
+      self.condition({})           # its parameters are born here
+    return self.think(before(slots), codes[:, 1], condition=condition)[0], slots
 
   def speak_for_user(self, h, heard):
     """Logits of the user's next frame, a list of f32[b u v]. h: f[b u d]; heard: i32[b u q], that frame."""

@@ -1,7 +1,8 @@
 """Speaking: one compiled step a frame samples all slots of a batch of streams and carries their memory.
 
 A stream's draws depend on its own key, its own frame and its own settings, so what it says is the same
-alone, among others, frame by frame and in bursts.
+alone, among others, frame by frame and in bursts. Where streams are guided (classifier-free guidance, Ho & Salimans,
+2022), each is read twice, with its conditions and without any, and speaks by what they change, times a coefficient.
 """
 import jax
 import jax.numpy as jnp
@@ -13,29 +14,67 @@ from telugu_s2s.lm.drawing import Sampling
 from telugu_s2s.lm.frames import ABSENT
 
 
-def empty_state(c: model.Config, batch: int):
+def empty_state(c: model.Config, batch: int, guided=False):
   """Streams that have not begun.
+
+  Args:
+    guided: read each stream twice, for Sampling.guidance; takes a model with conditions.
 
   Returns:
     {cache, position: i32[b], each stream's frames so far, said: i32[b slots], what it said last,
-    recent: i32[b RECENT], its last a0}.
+    recent: i32[b RECENT], its last a0}, and with a model that has conditions condition: f32[b d], from `conditioned`.
+    Where guided the cache has 2 b rows, the last b without conditions.
   """
-  return {'cache': model.empty_memory(c, batch)[0], 'position': jnp.zeros((batch,), jnp.int32),
-          'said': jnp.full((batch, c.slots), ABSENT, jnp.int32),
-          'recent': jnp.full((batch, drawing.RECENT), ABSENT, jnp.int32)}
+  state = {'cache': model.empty_memory(c, 2 * batch if guided else batch)[0], 'position': jnp.zeros((batch,), jnp.int32),
+           'said': jnp.full((batch, c.slots), ABSENT, jnp.int32),
+           'recent': jnp.full((batch, drawing.RECENT), ABSENT, jnp.int32)}
+  return {**state, 'condition': jnp.zeros((batch, c.width))} if c.conditions.any else state
+
+
+def conditioned(c: model.Config, params, state, given, rows=None):
+  """The state with other conditions from the next frame on.
+
+  Args:
+    given: any of the conditions, each for all b streams, see conditions.filled; what is not given is absent.
+    rows: bool[b], the streams that change; None = all.
+  """
+  condition, _ = model.AudioLM(c).apply({'params': dense(params)}, given, method='condition')
+  return {**state, 'condition': condition if rows is None else jnp.where(rows[:, None], condition, state['condition'])}
+
+
+def _twice(state, x):
+  """x [b ...] for each row of the cache."""
+  return jnp.concatenate([x, x]) if _guided(state) else x
+
+
+def _guided(state) -> bool:
+  return state['cache']['position'].shape[0] != state['position'].shape[0]
+
+
+def _condition(state):
+  """f32[rows of the cache, d], or None where a model has no conditions."""
+  condition = state.get('condition')
+  return jnp.concatenate([condition, jnp.zeros_like(condition)]) if _guided(state) else condition
 
 
 def reset(state, rows):
   """The state with the streams of bool[b] begun anew; keys and values stay, as nothing that has no position is seen."""
   begun = lambda x, value: jnp.where(rows.reshape(-1, *[1] * (x.ndim - 1)), value, x)
-  return {'cache': {**state['cache'], 'position': begun(state['cache']['position'], EMPTY)},
-          'position': begun(state['position'], 0), 'said': begun(state['said'], ABSENT),
-          'recent': begun(state['recent'], ABSENT)}
+  seen = jnp.where(_twice(state, rows)[:, None], EMPTY, state['cache']['position'])
+  fresh = {'position': 0, 'said': ABSENT, 'recent': ABSENT, 'condition': 0.0}
+  return {'cache': {**state['cache'], 'position': seen}} | {name: begun(state[name], fresh[name]) for name in fresh.keys() & state}
 
 
 def placed(state, one, row):
   """The state with the stream of `one`, a state of batch 1, as its stream number `row`."""
-  put = lambda axis: lambda x, y: jax.lax.dynamic_update_slice_in_dim(x, y, row, axis)
+  b = state['position'].shape[0]
+
+  def put(axis):
+    def one_or_two(x, y):
+      for half in range(y.shape[axis]):          # two where streams are guided, b rows apart in x
+        x = jax.lax.dynamic_update_slice_in_dim(x, jax.lax.slice_in_dim(y, half, half + 1, axis=axis), row + half * b, axis)
+      return x
+    return one_or_two
   layered = {name: put(1)(state['cache'][name], one['cache'][name]) for name in ('k', 'v')}
   flat = {name: put(0)(state['cache'][name], one['cache'][name]) for name in state['cache'].keys() - layered.keys()}
   rest = {name: put(0)(state[name], one[name]) for name in state.keys() - {'cache'}}
@@ -57,17 +96,20 @@ def step(c: model.Config, params, state, user, keys, how, forced=None):
     The next state and i32[b slots]: (text,) prosody (ABSENT at odd steps), a0 of this frame, and a1.. of the
     frame `delay` before, which are meaningless until `delay` frames have passed.
   """
-  net, params, b = model.AudioLM(c), dense(params), user.shape[0]
+  net, params, b, guided = model.AudioLM(c), dense(params), user.shape[0], _guided(state)
   keys, how = each(keys, b), _arrays(c, how, b)
   position = state['position']
-  h, cache = net.apply({'params': params}, state['said'][:, None], user[:, None], position[:, None], state['cache'],
-                       method='think')
-  depth, said, last = model.empty_memory(c, b)[1], [], None
+  h, cache = net.apply({'params': params}, *(_twice(state, x)[:, None] for x in (state['said'], user, position)), state['cache'],
+                       _condition(state), method='think')
+  depth, said, last = model.empty_memory(c, h.shape[0])[1], [], None
   keys = jax.vmap(jax.random.fold_in)(keys, position)
   first = c.slots - c.codebooks
   for slot in range(c.slots):
-    number = jnp.full((b, 1), slot, jnp.int32)
-    logits, depth = net.apply({'params': params}, h[:, 0], last, slot, number, depth, method='slot_step')
+    number = jnp.full((h.shape[0], 1), slot, jnp.int32)
+    before = _twice(state, last) if slot else None
+    logits, depth = net.apply({'params': params}, h[:, 0], before, slot, number, depth, method='slot_step')
+    if guided:                     # so written that a coefficient of 1 takes nothing away and adds nothing
+      logits = logits[:b] + (how['guidance'] - 1)[:, None] * (logits[:b] - logits[b:])
     if slot == first:
       logits -= drawing.barred(state['recent'], how, c.codes)
     last = drawing.draw(logits, jax.vmap(jax.random.fold_in, (0, None))(keys, slot),
@@ -81,7 +123,7 @@ def step(c: model.Config, params, state, user, keys, how, forced=None):
     said.append(last)
   said = jnp.stack(said, 1)
   recent = jnp.concatenate([state['recent'][:, 1:], said[:, first:first + 1]], 1)
-  return {'cache': cache, 'position': position + 1, 'said': said, 'recent': recent}, said
+  return {**state, 'cache': cache, 'position': position + 1, 'said': said, 'recent': recent}, said
 
 
 def each(key, batch: int):
@@ -105,9 +147,10 @@ def prefill(c: model.Config, params, state, slots, user):
   net = model.AudioLM(c)
   read = jnp.concatenate([state['said'][:, None], slots[:, :-1]], 1)
   position = state['position'][:, None] + jnp.arange(slots.shape[1])
-  _, cache = net.apply({'params': dense(params)}, read, user, position, state['cache'], method='think')
+  _, cache = net.apply({'params': dense(params)}, *(_twice(state, x) for x in (read, user, position)), state['cache'],
+                       _condition(state), method='think')
   recent = jnp.concatenate([state['recent'], slots[..., c.slots - c.codebooks]], 1)[:, -drawing.RECENT:]
-  return {'cache': cache, 'position': state['position'] + slots.shape[1], 'said': slots[:, -1], 'recent': recent}
+  return {**state, 'cache': cache, 'position': state['position'] + slots.shape[1], 'said': slots[:, -1], 'recent': recent}
 
 
 def generate(c: model.Config, params, state, user, keys, how):
@@ -123,3 +166,4 @@ frame = jax.jit(step, static_argnames='c', donate_argnames='state')
 burst = jax.jit(generate, static_argnames='c', donate_argnames='state')
 begin = jax.jit(reset, donate_argnames='state')
 enter = jax.jit(placed, donate_argnames='state')
+ask = jax.jit(conditioned, static_argnames='c', donate_argnames='state')
