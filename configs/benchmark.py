@@ -5,7 +5,7 @@ codec     quality on held-out recordings, beside other codecs' tables; speed on 
 training  how fast stage 1 trains in each phase, and what its discriminators cost.
 content   what small readers, trained on the codes of transcribed speech, get wrong: from level 0, the rest, all.
 precision what the codec loses in bfloat16 and in int8.
-lm        training and decoding speed of the toy language model.
+lm        training and decoding speed of the language model, beside one of the same size in PyTorch; of a GPU also its MFU.
 preparation
           hours of recordings prepared an hour of one core, step by step and together, beside Lhotse where it is
           installed; memory by the number of files; what 5000 hours take.
@@ -42,9 +42,16 @@ def get_config(size='codec'):
   if size == 'precision':
     config.clips = 20                        # spread over the data
   if size == 'lm':
-    config.batch = 16                        # rows of a training step
+    config.sizes = ('toy', '150m')           # of configs/stage2.py
+    config.threads = (1, 2)                  # of a CPU; 1 is measured in CPU time, which other programs do not lengthen
+    config.streams = (1, 8, 32)              # decoded together
+    config.batch = 16                        # rows of a training step of toy, an eighth of it of the others
     config.frames = 80                       # of a row
-    config.repeats = 10                      # timed steps
+    config.context = 750                     # frames in memory while decoding: 30 s
+    config.seconds = 3.0                     # that each thing is timed, three times at least
+    config.dtype = 'float32'
+    config.run = ''                          # a stage 2 run: what its held-out loss is in fewer bits
+    config.peer_python = ''                  # the interpreter that has torch and transformers; '' = this one
   if size == 'preparation':
     config.minutes = 60                      # of recordings, put together from the data's
     config.form = 'flac'                     # wav, flac, mp3 or opus, at 48 kHz

@@ -1,13 +1,14 @@
 """The causal transformer of the codec and of the language model: one block, whole or chunk by chunk.
 
-A stream's memory is a ring of keys and values. Keys are kept before rotation and are turned by
-their distance to the chunk being read, so that a stream may run for days: no angle grows with it.
+A stream's memory is a ring of keys and values. Keys are kept turned by their frame, in angles that
+wrap around exactly, so that a stream may run for days: only distances count.
 """
 import dataclasses
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.nn.initializers import normal, zeros
 
 from telugu_s2s import axes
@@ -45,9 +46,14 @@ def rms_norm(x, scale):
 
 
 def turns(position, head_width, theta):
-  """Sine and cosine by which a head's pairs turn at i32[b t] frames (RoPE, Su et al., 2021): two f32[b t 1 h/2]."""
+  """Sine and cosine by which a head's pairs turn at i32[b t] frames (RoPE, Su et al., 2021): two f32[b t 1 h/2].
+
+  Angles are 32-bit fractions of a turn, whose overflow is the turn itself: exact at any frame.
+  """
   half = head_width // 2
-  angle = position[..., None] * theta ** (-jnp.arange(half) / half)            # [b t h/2]
+  a_frame = np.round(theta ** (-np.arange(half) / half) / (2 * np.pi) * 2.0 ** 32).astype(np.int64).astype(np.uint32)
+  turn = jax.lax.bitcast_convert_type(position.astype(jnp.uint32)[..., None] * a_frame, jnp.int32)     # [b t h/2]
+  angle = turn.astype(jnp.float32) * np.float32(2 * np.pi / 2 ** 32)
   return jnp.sin(angle)[:, :, None], jnp.cos(angle)[:, :, None]
 
 
@@ -59,9 +65,9 @@ def turned(x, turn):
 
 
 def empty_cache(c: Sizes, batch: int, dtype='float32'):
-  """A stack's memory before anything was heard: {k, v: [l b s k h], position: i32[b s]}."""
+  """A stack's memory before anything was heard: {k, v: [l b k s h], position: i32[b s]}."""
   slots = c.sinks + c.window
-  shape = (c.layers, batch, slots, c.kv_heads, c.head_width)
+  shape = (c.layers, batch, c.kv_heads, slots, c.head_width)           # as products take it: no layer is copied
   return {'k': jnp.zeros(shape, dtype), 'v': jnp.zeros(shape, dtype),
           'position': jnp.full((batch, slots), EMPTY, jnp.int32)}
 
@@ -69,25 +75,28 @@ def empty_cache(c: Sizes, batch: int, dtype='float32'):
 def view(position, cached, c: Sizes):
   """What all layers share of a chunk: turns, masks and the ring's slots.
 
-  A distance beyond the window (to a sink) turns like `window`.
+  A sink is kept unturned, since a distance to it beyond the window turns like `window`.
 
   Args:
     position: i32[b t], frames since each stream began.
     cached: i32[b s], positions of the ring's slots, or None where the chunk is the whole stream.
 
   Returns:
-    {here, back: turns of the chunk and of the cache; seen: bool[b t s+t]; slot: i32[b t], where the chunk
-    goes, behind the ring for what is not kept}.
+    {here, kept, sunk: turns of the chunk, of its keys as they are kept, and of the cache's sinks; seen: bool[b t s+t];
+    slot: i32[b t], where the chunk goes, behind the ring for what is not kept}.
   """
-  first = position[:, :1]
   where = position if cached is None else jnp.concatenate([cached, position], 1)
   behind = position[:, :, None] - where[:, None]                               # [b t s]
   sink = (0 <= where) & (where < c.sinks)
   slot = jnp.where(position < c.sinks, position, c.sinks + (position - c.sinks) % c.window)
   # Of a chunk longer than the window only the end is kept: which of two writes to one slot wins is not defined.
   slot = jnp.where((position >= c.sinks) & (position <= position[:, -1:] - c.window), c.sinks + c.window, slot)
-  back = None if cached is None else turns(jnp.clip(cached - first, -c.window, 0), c.head_width, c.theta)
-  return {'here': turns(position - first, c.head_width, c.theta), 'back': back,
+  angles = lambda position: turns(position, c.head_width, c.theta)
+  kept = sunk = None
+  if cached is not None:
+    kept = angles(jnp.where(position < c.sinks, 0, position))
+    sunk = angles(jnp.maximum(cached[:, :c.sinks], position[:, :1] - c.window)) if c.sinks else None
+  return {'here': angles(position), 'kept': kept, 'sunk': sunk,
           'seen': (0 <= behind) & ((behind < c.window) | sink[:, None]),
           'slot': slot}
 
@@ -97,7 +106,7 @@ def attend(query, key, value, memory, shared):
 
   Args:
     query: [b t n h]; key, value: [b t k h]; none rotated.
-    memory: {k, v: [b s k h]} of this layer, keys not rotated, or None.
+    memory: {k, v: [b k s h]} of this layer, keys rotated but for the sinks, or None.
     shared: from `view`.
 
   Returns:
@@ -105,17 +114,20 @@ def attend(query, key, value, memory, shared):
   """
   b, t, n, h = query.shape
   q = turned(query, shared['here']).reshape(b, t, key.shape[2], n // key.shape[2], h)
-  parts = [(turned(key, shared['here']), value)]
+  scored = lambda k: jnp.einsum('btkgh,bskh->bkgts', q, k, preferred_element_type=jnp.float32)
+  score = scored(turned(key, shared['here']))
   if memory is not None:
-    parts.insert(0, (turned(memory['k'].astype(query.dtype), shared['back']), memory['v'].astype(query.dtype)))
-  score = jnp.concatenate([jnp.einsum('btkgh,bskh->bkgts', q, k, preferred_element_type=jnp.float32)
-                           for k, _ in parts], -1) * h ** -0.5
-  score = jnp.where(shared['seen'][:, None, None], score, -jnp.inf)
+    k, v = memory['k'].astype(query.dtype), memory['v'].astype(query.dtype)
+    back = jnp.einsum('btkgh,bksh->bkgts', q, k, preferred_element_type=jnp.float32)
+    if shared['sunk'] is not None:
+      sinks = shared['sunk'][0].shape[1]
+      back = jnp.concatenate([scored(turned(k[:, :, :sinks].swapaxes(1, 2), shared['sunk'])), back[..., sinks:]], -1)
+    score = jnp.concatenate([back, score], -1)
+  score = jnp.where(shared['seen'][:, None, None], score * h ** -0.5, -jnp.inf)
   weight = jax.nn.softmax(score, -1).astype(query.dtype)                       # [b k g t s]
-  y, start = 0, 0
-  for k, v in parts:
-    y += jnp.einsum('bkgts,bskh->btkgh', weight[..., start:start + k.shape[1]], v)
-    start += k.shape[1]
+  y = jnp.einsum('bkgts,bskh->btkgh', weight[..., -t:], value)
+  if memory is not None:
+    y += jnp.einsum('bkgts,bksh->btkgh', weight[..., :-t], v)
   return y.reshape(b, t, n, h)
 
 
@@ -139,11 +151,15 @@ def kind_of_attention(c: Sizes, frames: int, dtype) -> str:
   return 'cudnn' if fits and c.attention != 'xla' and jax.default_backend() == 'gpu' else 'xla'
 
 
-def remember(memory, key, value, slot):
-  """The memory {k, v: [b s k h]} of a layer after a chunk [b t k h] that goes to the slots i32[b t]."""
-  row = jnp.arange(key.shape[0])[:, None]
-  return {'k': memory['k'].at[row, slot].set(key.astype(memory['k'].dtype), mode='drop'),
-          'v': memory['v'].at[row, slot].set(value.astype(memory['v'].dtype), mode='drop')}
+def remembered(cache, keys, values, position, slot):
+  """The cache after a chunk, keys and values [l b t k h] of frames i32[b t], that goes to the slots i32[b t].
+
+  All layers are written at once, behind the last one: inside the scan over layers each would be copied.
+  """
+  row = jnp.arange(position.shape[0])[:, None]
+  put = lambda x, new: x.at[:, row, :, slot].set(jnp.moveaxis(new, 0, 2).astype(x.dtype), mode='drop')
+  return {'k': put(cache['k'], keys), 'v': put(cache['v'], values),
+          'position': cache['position'].at[row, slot].set(position, mode='drop')}
 
 
 class Block(nn.Module):
@@ -168,15 +184,14 @@ class Block(nn.Module):
       y = fused(query, key, value, shared)
     else:
       y = attend(query, key, value, memory, shared)
-    if memory is not None:
-      memory = remember(memory, key, value, shared['slot'])
+    kept = None if memory is None else (turned(key, shared['kept']), value)
     x = x + jnp.einsum('btnh,nhd->btd', y, weight('wo_nhd', (n, h, d), small))
 
     y = rms_norm(x, self.param('norm_ffn_d', zeros, (d,))).reshape(-1, d)      # two axes: XLA's CPU code is 1.7 x as quick
     gate, up = (y @ weight(f'{z}_df', (d, f)) for z in ('gate', 'up'))
     y = axes.constrain(nn.silu(gate) * up, 'bf')
     x = x + (y @ weight('down_fd', (f, d), small)).reshape(x.shape)
-    return axes.constrain(x, 'btd'), memory
+    return axes.constrain(x, 'btd'), kept
 
 
 class Transformer(nn.Module):
@@ -208,6 +223,5 @@ class Transformer(nn.Module):
     if cache is None:
       return stack(x, None, view(position, None, self.sizes))[0], None
     shared = view(position, cache['position'], self.sizes)
-    x, memory = stack(x, {'k': cache['k'], 'v': cache['v']}, shared)
-    row = jnp.arange(x.shape[0])[:, None]
-    return x, {**memory, 'position': cache['position'].at[row, shared['slot']].set(position, mode='drop')}
+    x, kept = stack(x, {'k': cache['k'], 'v': cache['v']}, shared)
+    return x, remembered(cache, *kept, position, shared['slot'])

@@ -93,4 +93,4 @@ def test_a_stream_may_run_for_days(params, x):
     first = start + np.tile(np.arange(4), (B, 1))
     _, cache = forward(params, x[:, :4], first, transformer.empty_cache(C, B))
     return forward(params, x[:, 4:8], first + 4, cache)[0]
-  np.testing.assert_array_equal(after(100), after(700_000_000))
+  np.testing.assert_allclose(after(100), after(700_000_000), atol=1e-5)       # float32, at other angles
