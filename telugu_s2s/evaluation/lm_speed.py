@@ -11,14 +11,17 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 
+from telugu_s2s import axes
 from telugu_s2s.codec import precision
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import codec_speed, lm_peer, peers
+from telugu_s2s.evaluation import codec_speed, generate, lm_peer, peers
 from telugu_s2s.lm import drawing, sampling
 from telugu_s2s.lm.model import Config
-from telugu_s2s.training import lm_step, optimiser
+from telugu_s2s.tokens import batches
+from telugu_s2s.training import lm_step, optimiser, stage2
 
 ROOT = Path(__file__).parents[2]
 BURST = 10                       # frames a call
@@ -41,7 +44,22 @@ def measure(config) -> dict:
         found['peer'] = fresh(python, lm_peer.__name__, spec)
       result.setdefault(size, {})[str(threads)] = found
       show(size, spec, **found)
-  return {'sizes': result, 'context': config.context, 'burst': BURST}
+  return {'sizes': result, 'context': config.context, 'burst': BURST,
+          **({'held_out_nats': narrow(config.run)} if config.run else {})}
+
+
+def narrow(folder) -> dict:
+  """Held-out nats a code, weighted over codebooks, of a stage 2 run with its weights in each precision; prints them."""
+  model, params, trained = generate.loaded(folder)
+  config = ml_collections.ConfigDict(json.loads((Path(folder) / 'config.json').read_bytes()))
+  clips = batches.Clips(stage2.folders(config, Path(folder))[1], trained.name)
+  tests = batches.evaluation(clips, batches.Window(config.frames, config.user_share), config.batch)
+  score = jax.jit(lambda params, batch: lm_step.parts_of(model, precision.dense(params), batch))
+  result = {}
+  for name in precision.PRECISIONS:
+    result[name] = stage2.evaluated(score, precision.converted(params, name), tests, axes.mesh())['codes']
+    print(f'held-out loss with {name} weights: {result[name]:.4f} nats a code, {result[name] - result["float32"]:+.4f}')
+  return result
 
 
 def spec_of(config, size: str, threads: int) -> dict:
