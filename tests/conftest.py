@@ -43,6 +43,13 @@ def pytest_collection_modifyitems(items):
       item.add_marker(pytest.mark.skip(reason='needs a GPU'))
 
 
+@pytest.fixture(scope='module', autouse=True)
+def programs():
+  """Lets go of compiled programs after each file: all together they have more memory maps than Linux lets a process have."""
+  yield
+  jax.clear_caches()
+
+
 @pytest.fixture(scope='session')
 def codec_file(tmp_path_factory):
   """The file of an untrained codec, whose sizes differ from axis to axis: 50 frames a second of 3 codes of 11."""
