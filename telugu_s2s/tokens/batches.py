@@ -6,7 +6,7 @@ import numpy as np
 
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import read, shards
-from telugu_s2s.tokens import record, slots
+from telugu_s2s.tokens import labels, record, slots
 
 ABSENT = -1                      # an empty slot: its embedding is exactly zero
 ASSISTANT, USER = 0, 1
@@ -108,8 +108,8 @@ class Flat:
 class Cast(grain.transforms.RandomMap):
   """A clip as a dialogue with one silent side, cut or filled to one length; with text where there is a text slot."""
 
-  def __init__(self, window: Window, silence, text: slots.Text | None = None):
-    self._window, self._silence, self._text = window, silence, text
+  def __init__(self, window: Window, silence, text: slots.Text | None = None, asked: labels.Asked | None = None):
+    self._window, self._silence, self._text, self._asked = window, silence, text, asked
 
   def random_map(self, tokens, rng):
     """See `row`."""
@@ -117,7 +117,8 @@ class Cast(grain.transforms.RandomMap):
     spare = len(tokens.codes) - self._window.frames
     start = 2 * int(rng.integers(spare // 2 + 1)) if spare > 0 else 0          # prosody comes every second frame
     mode = self._text.mode(tokens, rng) if self._text else slots.NOTHING
-    return row(tokens, side, start, self._window, self._silence, self._text, mode)
+    known = self._asked.row(tokens, side == ASSISTANT, rng) if self._asked else {}
+    return row(tokens, side, start, self._window, self._silence, self._text, mode) | known
 
 
 def row(tokens: record.Tokens, side: int, start: int, window: Window, silence, text=None, mode=slots.NOTHING) -> dict:
@@ -154,7 +155,7 @@ def row(tokens: record.Tokens, side: int, start: int, window: Window, silence, t
   return found
 
 
-def make(clips: Clips, window: Window, *, batch, seed, process=0, processes=1, views='turns', text=None):
+def make(clips: Clips, window: Window, *, batch, seed, process=0, processes=1, views='turns', text=None, asked=None):
   """Endless batches for one process: make(...)[step] is a dict of the rows' arrays, [batch/processes ...].
 
   The slice by process comes last, so every process count cuts the same global batch.
@@ -163,6 +164,7 @@ def make(clips: Clips, window: Window, *, batch, seed, process=0, processes=1, v
     views: of clips that have several: 'turns' = an epoch is every clip once, each time in another view; 'all' = an
       epoch is every view once; 'first' = the clips as they are.
     text: how the text slot is filled, a slots.Text; None = there is none.
+    asked: what rows say of their voice, a labels.Asked; None = nothing.
   """
   if batch % processes:
     raise InputError(f'config.batch: {batch} does not divide over {processes} processes')
@@ -174,11 +176,12 @@ def make(clips: Clips, window: Window, *, batch, seed, process=0, processes=1, v
   else:
     every = Flat(clips) if views == 'all' and clips.views > 1 else clips
     source = grain.MapDataset.source(every).seed(seed).shuffle().repeat()
-  rows = source.random_map(Cast(window, clips.silence, text))
+  rows = source.random_map(Cast(window, clips.silence, text, asked))
   return rows[process::processes].batch(batch // processes, drop_remainder=True)
 
 
-def evaluation(clips: Clips, window: Window, batch: int, text: slots.Text | None = None) -> list[dict]:
+def evaluation(clips: Clips, window: Window, batch: int, text: slots.Text | None = None,
+               asked: labels.Asked | None = None) -> list[dict]:
   """Every clip once, as the assistant and from its start, in batches; the last is filled with rows of weight 0.
 
   Its text, where there is a slot, comes with the voice.
@@ -188,7 +191,8 @@ def evaluation(clips: Clips, window: Window, batch: int, text: slots.Text | None
   window = dataclasses.replace(window, trailing=0)
   there = lambda clip: slots.NOTHING if clip.words is None else slots.Mode(slots.DIALOGUE, 0)
   every = (clips[index] for index in range(len(clips)))
-  rows = [row(clip, ASSISTANT, 0, window, clips.silence, text, there(clip)) for clip in every]
+  known = lambda clip: asked.row(clip, True) if asked else {}
+  rows = [row(clip, ASSISTANT, 0, window, clips.silence, text, there(clip)) | known(clip) for clip in every]
   empty = {**rows[0], 'weight': np.zeros(window.frames, np.float32)}
   rows += [empty] * (-len(rows) % batch)
   return [{name: np.stack([one[name] for one in rows[at:at + batch]]) for name in empty}

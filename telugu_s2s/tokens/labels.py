@@ -1,0 +1,224 @@
+"""Labels of clips as numbers: who speaks, with what emotion, how a phrase is delivered, and another clip of the same voice.
+
+A table stands beside the tokens. When clips are added it grows at its end, and bins stay where they are: what a model learnt
+under a number keeps its number.
+"""
+import collections
+import dataclasses
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
+
+from telugu_s2s.audio import files
+from telugu_s2s.corpora import labels as written
+from telugu_s2s.errors import InputError
+
+FILE, VERSION = 'labels.json', 1
+ABSENT = -1
+EMOTIONS = ('neutral', 'happy', 'sad', 'excited', 'angry', 'fear', 'surprise', 'calm', 'disgust')
+UNKNOWN = ('', 'unknown')
+# The measure that each knob is made of; pitch in semitones from the speaker's median.
+KNOBS = {'pitch': 'f0_median_hz', 'range': 'f0_range_st', 'rate': 'syllables_per_s', 'energy': 'energy_range_db'}
+
+
+def speaker(labels: dict) -> str:
+  """'source/speaker' of a clip, since corpora give the same names to others; '' where nobody is named."""
+  return f'{labels.get("source", "")}/{labels["speaker"]}' if labels.get('speaker') else ''
+
+
+def emotion(label: str) -> int:
+  """The number of an emotion, ABSENT for one that is unknown or outside of EMOTIONS."""
+  word = label.strip().lower()
+  word = written.EMOTIONS.get(word, word)
+  return EMOTIONS.index(word) if word in EMOTIONS else ABSENT
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """What the numbers of a folder of tokens mean."""
+  speakers: tuple[str, ...] = ()
+  pitch_hz: tuple[float | None, ...] = ()            # median of each speaker's clips, None where not measured
+  edges: dict = dataclasses.field(default_factory=dict)      # {knob: limits between its bins}, of knobs that are measured
+  clips: tuple[int, ...] = ()                        # the speaker of each clip of the folder
+  strange: dict = dataclasses.field(default_factory=dict)    # {emotion outside of EMOTIONS: clips}
+  content: str = ''                                  # of the folder's manifest
+
+  @functools.cached_property
+  def number(self) -> dict:
+    """{speaker: number}."""
+    return {name: number for number, name in enumerate(self.speakers)}
+
+  @functools.cached_property
+  def of_speaker(self) -> dict:
+    """{speaker's number: i64[n], the clips}."""
+    clips = np.array(self.clips, np.int64)
+    order = np.argsort(clips, kind='stable')
+    starts = np.flatnonzero(np.diff(clips[order], prepend=-2))
+    return {int(clips[part[0]]): part for part in np.split(order, starts[1:]) if len(part)}
+
+  def measured(self, labels: dict) -> dict:
+    """{knob: number} of those that were measured."""
+    quality = labels.get('quality') or {}
+    found = {knob: quality.get(name) for knob, name in KNOBS.items()}
+    number = self.number.get(speaker(labels), ABSENT)
+    middle = self.pitch_hz[number] if number != ABSENT else None
+    found['pitch'] = 12 * np.log2(found['pitch'] / middle) if found['pitch'] and middle else None
+    return {knob: float(value) for knob, value in found.items() if value is not None}
+
+  def knobs(self, labels: dict) -> np.ndarray:
+    """i32[4], the bin of each knob, ABSENT where it was not measured."""
+    found = self.measured(labels)
+    return np.array([np.searchsorted(self.edges[knob], found[knob], side='right')
+                     if knob in found and knob in self.edges else ABSENT for knob in KNOBS], np.int32)
+
+  def named(self, name: str) -> int:
+    """The number of a speaker who is asked for as 'source/speaker', or as 'speaker' where only one is called so.
+
+    Raises:
+      InputError: there is none, or there are several.
+    """
+    if name in self.number:
+      return self.number[name]
+    found = [one for one in self.speakers if one.endswith(f'/{name}')]
+    if len(found) == 1:
+      return self.number[found[0]]
+    some = found or self.speakers[:8]
+    raise InputError(f'speaker {name!r}: ' + ('several are called so' if found else 'there is no such speaker') +
+                     f'; give one of {", ".join(some)}' + (', ..' if len(self.speakers) > len(some) and not found else ''))
+
+
+def asked_emotion(name: str) -> int:
+  """The number of an emotion that is asked for. Raises InputError where there is no such emotion."""
+  if (found := emotion(name)) == ABSENT:
+    raise InputError(f'emotion {name!r}: give one of {", ".join(EMOTIONS)}')
+  return found
+
+
+def made(clips, before: Table = Table(), bins: int = 5) -> Table:
+  """The table of all clips of a batches.Clips, which goes on where `before` ended."""
+  every = [{name: one.labels.get(name) for name in ('source', 'speaker', 'emotion', 'quality')}
+           for one in (clips[index] for index in range(len(clips)))]
+  names = [speaker(one) for one in every]
+  speakers = before.speakers + tuple(sorted(set(names) - set(before.speakers) - {''}))
+  hertz = collections.defaultdict(list)
+  for name, one in zip(names, every):
+    if value := (one['quality'] or {}).get('f0_median_hz'):
+      hertz[name].append(value)
+  known = dict(zip(before.speakers, before.pitch_hz))
+  pitch_hz = tuple(known.get(name) or (round(float(np.median(hertz[name])), 2) if hertz[name] else None) for name in speakers)
+  number = {name: at for at, name in enumerate(speakers)}
+  strange = collections.Counter(one['emotion'] for one in every if one['emotion'] and one['emotion'].strip().lower()
+                                not in UNKNOWN and emotion(one['emotion']) == ABSENT)
+  table = Table(speakers, pitch_hz, {}, tuple(number.get(name, ABSENT) for name in names), dict(sorted(strange.items())),
+                clips.manifest['content'])
+  measured, edges = [table.measured(one) for one in every], dict(before.edges)
+  for knob in KNOBS:
+    values = [one[knob] for one in measured if knob in one]
+    if knob not in edges and len(values) >= bins:
+      edges[knob] = np.round(np.quantile(values, np.arange(1, bins) / bins), 4).tolist()
+  return dataclasses.replace(table, edges=edges)
+
+
+def save(path, table: Table) -> None:
+  files.write(path, (json.dumps({'version': VERSION, **dataclasses.asdict(table)}, ensure_ascii=False) + '\n').encode())
+
+
+def load(path) -> Table:
+  """The table in a file. Raises InputError where there is none, or it is no such file."""
+  try:
+    found = json.loads(Path(path).read_bytes())
+    if found.pop('version') != VERSION:
+      raise ValueError(f'of another version than {VERSION}')
+    lists = ('speakers', 'pitch_hz', 'clips')
+    return Table(**found | {name: tuple(found[name]) for name in lists})
+  except FileNotFoundError:
+    raise InputError(f'{path}: no such table of labels') from None
+  except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+    raise InputError(f'{path}: no table of labels ({problem}); delete it, and it is made again') from None
+
+
+def of(folder, clips, before: str = '', bins: int = 5) -> Table:
+  """The table of a folder of tokens, from its file; made or continued, and saved there, where the folder has changed.
+
+  Args:
+    clips: the folder's batches.Clips.
+    before: a table that numbers go on from where the folder has none; '' = none.
+
+  Raises:
+    InputError: a file is no table, or is one of another number of bins.
+  """
+  path = Path(folder) / FILE
+  table = load(path) if path.exists() else load(before) if before else Table()
+  wrong = [len(limits) + 1 for limits in table.edges.values() if len(limits) + 1 != bins]
+  if wrong:
+    raise InputError(f'{path if path.exists() else before}: its knobs have {wrong[0]} bins; set config.model.knob_bins to that')
+  if not path.exists() or table.content != clips.manifest['content']:
+    table = made(clips, table, bins)
+    save(path, table)
+  return table
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+  """What rows of a folder's clips say of their voice."""
+  table: Table                   # that the model's numbers are of
+  clips: object                  # the batches.Clips that recordings are taken from
+  own: Table                     # of that folder
+  speakers: int = 0              # rows of the model's table; a speaker beyond it is absent
+  emotions: bool = False
+  knobs: bool = False
+  frames: int = 0                # of a recording of the same voice; 0 = none
+
+  def row(self, tokens, mine: bool, rng=None) -> dict:
+    """{speaker, emotion: i32[], knobs: i32[4], reference: i32[frames q]}, those that are asked for.
+
+    Args:
+      tokens: the clip, in any view.
+      mine: it is the assistant who says it. Of a silent assistant nothing is known.
+      rng: chooses the recording; None = the next clip of the speaker, from its start.
+    """
+    found, labels = {}, tokens.labels
+    if self.speakers:
+      number = self.table.number.get(speaker(labels), ABSENT) if mine else ABSENT
+      found['speaker'] = np.int32(number if number < self.speakers else ABSENT)
+    if self.emotions:
+      found['emotion'] = np.int32(emotion(labels.get('emotion') or '') if mine else ABSENT)
+    if self.knobs:
+      found['knobs'] = self.table.knobs(labels) if mine else np.full(len(KNOBS), ABSENT, np.int32)
+    if self.frames:
+      found['reference'] = np.full((self.frames, tokens.codes.shape[1]), ABSENT, np.int32)
+      if mine and (other := self._other(labels, rng)) is not None:
+        spare = len(other) - self.frames
+        part = other[int(rng.integers(spare + 1)) if rng and spare > 0 else 0:][:self.frames]
+        found['reference'][:len(part)] = part
+    return found
+
+  def _other(self, labels, rng):
+    """Codes of another clip of the speaker, since one of this clip would tell what is to be said; None where there is none."""
+    same = self.own.of_speaker.get(self.own.number.get(speaker(labels), -2), ())
+    if len(same) < 2:
+      return None
+    start = int(rng.integers(len(same))) if rng else 0
+    for at in range(2):
+      other = self.clips[int(same[(start + at) % len(same)])]
+      if other.labels.get('id') != labels.get('id'):
+        return other.codes.astype(np.int32)
+    return None
+
+  def said(self) -> str:
+    """What is known of the clips, in a line, with a warning of what the model cannot be told."""
+    clips = np.array(self.own.clips)
+    beyond = int(np.sum(clips >= self.speakers)) if self.speakers else 0
+    line = f'labels: {len(self.own.speakers)} speakers'
+    if self.knobs:
+      line += f'; knobs {", ".join(self.table.edges) or "not measured"}'
+    if nobody := int(np.sum(clips == ABSENT)):
+      line += f'; {nobody} clips name no speaker'
+    if beyond:
+      line += f'; warning: {beyond} clips are of speakers beyond config.model.speakers = {self.speakers}'
+    if self.emotions and self.own.strange:
+      names = ', '.join(f'{name} ({count})' for name, count in list(self.own.strange.items())[:8])
+      line += f'; warning: {sum(self.own.strange.values())} clips have an emotion that there is no number for: {names}'
+    return line

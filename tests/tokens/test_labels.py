@@ -1,0 +1,112 @@
+"""Labels as numbers: they stay when clips are added, say nothing of what was not measured, and never tell of the clip itself."""
+
+import numpy as np
+import pytest
+
+from telugu_s2s.errors import InputError
+from telugu_s2s.lm import conditions
+from telugu_s2s.preparation import shards
+from telugu_s2s.tokens import batches, labels, record
+
+CODEC = 'codec-a'
+
+
+def clip(number, speaker='a', source='read', emotion='', **quality):
+  codes = np.stack([np.full(12, number), np.arange(12)], 1).astype('u2')
+  known = {'id': f'{number}', 'source': source, 'speaker': speaker, 'emotion': emotion, 'quality': quality}
+  return record.to_bytes(record.Tokens(codes, np.zeros(6, 'u1'), CODEC, 64, 25.0, known))
+
+
+def filled(folder, records):
+  folder.mkdir(exist_ok=True)
+  rows = [shards.write(folder, f'tokens-{len(records)}', records)]
+  shards.write_manifest(folder, record.KIND, record.VERSION, {}, rows, codec=CODEC, silence=[0, 0])
+  return batches.Clips(folder, CODEC)
+
+
+FEW = [clip(number, speaker, f0_median_hz=hertz, f0_range_st=float(number))
+       for number, (speaker, hertz) in enumerate([('m', 100.0), ('z', 200.0), ('m', 120.0), ('m', 110.0), ('z', 220.0), ('', 90.0)])]
+
+
+def asked(clips, table, **fields):
+  return labels.Asked(table, clips, table, **{'speakers': 9, 'emotions': True, 'knobs': True, 'frames': 5, **fields})
+
+
+def test_numbers_and_bins_stay_when_clips_are_added(tmp_path):
+  first = labels.of(tmp_path, filled(tmp_path, FEW))
+  assert first.speakers == ('read/m', 'read/z') and first.clips == (0, 1, 0, 0, 1, -1)
+  more = [clip(10 + number, 'b', f0_median_hz=300.0, f0_range_st=99.0) for number in range(6)] + FEW
+  second = labels.of(tmp_path, filled(tmp_path, more))
+  assert second.speakers == ('read/m', 'read/z', 'read/b') and second.edges == first.edges
+  assert second.clips == (2,) * 6 + first.clips and second.pitch_hz[:2] == first.pitch_hz
+  assert labels.load(tmp_path / labels.FILE) == second
+  other = filled(tmp_path / 'other', FEW[::-1])
+  assert labels.of(tmp_path / 'other', other, tmp_path / labels.FILE).speakers == second.speakers
+
+
+def test_the_table_does_not_depend_on_the_order_of_clips(tmp_path):
+  a, b = (labels.made(filled(tmp_path / name, order)) for name, order in (('a', FEW), ('b', FEW[::-1])))
+  assert (a.speakers, a.pitch_hz, a.edges) == (b.speakers, b.pitch_hz, b.edges)
+
+
+def test_knobs_are_bins_against_the_speaker_and_absent_where_not_measured(tmp_path):
+  clips = filled(tmp_path, FEW)
+  table = labels.made(clips)
+  rows = np.array([asked(clips, table).row(clips[number], True)['knobs'] for number in range(6)])
+  assert rows[5, 0] == -1                                       # nobody named: no median to compare with
+  assert rows[0, 0] < rows[3, 0] < rows[2, 0] and rows[1, 0] < rows[4, 0]      # 100, 110, 120 Hz of m; 200, 220 of z
+  assert rows[:, 1].tolist() == [0, 1, 2, 3, 4, 4]
+  assert np.all(rows[:, 2:] == -1)
+  assert tuple(labels.KNOBS) == conditions.KNOBS
+
+
+def test_a_recording_is_of_another_clip_of_the_speaker(tmp_path):
+  clips = filled(tmp_path, FEW)
+  one = asked(clips, labels.made(clips))
+  rng = np.random.default_rng(0)
+  seen = {int(one.row(clips[0], True, rng)['reference'][0, 0]) for _ in range(30)}
+  assert seen == {2, 3}
+  assert np.all(one.row(clips[5], True, rng)['reference'] == -1)
+  assert one.row(clips[1], True)['reference'][:, 1].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_of_a_silent_assistant_nothing_is_known(tmp_path):
+  clips = filled(tmp_path, [clip(number, emotion='happy', f0_median_hz=100.0 + number) for number in range(6)])
+  one = asked(clips, labels.made(clips))
+  assert one.row(clips[0], True)['emotion'] == 1
+  for value in one.row(clips[0], False).values():
+    assert np.all(value == -1)
+
+
+def test_strange_emotions_are_counted_and_speakers_beyond_the_table_are_absent(tmp_path):
+  clips = filled(tmp_path, [clip(0, 'a', emotion='wry'), clip(1, 'b', emotion='Happiness'), clip(2, 'c', emotion='unknown')])
+  one = asked(clips, labels.made(clips), speakers=2)
+  rows = [one.row(clips[number], True) for number in range(3)]
+  assert [int(row['emotion']) for row in rows] == [-1, 1, -1] and [int(row['speaker']) for row in rows] == [0, 1, -1]
+  assert 'wry (1)' in one.said() and '1 clips are of speakers beyond' in one.said() and 'unknown' not in one.said()
+
+
+def test_what_is_asked_for_by_name_and_not_there_is_named(tmp_path):
+  table = labels.Table(('x/anu', 'y/anu', 'y/ravi'))
+  assert table.named('ravi') == 2 and table.named('x/anu') == 0
+  for name, says in (('anu', 'several.*x/anu, y/anu'), ('rama', 'no such speaker.*y/ravi')):
+    with pytest.raises(InputError, match=says):
+      table.named(name)
+  with pytest.raises(InputError, match='neutral, happy'):
+    labels.asked_emotion('wry')
+  (tmp_path / 'labels.json').write_text('{"version": 1}')
+  with pytest.raises(InputError, match='no table of labels'):
+    labels.load(tmp_path / 'labels.json')
+
+
+def test_batches_say_what_is_asked_and_are_otherwise_the_same(tmp_path):
+  clips = filled(tmp_path, FEW)
+  window = batches.Window(frames=12, user_share=0.0)
+  one = asked(clips, labels.made(clips), frames=0)
+  make = lambda asked: batches.make(clips, window, batch=4, seed=0, asked=asked)
+  plain, told = make(None)[3], make(one)[3]
+  assert set(told) - set(plain) == {'speaker', 'emotion', 'knobs'} and told['knobs'].shape == (4, 4)
+  for name in plain:
+    np.testing.assert_array_equal(plain[name], told[name])
+  held_out, = batches.evaluation(clips, window, 8, None, asked(clips, labels.made(clips)))
+  assert held_out['reference'].shape == (8, 5, 2) and held_out['speaker'].tolist()[:6] == [0, 1, 0, 0, 1, -1]
