@@ -29,14 +29,21 @@ CODEC = ('tests/codec/', 'tests/evaluation/test_co', 'tests/evaluation/test_pa',
 # Everything of the audio language model.
 LM = ('tests/lm/', 'tests/planning/', 'test_lm_', 'test_stage2.py', 'test_hosts.py', 'test_loop.py', 'test_optimiser.py',
       'test_checkpoints.py', 'test_stages_on_meshes.py', 'test_batches.py')
+# Of the slow tests those that train, compile or start the most: with them all the tests take more than 20 minutes of two cores.
+LONG = ('tests/planning/', 'test_hosts.py', 'test_lm_step.py', 'test_lm_speed.py', 'test_aligner.py', 'test_voices.py', 'test_notebooks.py')
+SHARDING = ('test_axes.py', 'test_stages_on_meshes.py', 'test_loop.py')     # real meshes, of eight simulated devices
 
 
 def pytest_collection_modifyitems(items):
   for item in items:
     if any(part in item.path.as_posix() for part in LM):
       item.add_marker('lm')
+    if any(part in item.path.as_posix() for part in SHARDING):
+      item.add_marker('sharding')
     if any(part in item.path.as_posix() for part in CODEC):
       item.add_marker('codec')
+    if item.get_closest_marker('slow') and any(part in item.path.as_posix() for part in LONG):
+      item.add_marker('long')
   wanted = [item for item in items if item.get_closest_marker('gpu')]
   if wanted and jax.default_backend() != 'gpu':
     for item in wanted:

@@ -36,7 +36,7 @@ def assert_sound(printed, found, parameters, most):
 
 
 def test_the_toy_is_described_with_what_xla_counts(tmp_path, codec_file):
-  printed, found = described(tmp_path, 'toy', f'--config.codec={codec_file}', '--config.frames=17', '--config.batch=8',
+  printed, found = described(tmp_path, 'toy', f'--config.codec={codec_file}', '--config.frames=20', '--config.batch=8',
                              '--config.model.width=32', '--config.model.depth_width=16')
   assert_sound(printed, found, sum(value for name, value in found['parameters'].items() if name != 'counted'), 2)
   assert found['programs'][0]['flops_counted'] == pytest.approx(found['programs'][0]['flops_predicted'], rel=0.02)

@@ -91,17 +91,22 @@ def test_what_is_made_again_in_the_backward_pass_changes_nothing(state, batch, p
   assert_alike(jax.device_get(found), plain)
 
 
-def test_the_running_mean_follows_and_is_what_is_measured(state, batch):
-  after, _ = jax.jit(lambda state: lm_step.step(LM, TX, state, batch, Update(ema=0.5)))(state)
+@pytest.fixture(scope='module')
+def averaged():
+  """(state, batch) -> one update with a running mean."""
+  return jax.jit(lambda state, batch: lm_step.step(LM, TX, state, batch, Update(ema=0.5)))
+
+
+def test_the_running_mean_follows_and_is_what_is_measured(averaged, state, batch):
+  after, _ = averaged(state, batch)
   decay = 1 / 10                                                            # at step 0 it remembers little
   for a, b, old in zip(*map(jax.tree.leaves, (lm_step.learnt(after), after['params'], state['params']))):
     np.testing.assert_allclose(a, decay * old + (1 - decay) * b, rtol=1e-5, atol=1e-7)
   assert lm_step.learnt({'params': 1}) == 1
 
 
-def test_a_weight_that_is_no_number_changes_nothing(state, batch):
-  bad = {**batch, 'weight': batch['weight'] * np.nan}
-  after, metrics = jax.jit(lambda state: lm_step.step(LM, TX, state, bad, Update(accumulate=2, ema=0.5)))(state)
+def test_a_weight_that_is_no_number_changes_nothing(averaged, state, batch):
+  after, metrics = averaged(state, {**batch, 'weight': batch['weight'] * np.nan})
   assert metrics['skipped'] == 1 and after['step'] == 1
   for name in ('params', 'opt', 'mean'):
     jax.tree.map(np.testing.assert_array_equal, after[name], state[name])
