@@ -65,10 +65,11 @@ def turned(x, turn):
 
 
 def empty_cache(c: Sizes, batch: int, dtype='float32'):
-  """A stack's memory before anything was heard: {k, v: [l b k s h], position: i32[b s]}."""
+  """A stack's memory before anything was heard: {k: [l b k s h], v: [l b k h s], position: i32[b s]}."""
   slots = c.sinks + c.window
-  shape = (c.layers, batch, c.kv_heads, slots, c.head_width)           # as products take it: no layer is copied
-  return {'k': jnp.zeros(shape, dtype), 'v': jnp.zeros(shape, dtype),
+  rows = (c.layers, batch, c.kv_heads)
+  # What a product sums over comes last: the other way round, each layer would be copied first.
+  return {'k': jnp.zeros((*rows, slots, c.head_width), dtype), 'v': jnp.zeros((*rows, c.head_width, slots), dtype),
           'position': jnp.full((batch, slots), EMPTY, jnp.int32)}
 
 
@@ -106,7 +107,7 @@ def attend(query, key, value, memory, shared):
 
   Args:
     query: [b t n h]; key, value: [b t k h]; none rotated.
-    memory: {k, v: [b k s h]} of this layer, keys rotated but for the sinks, or None.
+    memory: {k: [b k s h], v: [b k h s]} of this layer, keys rotated but for the sinks, or None.
     shared: from `view`.
 
   Returns:
@@ -127,7 +128,7 @@ def attend(query, key, value, memory, shared):
   weight = jax.nn.softmax(score, -1).astype(query.dtype)                       # [b k g t s]
   y = jnp.einsum('bkgts,bskh->btkgh', weight[..., -t:], value)
   if memory is not None:
-    y += jnp.einsum('bkgts,bksh->btkgh', weight[..., :-t], v)
+    y += jnp.einsum('bkgts,bkhs->btkgh', weight[..., :-t], v)
   return y.reshape(b, t, n, h)
 
 
@@ -157,8 +158,9 @@ def remembered(cache, keys, values, position, slot):
   All layers are written at once, behind the last one: inside the scan over layers each would be copied.
   """
   row = jnp.arange(position.shape[0])[:, None]
-  put = lambda x, new: x.at[:, row, :, slot].set(jnp.moveaxis(new, 0, 2).astype(x.dtype), mode='drop')
-  return {'k': put(cache['k'], keys), 'v': put(cache['v'], values),
+  new = lambda name, x: jnp.moveaxis(x, 0, 2).astype(cache[name].dtype)        # [b t l k h]
+  return {'k': cache['k'].at[:, row, :, slot].set(new('k', keys), mode='drop'),
+          'v': cache['v'].at[:, row, :, :, slot].set(new('v', values), mode='drop'),
           'position': cache['position'].at[row, slot].set(position, mode='drop')}
 
 

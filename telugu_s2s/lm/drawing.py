@@ -80,20 +80,34 @@ def _check(draw: Draw):
 
 def draw(logits, keys, temperature, top_k, top_p):
   """i32[b] from f32[b v] by key[b], f32[b], i32[b] and f32[b]; a stream's depends on nothing of the others."""
-  likeliest = jnp.argmax(logits, -1)
   x = logits / jnp.maximum(temperature, 1e-6)[:, None]
   size = x.shape[-1]
   wanted = jnp.where((top_k <= 0) | (top_k > size), size, top_k)
   least = jax.lax.cond(jnp.any(wanted < size), lambda: _least(x, jnp.ones_like(x), wanted), lambda: jnp.min(x, -1))
-  x = jnp.where(x < least[:, None], -jnp.inf, x)
+  share = jnp.where(x < least[:, None], 0, jnp.exp(x - jnp.max(x, -1, keepdims=True)))
 
   def nucleus():
-    share = jax.nn.softmax(x, -1)
-    return jnp.where(top_p < 1, _least(x, share, top_p * jnp.sum(share, -1)), -jnp.inf)
-  least = jax.lax.cond(jnp.any(top_p < 1), nucleus, lambda: jnp.full_like(least, -jnp.inf))
-  x = jnp.where(x < least[:, None], -jnp.inf, x)
-  drawn = jax.vmap(jax.random.categorical)(keys, x)
-  return jnp.where(temperature == 0, likeliest, drawn).astype(jnp.int32)
+    least = _least(x, share, top_p * jnp.sum(share, -1))
+    return jnp.where((x < least[:, None]) & (top_p < 1)[:, None], 0, share)
+  share = jax.lax.cond(jnp.any(top_p < 1), nucleus, lambda: share)
+  return jnp.where(temperature == 0, jnp.argmax(logits, -1), _picked(share, keys)).astype(jnp.int32)
+
+
+def _picked(share, keys):
+  """i32[b], an index of each row of f32[b v] as often as its share says.
+
+  One random number a row, and halving to where the sum of shares reaches it: noise for each entry takes longer than all else.
+  """
+  wanted = (1 - jax.vmap(jax.random.uniform)(keys)) * jnp.sum(share, -1)       # over 0: an entry without a share is never it
+  index = jnp.arange(share.shape[-1])
+
+  def halve(_, ends):
+    low, high = ends
+    middle = (low + high) // 2
+    reached = jnp.sum(jnp.where(index <= middle[:, None], share, 0), -1) >= wanted
+    return jnp.where(reached, low, middle + 1), jnp.where(reached, middle, high)
+  ends = jnp.zeros(len(share), jnp.int32), jnp.full(len(share), share.shape[-1] - 1, jnp.int32)
+  return jax.lax.fori_loop(0, share.shape[-1].bit_length(), halve, ends)[1]
 
 
 def _least(x, weight, wanted):
