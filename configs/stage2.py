@@ -3,7 +3,7 @@
 From the released codec; prepares and tokenises what is missing first.
 toy: 3 M parameters, the embedded sample corpus, under 5 minutes on 2 CPU cores; its held-out loss ends well below the
   unigram and bigram baselines that it prints, and it writes three continuations to listen to.
-150m, 500m, 1b: windows of 120 s, a text slot, 2.1 hours of audio a step. PLANNED, none has been trained:
+150m, 500m, 1b: windows of 120 s, a text slot, conditions, 2.1 hours of audio a step. PLANNED, none has been trained:
   up to 1000 hours, 30 epochs; 1000 to 5000, 16; 5000 and more with transcripts, 16. --config.job=describe prints cost.
 
     python -m telugu_s2s.main --config=configs/stage2.py
@@ -49,7 +49,12 @@ def get_config(size='toy'):
       depth_width=of(64, 512, 768, 1024), depth_layers=of(2, 6, 6, 6), depth_heads=of(2, 8, 12, 16),
       depth_ffn=of(176, 1408, 2048, 2816), prosody_codes=64, text_codes=0 if toy else 8192, delay=1, user_every=4,
       window=3000, sinks=4, dtype='float32' if toy else 'bfloat16', attention='xla' if toy else 'auto',
-      remat='none' if toy else 'dots_with_no_batch_dims_saveable', depth_remat='none')
+      remat='none' if toy else 'dots_with_no_batch_dims_saveable', depth_remat='none',
+      # Conditions, see lm/conditions.py; 0 = there is no such one.
+      speakers=0 if toy else 4096, reference=not toy, voice_width=192, emotions=0 if toy else 9, knob_bins=0 if toy else 5,
+      tasks=0 if toy else 3, guidances=0 if toy else 8)
+  config.labels = ''                         # labels.json of an earlier run, whose numbers of speakers go on; '' = none
+  config.reference_s = 3.0                   # of the recordings that a voice is told by
   config.text = dict(                        # the text slot; more in configs/align.py
       vocabulary='',                         # the file that configs/vocabulary.py made; '' = no text
       aligner='',                            # the file that configs/aligner.py made; data.tokens may have words already

@@ -15,7 +15,7 @@ from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import sampling
 from telugu_s2s.lm.model import Config
-from telugu_s2s.tokens import encoding, prosody
+from telugu_s2s.tokens import encoding, labels, prosody
 from telugu_s2s.training import checkpoints, loop, stage2
 
 
@@ -28,6 +28,7 @@ def run(config, workdir):
   if len(audio) < 2 * hop:
     raise InputError(f'config.prompt: {path} has {len(audio) / files.SAMPLE_RATE:.2f} s, less than two frames')
   encoder = encoding.Encoder(trained, batch=1)
+  given = conditions_of(config, model, encoder)
   codes = encoder([audio])[0].astype(np.int32)
   moves = np.full(len(codes), -1, np.int32)
   moves[::2] = prosody.codes(audio, 2 * hop, (len(codes) + 1) // 2)
@@ -35,14 +36,54 @@ def run(config, workdir):
   repeated = lambda x: jnp.broadcast_to(x, (config.count, *x.shape))
   silence = encoder.silence().astype(np.int32)
   user = jnp.broadcast_to(silence, (config.count, frames, model.codebooks))
-  spoken = stage2.continued(model, params, repeated(codes), repeated(moves), user, jax.random.key(config.seed),
-                            sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias))
+  how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias, guidance=config.guidance)
+  spoken = stage2.continued(model, params, repeated(codes), repeated(moves), user, jax.random.key(config.seed), how,
+                            {name: repeated(value) for name, value in given.items()})
   decoded = Codec(trained.config).apply({'params': trained.params}, spoken, method='decode')[0]
   for number, one in enumerate(np.clip(np.asarray(decoded), -1, 1)):
     name = Path(workdir) / 'generated' / f'{path.stem}-{number}'
     files.write_wav(f'{name}.wav', one)
     pictures.spectrogram(f'{name}.png', {'prompt': audio, 'prompt and continuation': one})
     print(f'{name}.wav: {len(one) / files.SAMPLE_RATE:.2f} s, the first {len(codes) * hop / files.SAMPLE_RATE:.2f} heard')
+
+
+def conditions_of(config, model, encoder) -> dict:
+  """What a config asks for, {name: i32 array of one stream}.
+
+  Raises:
+    InputError: the run has no such condition, or knows no such speaker, emotion or bin.
+  """
+  bins, given = dict(config.knobs), {}
+  wanted = {'speaker': (config.speaker, model.speakers), 'reference': (config.reference, model.reference),
+            'emotion': (config.emotion, model.emotions), 'knobs': (max(bins.values()) >= 0, model.knob_bins),
+            'guidance': (config.guidance != 1, model.conditions.any)}
+  for name, (asked, has) in wanted.items():
+    if asked and not has:
+      raise InputError(f'config.{name}: {config.run} was trained without ' + (
+          'conditions' if name == 'guidance' else f'the condition {name}'))
+  if not 0 <= config.guidance < float('inf'):
+    raise InputError(f'config.guidance {config.guidance}: give a number from 0, 1 = none')
+  if config.speaker and config.reference:
+    raise InputError('config.speaker and config.reference: give one of them')
+  if config.speaker:
+    number = labels.load(Path(config.run) / labels.FILE).named(config.speaker)
+    if number >= model.speakers:
+      raise InputError(f'config.speaker {config.speaker}: beyond the {model.speakers} speakers of this run')
+    given['speaker'] = np.int32(number)
+  if config.reference:
+    heard = files.read(Path(config.reference))[0][:round(config.reference_s * files.SAMPLE_RATE)]
+    if len(heard) < 2 * encoder.codec.config.hop:
+      raise InputError(f'config.reference: {config.reference} has less than two frames')
+    given['reference'] = encoder([heard])[0].astype(np.int32)
+  if config.emotion:
+    given['emotion'] = np.int32(labels.asked_emotion(config.emotion))
+  if max(bins.values()) >= model.knob_bins > 0 or min(bins.values()) < -1:
+    raise InputError(f'config.knobs {bins}: give bins from 0 to {model.knob_bins - 1}, or -1')
+  if max(bins.values()) >= 0:
+    given['knobs'] = np.array([bins[knob] for knob in labels.KNOBS], np.int32)
+  if config.guidance != 1 and not given:
+    raise InputError(f'config.guidance {config.guidance}: there is nothing to guide by; ask for a speaker, emotion or knob')
+  return given
 
 
 def loaded(folder):

@@ -1,6 +1,7 @@
 """How much arithmetic, time and money a training takes, by formula."""
 import dataclasses
 
+from telugu_s2s.lm import conditions
 from telugu_s2s.lm.model import Config
 
 MFU = (0.5, 0.33)                # what to aim at, and what open trainers of speech models reach (Slam, 2025: 0.33)
@@ -34,7 +35,17 @@ def parameters(c: Config) -> dict:
           'into depth': 2 * d * e + c.slots * e,
           'tables': (c.codebooks * c.codes + c.prosody_codes + c.text_codes + 2) * d,
           'tables of depth': sum(c.vocabularies) * e,
-          'heads': sum(c.vocabularies) * e}
+          'heads': sum(c.vocabularies) * e,
+          'conditions': of_conditions(c)}
+
+
+def of_conditions(c: Config) -> int:
+  """Parameters of the tables and, of a voice, the projection and the reference encoder. A row reads them once: no arithmetic."""
+  d, z, of = c.width, c.voice_width, c.conditions
+  voice = of.speakers * z + z * d if of.speakers or of.reference else 0
+  if of.reference:
+    voice += d * z + conditions.BLOCKS * (z + conditions.TAPS * z * z) + z + 2 * z * z
+  return voice + (sum(of.tables.values()) + len(conditions.KNOBS) * of.knob_bins) * d
 
 
 def multiplied(c: Config) -> dict:

@@ -14,6 +14,7 @@ from telugu_s2s import axes
 from telugu_s2s.audio import files
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
+from telugu_s2s.lm import conditions
 from telugu_s2s.lm.model import Config
 from telugu_s2s.planning import compute, memory, program
 from telugu_s2s.training import lm_step, loop, stage2
@@ -118,7 +119,7 @@ def stage_of(config, model, how):
   """The init and the step of stage 2 without data."""
   tx = stage2.optimiser_of(config)
   return loop.Stage(lambda key: lm_step.init(model, tx, key, how.ema),
-                    ((0, lambda state, batch, key: lm_step.step(model, tx, state, batch, how)),), None, 0.0, {})
+                    ((0, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key)),), None, 0.0, {})
 
 
 def shardings(stage, mesh, seed):
@@ -134,12 +135,16 @@ def shardings(stage, mesh, seed):
   return {row[0]: row[1:] for row in rows}
 
 
-def abstract_batch(config, model, mesh):
-  """The shapes of a batch, its rows over the mesh."""
+def abstract_batch(config, model, mesh, rate=25.0):
+  """The shapes of a batch, its rows over the mesh. rate: frames a second."""
   rows, b, t = jax.NamedSharding(mesh, axes.BATCH), config.batch, config.frames
   shapes = {'codes': ((b, 2, t, model.codebooks), jnp.int32), 'prosody': ((b, t), jnp.int32), 'weight': ((b, t), jnp.float32)}
   if model.text_codes:
     shapes['text'] = ((b, t), jnp.int32)
+  several = {'knobs': (b, len(conditions.KNOBS))}
+  shapes |= {name: (several.get(name, (b,)), jnp.int32) for name in model.conditions.entries if name != 'guidance'}
+  if model.reference:
+    shapes['reference'] = ((b, round(config.reference_s * rate), model.codebooks), jnp.int32)
   return {name: jax.ShapeDtypeStruct(shape, kind, sharding=rows) for name, (shape, kind) in shapes.items()}
 
 

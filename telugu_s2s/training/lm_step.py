@@ -6,11 +6,12 @@ import jax.numpy as jnp
 
 from telugu_s2s import axes
 from telugu_s2s.errors import InputError
-from telugu_s2s.lm import losses
+from telugu_s2s.lm import conditions, losses
 from telugu_s2s.lm.model import AudioLM, targets, user_part
-from telugu_s2s.training import optimiser
+from telugu_s2s.training import optimiser, voices
 
-HEARD = ('temporal', 'norm_out_d', 'code_qvd', 'stream_cd', 'prosody_vd', 'text_vd')      # not read by a chunk
+# Not read by a chunk of the loss.
+HEARD = ('temporal', 'norm_out_d', 'code_qvd', 'stream_cd', 'prosody_vd', 'text_vd', 'conditions')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,7 @@ def check(model, how: Update, batch: int, mesh) -> None:
     raise InputError(f"config.model.attention {model.attention!r}: give 'xla', 'cudnn' or 'auto'")
   if model.heads % model.kv_heads:
     raise InputError(f'config.model.heads: {model.heads} do not divide over kv_heads = {model.kv_heads}')
+  voices.check(model)
 
 
 def init(model, tx, key, ema=0.0):
@@ -56,17 +58,51 @@ def learnt(state):
   return state.get('mean', state['params'])
 
 
+def asked(model, batch):
+  """The conditions of a batch, all of those that the model has; None where it has none."""
+  if not model.conditions.any:
+    return None
+  none = jnp.full(len(batch['codes']), -1, jnp.int32)
+  return conditions.filled(model.conditions, {'emotion': none} | {name: batch[name] for name in conditions.NAMES if name in batch},
+                           model.codebooks)
+
+
+def counts(model, batch):
+  """`losses.counts` of a batch, and how many of its rows have a speaker and a recording that are tied, f32[]."""
+  slots = targets(model, batch['codes'], batch['prosody'], batch.get('text'))
+  given = asked(model, batch)
+  tied = None if given is None else conditions.tied(model.conditions, given)
+  many = jnp.zeros(()) if tied is None else jnp.maximum(jnp.sum(tied).astype(jnp.float32), 1.0)
+  return *losses.counts(model, slots, batch['codes'][:, 1], batch['weight']), many
+
+
+def with_tie(model, loss, parts, squares, many):
+  """(loss, parts) with the tie of speakers to recordings, where the model has both. squares: f32[b]."""
+  if not (model.speakers and model.reference):
+    return loss, parts
+  tie = jnp.sum(squares) / many
+  loss += conditions.TIE_WEIGHT * tie
+  return loss, {**parts, 'loss': loss, 'tie': tie}
+
+
 def parts_of(model, params, batch, chunk=0, divisors=None):
-  """(loss, its parts) of a batch; see lm/losses.py. divisors: `losses.counts` of the batch that this one is a part of."""
+  """(loss, its parts) of a batch; see lm/losses.py. divisors: `counts` of the batch that this one is a part of.
+
+  A batch may have conditions, see lm/conditions.py, and `keep`, which of them are read.
+  """
   net, user, weight = AudioLM(model), batch['codes'][:, 1], batch['weight']
-  inputs = (batch['codes'], batch['prosody'], batch.get('text'))
+  given, condition, squares = asked(model, batch), None, None
+  if given is not None:
+    condition, squares = net.apply({'params': params}, given, batch.get('keep'), method='condition')
+  inputs = (batch['codes'], batch['prosody'], batch.get('text'), condition)
   if divisors is None:
-    divisors = losses.counts(model, targets(model, *inputs), user, weight)
+    divisors = counts(model, batch)
   weight_heard = weight[:, 1::model.user_every]
   if not chunk:
     mine, theirs, slots = net.apply({'params': params}, *inputs)
-    return losses.combined(model, losses.sums(mine, slots, losses.slot_weights(model, slots, weight)),
-                           losses.sums(theirs, user[:, 1::model.user_every], weight_heard), divisors)
+    found = losses.combined(model, losses.sums(mine, slots, losses.slot_weights(model, slots, weight)),
+                            losses.sums(theirs, user[:, 1::model.user_every], weight_heard), divisors)
+    return with_tie(model, *found, squares, divisors[2])
 
   spoken = axes.gathered({name: params[name] for name in params if name not in HEARD})
 
@@ -75,9 +111,10 @@ def parts_of(model, params, batch, chunk=0, divisors=None):
 
   h, slots = net.apply({'params': params}, *inputs, method='hear')
   weight = losses.slot_weights(model, slots, weight)
-  return losses.combined(model, losses.chunked_sums(speak('speak'), h, slots, weight, chunk),
-                         losses.chunked_sums(speak('speak_for_user'), *user_part(model, h, user), weight_heard, chunk),
-                         divisors)
+  found = losses.combined(model, losses.chunked_sums(speak('speak'), h, slots, weight, chunk),
+                          losses.chunked_sums(speak('speak_for_user'), *user_part(model, h, user), weight_heard, chunk),
+                          divisors)
+  return with_tie(model, *found, squares, divisors[2])
 
 
 def gradients(model, params, batch, how: Update):
@@ -92,8 +129,7 @@ def gradients(model, params, batch, how: Update):
   def split(x):                   # a part holds rows i, i + n, ..: each device keeps its own
     return x.reshape(-1, how.accumulate, *x.shape[1:]).swapaxes(0, 1)
 
-  slots = targets(model, batch['codes'], batch['prosody'], batch.get('text'))
-  divisors = losses.counts(model, slots, batch['codes'][:, 1], batch['weight'])
+  divisors = counts(model, batch)
 
   def body(total, part):
     part = jax.tree.map(lambda x: axes.constrain(x, 'b' + 'c' * (x.ndim - 1)), part)
@@ -106,8 +142,13 @@ def gradients(model, params, batch, how: Update):
   return jax.lax.scan(body, zero, rows)[0]
 
 
-def step(model, tx, state, batch, how=Update()):
-  """One update: the next state, and the batch's parts with the guard's {grad_norm, skipped}."""
+def step(model, tx, state, batch, how=Update(), key=None):
+  """One update: the next state, and the batch's parts with the guard's {grad_norm, skipped}.
+
+  key: draws which conditions are dropped; None = none is.
+  """
+  if model.conditions.any and key is not None:
+    batch = {**batch, 'keep': conditions.kept(key, model.conditions, asked(model, batch))}
   parts, grads = gradients(model, state['params'], batch, how)
   new, guard = optimiser.apply(tx, state, grads)
   if how.ema:

@@ -18,7 +18,7 @@ from telugu_s2s.lm import frames, losses, sampling
 from telugu_s2s.lm.model import Config
 from telugu_s2s.preparation import prepare
 from telugu_s2s.tokens import baselines, batches, encoding, tokenize
-from telugu_s2s.training import hosts, loop, optimiser, texts
+from telugu_s2s.training import hosts, loop, optimiser, texts, voices
 from telugu_s2s.training.lm_step import Update, check, init, learnt, parts_of, step
 
 
@@ -35,10 +35,11 @@ def run(config, workdir):
   train, held_out = hosts.first(lambda: token_folders(config, workdir, trained), folders(config, workdir))
   clips = batches.Clips(train, trained.name)
   texts.check(text, clips, train)
-  window = batches.Window(config.frames, config.user_share)
-  tests = batches.evaluation(batches.Clips(held_out, trained.name), window, config.batch // how.accumulate, text)
+  window, tested = batches.Window(config.frames, config.user_share), batches.Clips(held_out, trained.name)
+  asked, asked_then = voices.asked(config, model, workdir, clips, tested, (train, held_out), trained.config.frame_rate)
+  tests = batches.evaluation(tested, window, config.batch // how.accumulate, text, asked_then)
   made_s = time.monotonic() - began
-  stage, score = stage_of(config, model, how, clips, window, tests, mesh, trained, text)
+  stage, score = stage_of(config, model, how, clips, window, tests, mesh, trained, text, asked)
   schedule = loop.Schedule(config.steps, config.log_every, config.save_every, config.evaluate_every)
   state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
   if not done:
@@ -47,7 +48,7 @@ def run(config, workdir):
   scores, params = evaluated(score, learnt(state), tests, mesh), hosts.whole(learnt(state))
   if jax.process_index() > 0:
     return
-  summary = finish(params, model, trained, config, clips, batches.Clips(held_out, trained.name), scores, workdir)
+  summary = finish(params, model, trained, config, clips, tested, scores, workdir)
   summary['wall_s'] = {'preparation and tokens': made_s, 'training': trained_s, 'all': time.monotonic() - began}
   files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
   print(f'summary: {workdir / "summary.json"}; samples and pictures: {workdir / "samples"}')
@@ -67,16 +68,17 @@ def optimiser_of(config):
   return optimiser.adamw(optimiser.warmup_stable_decay(config.lr, config.warmup, config.steps, config.decay))
 
 
-def stage_of(config, model, how, clips, window, tests, mesh, trained, text=None):
+def stage_of(config, model, how, clips, window, tests, mesh, trained, text=None, asked=None):
   """What the loop needs, and the scoring of a batch."""
   tx, rate = optimiser_of(config), trained.config.frame_rate
   score = jax.jit(lambda params, batch: parts_of(model, params, batch, how.loss_chunk),
                   out_shardings=jax.NamedSharding(mesh, jax.P()))
   made = batches.make(clips, window, batch=config.batch, seed=config.seed,
-                      process=jax.process_index(), processes=jax.process_count(), views=config.views, text=text)
+                      process=jax.process_index(), processes=jax.process_count(), views=config.views, text=text,
+                      asked=asked)
   return loop.Stage(
       init=lambda key: init(model, tx, key, how.ema),
-      phases=((0, lambda state, batch, key: step(model, tx, state, batch, how)),),
+      phases=((0, lambda state, batch, key: step(model, tx, state, batch, how, key)),),
       batches=Checked(made, model),
       audio_s=config.batch * config.frames / rate,
       facts={'stage': 2, 'data': clips.manifest['content'], 'codec': trained.name, 'seed': config.seed,
@@ -90,10 +92,12 @@ class Checked:
   def __init__(self, made, model):
     self._made = made
     self._sizes = {'codes': (0, model.codes, 'codes'), 'prosody': (-1, model.prosody_codes, 'prosody_codes'),
-                   'text': (-1, model.text_codes, 'text_codes')}
+                   'text': (-1, model.text_codes, 'text_codes'), 'reference': (-1, model.codes, 'codes')}
+    fields = {'speaker': 'speakers', 'emotion': 'emotions', 'knobs': 'knob_bins', 'task': 'tasks'}
+    self._sizes |= {name: (-1, getattr(model, field), field) for name, field in fields.items() if getattr(model, field)}
 
   def __getitem__(self, step):
-    """Raises InputError where a code, prosody code or text code is none of the model's, or a weight is no number."""
+    """Raises InputError where a code, prosody code, text code or condition is none of the model's, or a weight no number."""
     batch = self._made[step]
     for name, (least, size, field) in self._sizes.items():
       if name in batch and (batch[name].min() < least or batch[name].max() >= size):
@@ -115,7 +119,8 @@ def token_folders(config, workdir, trained):
   """The folders of training and held-out tokens; made here where config.data.tokens does not name one."""
   if config.data.tokens:
     return folders(config, workdir)
-  data = prepare.Data(**{name: value for name, value in config.data.items() if name != 'tokens'})
+  full = {'measures': 'full'} if config.model.get('knob_bins') else {}         # what knobs are made of
+  data = prepare.Data(**{name: value for name, value in config.data.items() if name != 'tokens'}, **full)
   encoder = encoding.Encoder(trained)
   for split, chosen in (('train', data), ('eval', dataclasses.replace(data, split='eval'))):
     print(f'--- {split}')
@@ -125,7 +130,7 @@ def token_folders(config, workdir, trained):
       if split == 'train':
         raise
       print(f'no held-out split ({problem}): the sample corpus takes its place')
-      prepare.prepare(prepare.Data(split='eval', workers=data.workers), workdir / 'segments' / split)
+      prepare.prepare(prepare.Data(split='eval', workers=data.workers, **full), workdir / 'segments' / split)
     tokenize.tokenize(workdir / 'segments' / split, workdir / 'tokens' / split, trained, encoder)
     if config.text.vocabulary:
       texts.with_words(config, workdir, split)
@@ -201,8 +206,10 @@ def continuations(params, model, trained, config, held_out, workdir, count=3):
 
 
 @functools.partial(jax.jit, static_argnames=('model', 'how'))
-def continued(model, params, codes, prosody, user, key, how):
+def continued(model, params, codes, prosody, user, key, how, given=None):
   """Prompts i32[b t q] with what the model says after them: i32[b t+m q], m the frames of `user` beyond t.
+
+  given: conditions, see lm/conditions.py, or None. Streams are guided where `how` has a coefficient other than 1.
 
   Levels 1.. of the prompt's last `delay` frames are drawn anew: they come after its end.
   """
@@ -210,7 +217,10 @@ def continued(model, params, codes, prosody, user, key, how):
   slots = jnp.concatenate([prosody[..., None], frames.delayed(codes, model.delay)], -1)
   if model.text_codes:
     slots = jnp.pad(slots, ((0, 0), (0, 0), (1, 0)), constant_values=-1)
-  state = sampling.prefill(model, params, sampling.empty_state(model, codes.shape[0]), slots, user[:, :t])
+  state = sampling.empty_state(model, codes.shape[0], how.guidance != 1)
+  if given:
+    state = sampling.conditioned(model, params, state, given)
+  state = sampling.prefill(model, params, state, slots, user[:, :t])
   _, more = sampling.generate(model, params, state, user[:, t:], key, how)
   whole = jnp.concatenate([slots, more], 1)[..., -model.codebooks:]
   return frames.undelayed(whole, model.delay)

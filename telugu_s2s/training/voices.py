@@ -1,0 +1,48 @@
+"""What a stage that trains the audio LM tells it of its voice: labels of clips, and recordings of the same voice."""
+from pathlib import Path
+
+from telugu_s2s.errors import InputError
+from telugu_s2s.tokens import labels
+from telugu_s2s.training import hosts
+
+TASKS = 3                        # of the text slot, see tokens/slots.py
+
+
+def check(model) -> None:
+  """Raises InputError where a model's conditions are not those that labels give."""
+  for field, size in (('emotions', len(labels.EMOTIONS)), ('tasks', TASKS)):
+    if getattr(model, field) not in (0, size):
+      raise InputError(f'config.model.{field} {getattr(model, field)}: give {size}, or 0 for no such condition')
+  if model.knob_bins == 1 or min(model.speakers, model.knob_bins) < 0:
+    raise InputError(f'config.model.speakers {model.speakers}, knob_bins {model.knob_bins}: give numbers from 0, at least 2 bins')
+
+
+def of_data(model) -> bool:
+  """Whether the model has conditions that come from labels."""
+  return bool(model.speakers or model.reference or model.emotions or model.knob_bins)
+
+
+def asked(config, model, workdir, clips, held_out, folders, rate):
+  """(what training rows, what held-out rows say of their voice); None and None where the model has no such conditions.
+
+  Numbers are those of the training tokens, for both; they are kept in workdir/labels.json.
+
+  Args:
+    clips, held_out: of the two folders, which is where their tables of labels are kept too.
+    rate: frames a second.
+  """
+  if not of_data(model):
+    return None, None
+  bins = model.knob_bins or 5
+
+  def tables():
+    found = [labels.of(folders[0], clips, config.labels, bins), labels.of(folders[1], held_out, '', bins)]
+    labels.save(Path(workdir) / labels.FILE, found[0])
+    return found
+  hosts.first(tables, None)
+  mine, theirs = (labels.load(folder / labels.FILE) for folder in folders)
+  wanted = dict(speakers=model.speakers, emotions=bool(model.emotions), knobs=bool(model.knob_bins),
+                frames=max(1, round(config.reference_s * rate)) if model.reference else 0)
+  training = labels.Asked(mine, clips, mine, **wanted)
+  print(training.said(), flush=True)
+  return training, labels.Asked(mine, held_out, theirs, **wanted)
