@@ -38,7 +38,7 @@ def assert_sound(printed, found, parameters, most):
 def test_the_toy_is_described_with_what_xla_counts(tmp_path, codec_file):
   printed, found = described(tmp_path, 'toy', f'--config.codec={codec_file}', '--config.frames=20', '--config.batch=8',
                              '--config.model.width=32', '--config.model.depth_width=16')
-  assert_sound(printed, found, sum(value for name, value in found['parameters'].items() if name != 'counted'), 2)
+  assert_sound(printed, found, sum(value for name, value in found['parameters'].items() if name != 'counted'), 1.01)
   assert found['programs'][0]['flops_counted'] == pytest.approx(found['programs'][0]['flops_predicted'], rel=0.02)
   assert [plan['hours'] for plan in found['plans']] == [150, 1000, 1000, 5000, 5000]
   assert found['shardings']['temporal/blocks/wq_dnh'][0] == '4x32x4x32'
@@ -47,4 +47,4 @@ def test_the_toy_is_described_with_what_xla_counts(tmp_path, codec_file):
 @pytest.mark.slow
 def test_150m_is_described_without_making_it(tmp_path):
   printed, found = described(tmp_path, '150m')
-  assert_sound(printed, found, 150_233_600, 2.0)
+  assert_sound(printed, found, 151_641_152, 1.01)
