@@ -4,6 +4,7 @@ CSM (Sesame, 2025) as transformers has it, eager, with random weights: a backbon
 frame's codes, of the sizes of ours. It says 8 slots a frame where ours says 9, and has one stream where ours has two.
 """
 import json
+import os
 import sys
 import time
 
@@ -17,7 +18,7 @@ def config_of(spec):
                num_attention_heads=c['depth_heads'], num_key_value_heads=c['depth_heads'],
                max_position_embeddings=c['codebooks'] + 1)
   # Its codec is never called; of Mimi the least that can be built.
-  codec = dict(model_type='mimi', num_hidden_layers=1, hidden_size=32, intermediate_size=32, num_filters=4)
+  codec = dict(model_type='mimi', num_hidden_layers=1, hidden_size=32, upsample_groups=32, intermediate_size=32, num_filters=4)
   return transformers.CsmConfig(
       num_codebooks=c['codebooks'], vocab_size=c['codes'], text_vocab_size=8, hidden_size=c['width'],
       intermediate_size=c['ffn'], num_hidden_layers=c['layers'], num_attention_heads=c['heads'],
@@ -27,7 +28,7 @@ def config_of(spec):
 
 
 def measure(spec) -> dict:
-  """{parameters, train_frames_per_s, decode: {streams: {frame_ms}}}; `spec` as lm_speed.spec_of gives it."""
+  """{name, parameters, train_frames_per_s, train_tokens_per_s, decode: {streams: {frame_ms}}}; `spec` as lm_speed.spec_of gives it."""
   import torch
   import transformers
   torch.set_num_threads(spec['threads'])
@@ -44,9 +45,11 @@ def measure(spec) -> dict:
     optimiser.step()
     optimiser.zero_grad()
 
+  train_s = seconds(train, spec)
   result = {'name': f'CSM of transformers {transformers.__version__}, torch {torch.__version__}',
             'parameters': sum(x.numel() for x in trained),
-            'train_frames_per_s': spec['batch'] * spec['frames'] / seconds(train, spec), 'decode': {}}
+            'train_frames_per_s': spec['batch'] * spec['frames'] / train_s, 'train_tokens_per_s': codes.numel() / train_s,
+            'decode': {}}
   net.train(False)
   with torch.inference_mode():
     for streams in spec['streams']:
@@ -80,6 +83,12 @@ def speaker(net, spec, streams):
   return frame
 
 
+def keep_to_cores(threads: int) -> None:
+  """Keeps this process to so many cores, before its libraries start their threads; 0 = all. Where the system can do it."""
+  if threads and hasattr(os, 'sched_setaffinity'):
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
 def seconds(call, spec) -> float:
   """Least seconds of a call after one that warms up: CPU time of one thread, which other programs do not lengthen; else wall."""
   clock = time.process_time if spec['threads'] == 1 else time.perf_counter
@@ -93,4 +102,6 @@ def seconds(call, spec) -> float:
 
 
 if __name__ == '__main__':
-  print(json.dumps(measure(json.loads(sys.argv[1]))))
+  given = json.loads(sys.argv[1])
+  keep_to_cores(given['threads'])
+  print(json.dumps(measure(given)))

@@ -25,6 +25,8 @@ from telugu_s2s.training import lm_step, optimiser, stage2
 
 ROOT = Path(__file__).parents[2]
 BURST = 10                       # frames a call
+# A step's arrays are new memory each time; in small pages a third of a step on a CPU goes by until the kernel has given it.
+LARGE_PAGES = {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'}
 PEAKS = {'A100': 312e12, 'H100': 989e12, 'H200': 989e12, 'L40': 181e12}      # dense bfloat16 FLOP/s, makers' data sheets
 
 
@@ -78,13 +80,11 @@ def spec_of(config, size: str, threads: int) -> dict:
 
 
 def fresh(python: str, module: str, spec: dict) -> dict:
-  """What a module prints as JSON in a new process that has `spec['threads']` cores and threads, alone among our own."""
-  env = {**os.environ, **codec_speed.ONE_THREAD, 'PYTHONPATH': str(ROOT)}
+  """What a module prints as JSON in a new process that has `spec['threads']` cores and threads."""
+  env = {**os.environ, **codec_speed.ONE_THREAD, 'PYTHONPATH': str(ROOT), **LARGE_PAGES}
   if spec['threads'] > 1:
     env |= {'XLA_FLAGS': '', **dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'), str(spec['threads']))}
-  cores = sorted(os.sched_getaffinity(0))[:spec['threads']] if hasattr(os, 'sched_getaffinity') else None
-  found = subprocess.run([python, '-m', module, json.dumps(spec)], env=env, check=True, stdout=subprocess.PIPE, text=True,
-                         preexec_fn=cores and (lambda: os.sched_setaffinity(0, cores)))
+  found = subprocess.run([python, '-m', module, json.dumps(spec)], env=env, check=True, stdout=subprocess.PIPE, text=True)
   return json.loads(found.stdout.splitlines()[-1])
 
 
@@ -107,7 +107,7 @@ def measure_ours(spec) -> dict:
   train_s = lm_peer.seconds(train, spec)
   params = box.pop()['params']
   result = {'parameters': sum(x.size for x in jax.tree.leaves(params)), 'train_frames_per_s': rows * frames / train_s,
-            'train_tokens_per_s': rows * frames * c.codebooks / train_s, **used(c, params, rows * frames / train_s),
+            'train_tokens_per_s': rows * frames / train_s * (c.slots + c.codebooks / c.user_every), **used(c, params, rows * frames / train_s),
             'copy_gb_per_s': copied(spec) / 1e9, 'decode': {}}
   for streams in spec['streams']:
     one = spoken(c, params, spec, streams)
@@ -179,6 +179,7 @@ def show(size, spec, ours, peer=None):
         + (f'; peer {peer["name"]}, {peer["parameters"] / 1e6:.1f} M' if peer else '; no peer'))
   print(f'training, {spec["batch"]} rows of {spec["frames"]} frames: {ours["train_frames_per_s"]:.1f} frames/s'
         + times(ours['train_frames_per_s'], peer and peer['train_frames_per_s'])
+        + f', {ours["train_tokens_per_s"]:.0f} tokens learnt/s' + times(ours['train_tokens_per_s'], peer and peer['train_tokens_per_s'])
         + (f', {ours["mfu"]:.0%} of the peak' if 'mfu' in ours else ''))
   for streams, one in ours['decode'].items():
     theirs = peer and peer['decode'][streams]['frame_ms']
@@ -189,4 +190,6 @@ def show(size, spec, ours, peer=None):
 
 
 if __name__ == '__main__':
-  print(json.dumps(measure_ours(json.loads(sys.argv[1]))))
+  given = json.loads(sys.argv[1])
+  lm_peer.keep_to_cores(given['threads'])
+  print(json.dumps(measure_ours(given)))

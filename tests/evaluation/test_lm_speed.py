@@ -23,6 +23,7 @@ def test_every_number_is_measured(capsys):
   assert found['parameters'] == sum(x.size for x in jax.tree.leaves(made(SMALL)))
   assert found['int8']['megabytes'] < found['bfloat16']['megabytes'] < 4e-6 * found['parameters']
   lm_speed.show('small', SPEC, found, {'name': 'peer', 'parameters': 1e6, 'train_frames_per_s': 2 * found['train_frames_per_s'],
+                                       'train_tokens_per_s': found['train_tokens_per_s'],
                                        'decode': {'2': {'frame_ms': 3 * found['decode']['2']['frame_ms']}}})
   assert '(0.50 x the peer)' in (said := capsys.readouterr().out) and '(3.00 x the peer)' in said
 
