@@ -28,23 +28,26 @@ def network(name: str):
   return networks.session('speechmos', f'dnsmos_models/{file}', sha256, REMEDY)
 
 
-def p808(samples) -> float:
-  """The opinion score of f32[samples] in [-1, 1] at 16 kHz, at least one: the mean over its windows."""
+def p808(samples, most: int | None = None) -> float:
+  """The opinion score of f32[samples] in [-1, 1] at 16 kHz, at least one: the mean over its `windows`."""
   return float(np.mean([network('p808').run(None, {'input_1': _bands(window)[None]})[0][0, 0]
-                        for window in windows(samples)], dtype=np.float64))
+                        for window in windows(samples, most)], dtype=np.float64))
 
 
-def p835(samples) -> dict[str, float]:
+def p835(samples, most: int | None = None) -> dict[str, float]:
   """The opinion scores sig (speech), bak (background) and ovr (both) of samples as in `p808`."""
-  raw = np.concatenate([network('p835').run(None, {'input_1': window[None]})[0] for window in windows(samples)])
+  raw = np.concatenate([network('p835').run(None, {'input_1': window[None]})[0] for window in windows(samples, most)])
   return {name: float(np.polyval(curve, raw[:, index].astype(np.float64)).mean())
           for index, (name, curve) in enumerate(OPINION.items())}
 
 
-def windows(samples) -> np.ndarray:
-  """f32[windows, 144160]: as few as hear every sample, spread evenly; a shorter signal is repeated until it fills one."""
+def windows(samples, most: int | None = None) -> np.ndarray:
+  """f32[windows, 144160]: as few as hear every sample, spread evenly; a shorter signal is repeated until it fills one.
+
+  most: so many at most, of 2 the first and the last; None = any number.
+  """
   samples = np.asarray(samples, np.float32)
-  count = -(-len(samples) // WINDOW)
+  count = min(-(-len(samples) // WINDOW), most or len(samples))
   if count == 1:
     return np.tile(samples, -(-WINDOW // len(samples)))[None, :WINDOW]
   return np.stack([samples[start:start + WINDOW] for start in np.linspace(0, len(samples) - WINDOW, count).astype(int)])

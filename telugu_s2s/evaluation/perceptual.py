@@ -25,6 +25,7 @@ NETWORKS = ('pip install -e .[perceptual] -c constraints.txt && '
 PACKAGES = dict.fromkeys(('visqol', 'ai_edge_litert', 'resemblyzer', 'speechmos', 'onnxruntime', 'distillmos',
                           'xls_r_sqa', 'torch'), NETWORKS)
 ALONE = ('dns_ovrl', 'dns_sig', 'dns_bak', 'dns_p808', 'distillmos')     # measures that need no reference
+DNSMOS_WINDOWS = 2               # of 9 s each
 SPEAKER_DBFS = -25.0             # the level at which voices are compared
 
 
@@ -76,11 +77,14 @@ def _levelled(samples):
 
 
 def dnsmos(samples) -> dict[str, float]:
-  """DNSMOS P.835 (dns_sig, dns_bak, dns_ovrl) and P.808 (dns_p808), 1 to 5; see audio/opinion.py."""
+  """DNSMOS P.835 (dns_sig, dns_bak, dns_ovrl) and P.808 (dns_p808), 1 to 5: the mean of the first 9 s and the last.
+
+  So the tables of codecs have it; see audio/opinion.py.
+  """
   if quality.optional('onnxruntime', NETWORKS) is None or importlib.util.find_spec('speechmos') is None:
     return dict.fromkeys(('dns_sig', 'dns_bak', 'dns_ovrl', 'dns_p808'), NAN)
-  found = opinion.p835(samples)
-  return {'dns_sig': found['sig'], 'dns_bak': found['bak'], 'dns_ovrl': found['ovr'], 'dns_p808': opinion.p808(samples)}
+  found = opinion.p835(samples, DNSMOS_WINDOWS)
+  return {'dns_sig': found['sig'], 'dns_bak': found['bak'], 'dns_ovrl': found['ovr'], 'dns_p808': opinion.p808(samples, DNSMOS_WINDOWS)}
 
 
 def distillmos(samples) -> float:

@@ -28,6 +28,13 @@ def test_windows_are_few_and_hear_every_sample_in_order(samples, count):
   assert (np.diff(heard[:, 0]) > 0).all()
 
 
+def test_two_windows_at_most_are_the_first_and_the_last():
+  heard = opinion.windows(np.arange(480_000), most=2)
+  np.testing.assert_array_equal(heard[:, 0], [0, 480_000 - opinion.WINDOW])
+  for samples in (opinion.WINDOW, 2 * opinion.WINDOW):
+    np.testing.assert_array_equal(opinion.windows(np.arange(samples), most=2), opinion.windows(np.arange(samples)))
+
+
 def test_a_short_signal_is_repeated():
   np.testing.assert_array_equal(opinion.windows(np.arange(5))[0, :12], [0, 1, 2, 3, 4] * 2 + [0, 1])
 

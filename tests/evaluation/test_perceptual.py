@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from telugu_s2s.audio import files, quality
+from telugu_s2s.audio import files, opinion, quality
 from telugu_s2s.evaluation import perceptual
 from telugu_s2s.preparation.prepare import SAMPLE
 
@@ -86,6 +86,15 @@ def test_opinion_scores_fall_with_noise(voices):
   assert set(good) == set(perceptual.ALONE)
   for name in ('dns_ovrl', 'dns_bak', 'dns_p808'):
     assert 1 <= bad[name] < good[name] <= 5
+
+
+@pytest.mark.slow
+def test_of_a_long_clip_the_first_and_the_last_nine_seconds_are_judged(voices):
+  needs('speechmos', 'onnxruntime')
+  long = np.concatenate([np.tile(voices[0], 5), noisy(np.tile(voices[1], 5), 0), np.tile(voices[1], 5)])        # 30 s
+  ends = [perceptual.dnsmos(long[:opinion.WINDOW]), perceptual.dnsmos(long[-opinion.WINDOW:])]
+  for name, found in perceptual.dnsmos(long).items():
+    assert found == pytest.approx(np.mean([end[name] for end in ends]), abs=1e-4)
 
 
 @pytest.mark.slow
