@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from telugu_s2s.audio.files import EXTENSIONS, write
+from telugu_s2s.corpora import licences
 from telugu_s2s.errors import InputError
 
 MANIFESTS = ('MANIFEST.tsv', 'MANIFEST.csv', 'MANIFEST.jsonl')
@@ -223,6 +224,22 @@ def _seconds(name, value):
   if not 0 <= number < math.inf:
     raise ValueError(f'{name} {value!r} is no time in seconds')
   return number
+
+
+def licensed(found: Iterable[Recording], profile: str) -> tuple[list[Recording], list[Skip]]:
+  """The recordings whose licence a build profile lets in, and skips for the others. Nothing gets into a build past this.
+
+  Raises:
+    InputError: there is no such profile.
+  """
+  allowed, result, skips = licences.classes(profile), [], []
+  for one in found:
+    letter = licences.licence_class(one.licence)
+    if letter in allowed:
+      result.append(one)
+    else:
+      skips.append(Skip(one.path, 'licence', f'{one.licence or "unknown"}, class {letter}, is not in profile {profile}'))
+  return result, skips
 
 
 def reasons(skips: Iterable[Skip]) -> dict[str, int]:

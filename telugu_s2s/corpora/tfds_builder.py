@@ -66,12 +66,8 @@ def build(folder, out, profile: str = 'commercial_attribution', licence: str = l
     InputError: the folder cannot be used, nothing in it is in the profile, or a split has a name that a data set cannot have.
   """
   found, skips = corpus.recordings(folder, licence)
-  allowed, inside = licences.classes(profile), []
-  for one in found:
-    if licences.licence_class(one.licence) in allowed:
-      inside.append(one)
-    else:
-      skips.append(Skip(one.path, 'licence', f'{one.licence or "unknown"} is not in profile {profile}'))
+  inside, more = corpus.licensed(found, profile)
+  skips += more
   if not inside:
     raise InputError(f'{folder}: no recording is in profile {profile}; left out: {corpus.counted(corpus.reasons(skips))}')
   if odd := sorted({one.split for one in inside if not re.fullmatch(r'\w+', one.split)}):

@@ -35,11 +35,11 @@ def check(engine: str, address: str, group: str = 'data') -> None:
                      'give local')
 
 
-def alone(workers: int, tasks: int, engine: str) -> bool:
-  """Whether tasks that run JAX programs are done in the process that asks: on its one GPU, or for want of others."""
+def alone(workers: int, tasks: int, engine: str, programs: bool = False) -> bool:
+  """Whether tasks are done in the process that asks, for want of others; those that run JAX programs also on its one GPU."""
   if not workers or engine == 'ray':
     return not workers
-  gpus = len(pool.gpus())
+  gpus = len(pool.gpus()) if programs else 0
   return gpus == 1 or not gpus and pool.count(workers, tasks) < 2
 
 
@@ -101,19 +101,31 @@ def _ray_results(call, tasks, workers, address, programs):
     ray.shutdown()      # ends what this job still has running in the cluster, and a Ray that was started here
 
 
+class _Present:
+  """What a cluster has of a kind, looked up now and then."""
+
+  def __init__(self, ray, kind, word):
+    self._ray, self._kind, self._word = ray, kind, word
+    self._count, self._seen, self._looked = 0, time.monotonic(), -float('inf')
+
+  def count(self) -> int:
+    """How many there are. Raises InputError where there has been none for long."""
+    now = time.monotonic()
+    if now - self._looked >= LOOK_S:
+      self._count, self._looked = int(self._ray.cluster_resources().get(self._kind, 0)), now
+      self._seen = now if self._count else self._seen
+      if now - self._seen >= EMPTY_S:
+        raise InputError(f'data.address: the Ray cluster has had no {self._word} for {EMPTY_S} s; what is finished is kept, '
+                         'add a machine and run again')
+    return self._count
+
+
 def _spread(ray, remote, call, tasks, workers):
   """Hands out tasks as workers come free, in their order, and yields what ends."""
-  left, waiting = list(reversed(tasks)), {}
-  cores, seen, looked = 0, time.monotonic(), -float('inf')
+  left, waiting, cores = list(reversed(tasks)), {}, _Present(ray, 'CPU', 'core')
   while left or waiting:
-    now = time.monotonic()
-    if now - looked >= LOOK_S:
-      cores, looked = int(ray.cluster_resources().get('CPU', 0)), now
-      seen = now if cores else seen
-      if now - seen >= EMPTY_S:
-        raise InputError(f'data.address: the Ray cluster has had no core for {EMPTY_S} s; what is finished is kept, '
-                         'add a machine and run again')
-    while left and len(waiting) < (QUEUE * max(cores, 1) if workers == -1 else workers):
+    count = cores.count()
+    while left and len(waiting) < (QUEUE * max(count, 1) if workers == -1 else workers):
       task = left.pop()
       waiting[remote.remote(call, task, telugu_s2s.__version__)] = task
     for reference in ray.wait(list(waiting), timeout=LOOK_S)[0]:
@@ -125,16 +137,10 @@ def _on_gpus(ray, call, tasks, workers):
   # Without cores: they would wait for ever on a machine that has more GPUs than cores to spare.
   actor = ray.remote(num_cpus=0, num_gpus=1)(_Worker)
   left, lost, waiting, idle = collections.deque(enumerate(tasks)), collections.Counter(), {}, []
-  gpus, seen, looked = 0, time.monotonic(), -float('inf')
+  gpus = _Present(ray, 'GPU', 'GPU')
   while left or waiting:
-    now = time.monotonic()
-    if now - looked >= LOOK_S:
-      gpus, looked = int(ray.cluster_resources().get('GPU', 0)), now
-      seen = now if gpus else seen
-      if now - seen >= EMPTY_S:
-        raise InputError(f'data.address: the Ray cluster has had no GPU for {EMPTY_S} s; what is finished is kept, '
-                         'add a machine and run again')
-    while left and len(waiting) < (gpus if workers == -1 else min(workers, gpus)):
+    count = gpus.count()
+    while left and len(waiting) < (count if workers == -1 else min(workers, count)):
       worker, (number, task) = idle.pop() if idle else actor.remote(), left.popleft()
       waiting[worker.call.remote(call, task, telugu_s2s.__version__)] = worker, number, task
     if not waiting:

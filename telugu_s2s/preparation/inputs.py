@@ -13,7 +13,7 @@ import tqdm
 
 from telugu_s2s.audio import decoding, files
 from telugu_s2s.corpora import folder as corpus
-from telugu_s2s.corpora import licences, splits
+from telugu_s2s.corpora import splits
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import pool, shards
 
@@ -106,14 +106,7 @@ def _chosen(data, found):
   chosen = [one for one in found if data.split in ('', one.split)]
   inside = [one for one in chosen if not (data.exclude and fnmatch.fnmatchcase(one.path, data.exclude))]
   left_out = {'split': len(found) - len(chosen), 'exclude': len(chosen) - len(inside)}
-  allowed, result, skips = licences.classes(data.profile), [], []
-  for one in inside:
-    letter = licences.licence_class(one.licence)
-    if letter in allowed:
-      result.append(one)
-    else:
-      skips.append(corpus.Skip(one.path, 'licence', f'{one.licence or "unknown"}, class {letter}, is not in '
-                                                    f'profile {data.profile}'))
+  result, skips = corpus.licensed(inside, data.profile)
   return result, left_out, skips
 
 

@@ -20,7 +20,7 @@ from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import fetch, licences, splits
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import recording as one_recording
-from telugu_s2s.preparation import engine, inputs, measures, pool, segment, selection, shards, table
+from telugu_s2s.preparation import engine, inputs, measures, segment, selection, shards, table
 
 SAMPLE = Path(telugu_s2s.__file__).parent / 'corpora' / 'sample'
 MAKER = 2                      # raised whenever the same input would give other segments
@@ -148,13 +148,18 @@ def _selected(data, out, rows, workers, skips, left_out, tasks):
   skipped, where = corpus.reasons(skips), ', '.join(map(str, data.folders()))
   reasons = corpus.counted(skipped) or 'nothing'
   prints = selection.fingerprints(out, rows, workers, data.engine, data.address) if data.near_duplicates else ()
-  dropped = selection.select(data.rules(), out, rows, prints)
+  left, dropped = selection.select(data.rules(), out, rows, prints)
   lean = [{name: value for name, value in row.items() if name != 'skipped'} for row in rows]
   for row, gone in zip(lean, dropped):
     if gone:
       row['dropped'] = {reason: shards.ranges(indices) for reason, indices in gone.items()}
-  sources = _sources(out, lean)
-  if not any(shards.kept(row) for row in lean):
+  seconds = collections.Counter()
+  for one in left:
+    seconds[one.shard] += one.seconds
+  for number, row in enumerate(lean):
+    row['seconds'] = round(float(seconds[number]), 4)
+  sources = _sources(left)
+  if not left:
     gone = corpus.counted(selection.reasons(dropped))
     raise InputError(f'data.audio: nothing usable in {where}; left out: {reasons}{", " * bool(gone)}{gone}; see {out / REPORT}')
   files.write(out / 'DATA_NOTICE.md', licences.notice(sources).encode())
@@ -173,14 +178,13 @@ def _selected(data, out, rows, workers, skips, left_out, tasks):
 def plan(data: Data, out, chosen: list[inputs.Input]) -> list[Task]:
   """Tasks of at most 256 recordings or about data.shard_mb of one folder, in the order of the recordings."""
   out, groups, size = os.path.abspath(out), [], 0
-  for before, one in zip([None, *chosen], chosen):
-    bytes_ = one.recording.bytes if before is None or before.recording.path != one.recording.path else 0
-    if (before is None or len(groups[-1]) == SHARD_FILES or size + bytes_ > data.shard_mb * 2**20
-        or before.folder != one.folder):
+  for one in chosen:
+    if (not groups or len(groups[-1]) == SHARD_FILES or size + one.recording.bytes > data.shard_mb * 2**20
+        or groups[-1][0].folder != one.folder):
       groups.append([])
       size = 0
     groups[-1].append(one)
-    size += bytes_
+    size += one.recording.bytes
   tasks = []
   for group in groups:
     recordings, sha256 = tuple(one.recording for one in group), tuple(one.sha256 for one in group)
@@ -215,7 +219,7 @@ def make_shard(task: Task, done: Callable[[], None] = lambda: None) -> dict:
 
 def _made(tasks, data, workers):
   """{name: row} of tasks, worked off in this process or by others."""
-  alone = not workers or data.engine == 'local' and pool.count(workers, len(tasks)) < 2
+  alone = engine.alone(workers, len(tasks), data.engine)
   rows, total = {}, sum(len(task.recordings) for task in tasks)
   with tqdm.tqdm(total=total, unit='file', desc='segments', disable=not tasks) as bar:
     done = (((task, make_shard(task, bar.update)) for task in tasks) if alone else
@@ -238,19 +242,12 @@ def _digest(value):
   return hashlib.sha256(shards.canonical(value)).hexdigest()
 
 
-def _sources(folder, rows):
-  """What the notice tells of each source and licence, over the segments that stay; sets the seconds of rows to theirs."""
+def _sources(left):
+  """What the notice tells of each source and licence, over the segments that stay."""
   seconds, speakers = collections.Counter(), collections.defaultdict(set)
-  for row in rows:
-    stay, total = set(shards.kept(row)), 0.0
-    for index, labels in enumerate(table.shard(folder, row['file'])):
-      if index in stay:
-        # Some corpora name the original file behind a semicolon.
-        source = labels['source'].split(';')[0].strip(), labels['licence'], labels['custom'].get('attribution', '')
-        seconds[source] += labels['seconds']
-        speakers[source] |= {labels['speaker']} - {''}
-        total += labels['seconds']
-    row['seconds'] = round(total, 4)
+  for one in left:
+    seconds[one.source] += one.seconds
+    speakers[one.source] |= {one.speaker} - {''}
   return [{'source': source, 'licence': licence, 'attribution': attribution, 'seconds': round(total, 3),
            'speakers': len(speakers[source, licence, attribution])}
           for (source, licence, attribution), total in sorted(seconds.items())]

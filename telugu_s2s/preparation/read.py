@@ -1,9 +1,12 @@
 """Prepared segments as an indexable source, for Grain or for a plain loop."""
+import dataclasses
+from pathlib import Path
+
 import grain
 import numpy as np
 
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation import segment, shards
+from telugu_s2s.preparation import prepare, segment, shards
 
 
 class Segments:
@@ -37,6 +40,17 @@ class Segments:
     return f'Segments({self._folder!r})'
 
 
+def held_out(data: prepare.Data, folder) -> Segments:
+  """The segments of a corpus's split 'eval', prepared below `folder`; those of train there, and saying so, if it has none."""
+  folder = Path(folder)
+  try:
+    prepare.prepare(dataclasses.replace(data, split='eval', exclude=''), folder / 'eval')
+    return Segments(folder / 'eval')
+  except InputError as problem:
+    print(f'no held-out clips ({problem}): measured on training clips')
+    return Segments(folder / 'train')
+
+
 def spread(size: int, count: int) -> list[int]:
   """`count` indices below `size`, evenly spread with both ends among them; all of them where there are no more."""
   return [int(index) for index in np.unique(np.linspace(0, size - 1, count).astype(int))]
@@ -46,6 +60,3 @@ def damaged(folder, index, problem) -> InputError:
   """What a reader says of a record that cannot be read."""
   return InputError(f'{folder}: record {index} is damaged ({str(problem).splitlines()[0]}); delete the folder and run '
                     'the job that makes it')
-
-
-records = shards.Records

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import folder as corpus
-from telugu_s2s.corpora import licences
-from telugu_s2s.preparation import checklist, read, segment, shards, table, tally
+from telugu_s2s.preparation import checklist, segment, shards, table, tally
 from telugu_s2s.preparation import report_page as page
 
 NAME = 'report.html'
@@ -145,7 +144,7 @@ def _heard(folder, counts) -> Iterator[str]:
 def _clip(folder, one: Mapping) -> str:
   """A figure of an example of a segment; without picture and sound where its record cannot be read."""
   try:
-    samples = segment.from_bytes(read.records(folder / one['shard'])[one['index']]).audio
+    samples = segment.from_bytes(shards.Records(folder / one['shard'])[one['index']]).audio
     picture = page.clip(samples if len(samples) >= SHORTEST else [*samples, *[0] * (SHORTEST - len(samples))])
   except (ValueError, RuntimeError, OSError):
     picture = '<p>Its record cannot be read.</p>'

@@ -5,7 +5,7 @@ audio is moved, and other limits decode nothing again.
 """
 import collections
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import tqdm
 
 from telugu_s2s.audio import fingerprint
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation import duplicates, engine, pool, segment, shards, table
+from telugu_s2s.preparation import duplicates, engine, segment, shards, table
 
 KIND = 'fingerprint'
 VERSION = 1
@@ -35,8 +35,22 @@ class Rules:
       raise InputError(f'data.text_cap {self.text_cap}: give 0 for any number, or a number')
 
 
-def select(rules: Rules, folder, rows: Sequence[Mapping], prints: Sequence[str] = ()) -> list[dict[str, list[int]]]:
-  """What to leave out of each shard, as {reason: numbers of records}.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Candidate:
+  """A segment that may stay: what is asked of it."""
+  shard: int                     # the number of its shard, in the order of reading
+  index: int                     # of its record there
+  id: str
+  seconds: float
+  speaker: str
+  source: tuple[str, str, str]   # corpus, licence, attribution
+  text: str                      # '' where no cap asks for it
+  worth: tuple                   # what makes one copy better than another
+
+
+def select(rules: Rules, folder, rows: Sequence[Mapping],
+           prints: Sequence[str] = ()) -> tuple[list[Candidate], list[dict[str, list[int]]]]:
+  """The segments that stay, in the order of reading, and what to leave out of each shard, as {reason: numbers of records}.
 
   In this order: 'filter MEASURE', 'duplicate' (the same samples as an earlier one), 'near duplicate' (the best one of a
   group stays), 'text cap'.
@@ -50,7 +64,7 @@ def select(rules: Rules, folder, rows: Sequence[Mapping], prints: Sequence[str] 
     InputError: a filter names a measure that a segment does not have, or a table is damaged.
   """
   dropped = [collections.defaultdict(list) for _ in rows]
-  seen, left = set(), []
+  seen, left, sources = set(), [], {}
   for number, row in enumerate(rows):
     for index, labels in enumerate(table.shard(folder, row['file'])):
       reason = _filtered(rules.filters, labels)
@@ -61,13 +75,16 @@ def select(rules: Rules, folder, rows: Sequence[Mapping], prints: Sequence[str] 
         dropped[number][reason].append(index)
         continue
       seen.add(key)
-      left.append(_Candidate(number, index, _worth(labels), labels['text'] if rules.text_cap else '', labels['id']))
+      # Some corpora name the original file behind a semicolon.
+      source = labels['source'].split(';')[0].strip(), labels['licence'], labels['custom'].get('attribution', '')
+      left.append(Candidate(number, index, labels['id'], labels['seconds'], labels['speaker'], sources.setdefault(source, source),
+                            labels['text'] if rules.text_cap else '', _worth(labels)))
   if rules.near_duplicates:
     left = _drop(dropped, left, 'near duplicate', _copies(left, prints))
   if rules.text_cap:
     stay = set(duplicates.text_cap([one.text for one in left], rules.text_cap, [one.id for one in left]))
-    _drop(dropped, left, 'text cap', set(range(len(left))) - stay)
-  return [{reason: sorted(indices) for reason, indices in sorted(one.items())} for one in dropped]
+    left = _drop(dropped, left, 'text cap', set(range(len(left))) - stay)
+  return left, [{reason: sorted(indices) for reason, indices in sorted(one.items())} for one in dropped]
 
 
 def reasons(dropped: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, int]:
@@ -76,15 +93,6 @@ def reasons(dropped: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, int]:
   for one in dropped:
     counts.update({reason: len(indices) for reason, indices in one.items()})
   return dict(sorted(counts.items()))
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Candidate:
-  shard: int
-  index: int
-  worth: tuple
-  text: str
-  id: str
 
 
 def _drop(dropped, left, reason, gone):
@@ -107,7 +115,7 @@ def _filtered(filters, labels):
 
 
 def _worth(labels):
-  """What makes one copy better than another: a transcript, then bandwidth."""
+  """A transcript counts first, then bandwidth."""
   return labels['text_provenance'] == 'human', labels['quality'].get('bandwidth_hz', 0)
 
 
@@ -142,16 +150,11 @@ def fingerprints(folder, rows: Sequence[Mapping], workers: int, name: str = 'loc
   tasks = [(str(Path(folder).absolute() / row['file']), str(out.absolute()), f'prints-{VERSION}-{row["content"][:16]}')
            for row in rows]
   missing = [task for task, row in zip(tasks, rows) if row['records'] and shards.finished(out, task[2]) is None]
-  done = _made(missing, workers, name, address)
+  done = (map(_prints, missing) if engine.alone(workers, len(missing), name) else
+          engine.results(_prints, missing, workers, name, address, 'data.workers'))
   for _ in tqdm.tqdm(done, total=len(missing), unit='shard', desc='fingerprints of segments', disable=not missing):
     pass
   return [str(out / (task[2] + shards.SUFFIX)) if row['records'] else '' for task, row in zip(tasks, rows)]
-
-
-def _made(tasks, workers, name, address) -> Iterator:
-  if name == 'local' and pool.count(workers, len(tasks)) < 2:
-    return map(_prints, tasks)
-  return engine.results(_prints, tasks, workers, name, address, 'data.workers')
 
 
 def _prints(task):

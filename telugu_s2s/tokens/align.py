@@ -80,7 +80,7 @@ def _name(row, trained, least):
 
 def aligned(path, kept, forced: Forced) -> dict[tuple[str, str], Aligned]:
   """{(id, hash) of a segment: its words} of the kept records of a shard; those that are damaged are left out."""
-  source, found = read.records(path), {}
+  source, found = shards.Records(path), {}
   for at in range(0, len(kept), GROUP):
     clips = []
     for index in kept[at:at + GROUP]:
@@ -95,7 +95,7 @@ def aligned(path, kept, forced: Forced) -> dict[tuple[str, str], Aligned]:
 
 def make_shard(path, row, out, name, words) -> dict:
   """Writes one shard of tokens with words and returns its row, with `words`: {reason, or 'aligned': clips}."""
-  source, counts = read.records(path), collections.Counter()
+  source, counts = shards.Records(path), collections.Counter()
   more = {field: row[field] for field in ('seconds', 'damaged', 'view') if field in row}
 
   def records():

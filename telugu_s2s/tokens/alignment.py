@@ -36,15 +36,15 @@ class Aligned:
 
 def features(audio) -> np.ndarray:
   """f32[t 160], two log-mel spectra a frame, without what is the same in all of the clip. audio: f32[samples]."""
-  count = frames(audio)
+  count = frames(len(audio))
   spectrum = mel.log_mel(np.pad(audio, (0, count * HOP - len(audio))), hop=HOP // 2)[:2 * count]
   spectrum = np.maximum(spectrum, spectrum.max() - RANGE_DB)
   return ((spectrum - spectrum.mean(0)) / SCALE_DB).reshape(count, -1).astype(np.float32)
 
 
-def frames(audio) -> int:
-  """The frames of f32[samples], the last one filled up with silence."""
-  return max(2, -(-len(audio) // HOP))
+def frames(samples: int) -> int:
+  """The frames of so many samples, the last one filled up with silence."""
+  return max(2, -(-samples // HOP))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,10 +138,10 @@ class Forced:
         found[index] = Aligned(reason='no transcript')
       elif not (way.word >= 0).any():
         found[index] = Aligned(reason='no known letters')
-      elif len(way.labels) > frames(audio):
+      elif len(way.labels) > frames(len(audio)):
         found[index] = Aligned(reason='more text than audio')
       else:
-        waiting.append((frames(audio), index, way))
+        waiting.append((frames(len(audio)), index, way))
     waiting.sort(key=lambda one: one[:2])
     for at in range(0, len(waiting), ROWS):
       group = waiting[at:at + ROWS]

@@ -16,7 +16,7 @@ import tqdm
 
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation import engine, pool, read, segment, shards
+from telugu_s2s.preparation import engine, pool, segment, shards
 from telugu_s2s.tokens import prosody, record, views
 from telugu_s2s.tokens.encoding import Encoder
 
@@ -150,7 +150,7 @@ def _made(planned, encoder, options):
       bar.update(min(hours, bar.total - bar.n))          # a clip's last frame is counted whole
       bar.set_postfix_str(f'{bar.n * 3600 / max(bar.format_dict["elapsed"], 1e-3):.0f} x real time', refresh=False)
 
-    if engine.alone(options.workers, len(tasks), options.engine):
+    if engine.alone(options.workers, len(tasks), options.engine, programs=True):
       return {task.name: make_shard(task, encoder, lambda seconds: done(seconds / 3600)) for task in tasks}
     for task, row in engine.results(_shard, tasks, options.workers, options.engine, options.address, 'config.workers',
                                     programs=True):
@@ -166,7 +166,7 @@ def make_shard(task: Task, encoder: Encoder, done: Callable[[float], None] = lam
   """
   c = encoder.codec.config
   row = {'seconds': 0.0, 'damaged': [], **({'view': task.view} if task.view else {})}
-  source = read.records(task.segments)
+  source = shards.Records(task.segments)
 
   def clip(index):
     try:

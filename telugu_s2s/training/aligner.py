@@ -1,5 +1,4 @@
 """Trains the aligner on transcribed segments: first where each grapheme peaks, then where it begins and ends."""
-import dataclasses
 import json
 
 import grain
@@ -58,17 +57,17 @@ class Transcribed:
 
   def __init__(self, segments, longest_s):
     self._segments = segments
-    texts = {index: clip.text for index in range(len(segments)) for clip in [segments[index]]
+    texts = {index: (clip.text, len(clip.audio)) for index in range(len(segments)) for clip in [segments[index]]
              if clip.text and clip.seconds <= longest_s}
-    self.table = graphemes.table(texts.values())
+    self.table = graphemes.table(text for text, _ in texts.values())
     self._rows, self.seconds, lengths = [], 0.0, [0]
-    for index, text in texts.items():
-      way, audio = alignment.path(text, self.table), segments[index].audio
+    for index, (text, samples) in texts.items():
+      way, frames = alignment.path(text, self.table), alignment.frames(samples)
       labels = single(way.labels)
-      if (way.word >= 0).any() and len(labels) <= alignment.frames(audio):
+      if (way.word >= 0).any() and len(labels) <= frames:
         self._rows.append((index, labels))
-        self.seconds += len(audio) / files.SAMPLE_RATE
-        lengths.append(alignment.frames(audio))
+        self.seconds += samples / files.SAMPLE_RATE
+        lengths.append(frames)
     if not self._rows:
       raise InputError(f'config.data.audio: of {len(segments)} segments none has a transcript that could be learnt from')
     self._frames, self._longest = max(lengths), max(len(labels) for _, labels in self._rows)
@@ -132,12 +131,7 @@ def finish(params, network, spoken, config, data, manifest, workdir):
 
 def held_out(data, workdir):
   """[(audio, transcript)] of the folder's split 'eval'; of the training split, and saying so, where there is none."""
-  try:
-    prepare.prepare(dataclasses.replace(data, split='eval', exclude=''), workdir / 'segments' / 'eval')
-    segments = read.Segments(workdir / 'segments' / 'eval')
-  except InputError as problem:
-    print(f'no held-out clips ({problem}): measured on training clips')
-    segments = read.Segments(workdir / 'segments' / 'train')
+  segments = read.held_out(data, workdir / 'segments')
   found = [segments[index] for index in range(len(segments))]
   found = [(clip.audio, clip.text) for clip in found if clip.text]
   return [found[index] for index in read.spread(len(found), HELD_OUT)] if found else []

@@ -1,5 +1,4 @@
 """Stage 1, reconstruction: trains the codec on prepared segments and writes it as one file with its picture."""
-import dataclasses
 import functools
 import json
 
@@ -146,10 +145,5 @@ def finish(state, sizes, config, clips, manifest, workdir):
 
 def held_out(data, workdir):
   """Clips of the folder's split 'eval', spread over it; of the training split, and saying so, where there is none."""
-  try:
-    prepare.prepare(dataclasses.replace(data, split='eval', exclude=''), workdir / 'segments' / 'eval')
-    segments = read.Segments(workdir / 'segments' / 'eval')
-  except InputError as problem:
-    print(f'no held-out clips ({problem}): measured on training clips')
-    segments = read.Segments(workdir / 'segments' / 'train')
+  segments = read.held_out(data, workdir / 'segments')
   return [segments[index] for index in read.spread(len(segments), HELD_OUT)]

@@ -192,7 +192,9 @@ def test_gpus_are_those_that_may_be_seen(monkeypatch, variables, names):
     (2, -1, 9, 'local', False), (2, 0, 9, 'local', True), (0, 1, 1, 'ray', False), (0, 0, 9, 'ray', True)])
 def test_a_process_works_alone_on_its_one_gpu_or_for_want_of_others(monkeypatch, gpus, workers, tasks, name, alone):
   monkeypatch.setattr(pool, 'gpus', lambda: ['0', '1'][:gpus])
-  assert engine.alone(workers, tasks, name) == alone
+  assert engine.alone(workers, tasks, name, programs=True) == alone
+  if not gpus:
+    assert engine.alone(workers, tasks, name) == alone
 
 
 @pytest.mark.slow

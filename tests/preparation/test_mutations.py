@@ -20,7 +20,7 @@ pytest.importorskip('av')
 from telugu_s2s.audio.files import EXTENSIONS, temporary_prefix
 from telugu_s2s.corpora import archives, folder as corpus
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation import read, segment
+from telugu_s2s.preparation import segment, shards
 from telugu_s2s.preparation.prepare import Data, prepare
 from tests.preparation import mutations
 
@@ -87,7 +87,7 @@ def prepared(root, out):
   with open(out / 'report.tsv', encoding='utf-8', newline='') as file:
     fates = {row['path']: row['reason'] for row in csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE)}
   for row in manifest['shards']:              # every segment, also those of which there are copies
-    source = read.records(out / row['file'])
+    source = shards.Records(out / row['file'])
     fates |= {segment.from_bytes(source[index]).path: 'kept' for index in range(len(source))}
   return fates
 
