@@ -3,11 +3,9 @@
 Beside the codec since it shares its parts and the form of its file, and is as pure: arrays in, arrays out.
 """
 import dataclasses
-import hashlib
 import json
 
 import flax.linen as nn
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 from jax.nn.initializers import normal, zeros
@@ -89,21 +87,14 @@ def load(path) -> Trained:
     InputError: there is no such file, or it is not an aligner's, or is damaged.
   """
   try:
-    with safetensors.safe_open(path, 'np') as file:
-      metadata = file.metadata() or {}
-      flat = {name: file.get_tensor(name) for name in file.keys()}
+    metadata, flat = weights.opened(path)
     config, graphemes = Config(**json.loads(metadata['config'])), tuple(json.loads(metadata['graphemes']))
     made = jax.eval_shape(Aligner(config, len(graphemes) + 1).init, jax.random.key(0),
                           jnp.zeros((1, 1, config.features)), jnp.ones(1, jnp.int32))['params']
-    wanted = {name: x.shape for name, x in flax.traverse_util.flatten_dict(made, sep='.').items()}
-    if wanted != {name: x.shape for name, x in flat.items()}:
-      raise ValueError('its parameters are not those of its sizes')
+    weights.fit_shapes({name: x.shape for name, x in flat.items()}, made)
   except FileNotFoundError:
     raise InputError(f'{path}: no such aligner; train one with configs/aligner.py') from None
   except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
     raise InputError(f'{path}: not an aligner ({problem}); train one with configs/aligner.py') from problem
-  total = hashlib.sha256((metadata['config'] + metadata['graphemes']).encode())
-  for name in sorted(flat):
-    total.update(name.encode() + flat[name].tobytes())
-  params = flax.traverse_util.unflatten_dict({name: jnp.asarray(x, jnp.float32) for name, x in flat.items()}, sep='.')
-  return Trained(config, params, graphemes, f'aligner-{len(graphemes)}-{total.hexdigest()[:12]}')
+  found = weights.digest(metadata['config'] + metadata['graphemes'], flat)
+  return Trained(config, weights.tree(flat), graphemes, f'aligner-{len(graphemes)}-{found}')

@@ -61,26 +61,43 @@ def load(path=RELEASED, precision: str = 'float32') -> Trained:
   """
   path = Path(path or RELEASED)
   try:
-    with safetensors.safe_open(path, 'np') as file:
-      metadata = file.metadata() or {}
-      flat = {name: file.get_tensor(name) for name in file.keys()}
+    metadata, flat = opened(path)
     config = Config(**json.loads(metadata['config']))
     fit({name: x.shape for name, x in flat.items()}, config)
   except FileNotFoundError:
     raise InputError(f'{path}: no such codec file; train one with configs/stage1.py') from None
   except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
     raise InputError(f'{path}: not a codec file ({problem}); give one that configs/stage1.py made') from problem
-  total = hashlib.sha256(metadata['config'].encode())
+  label = f'{config.frame_rate:g}hz-{config.codebooks}x{config.codes}-{digest(metadata["config"], flat)}'
+  return Trained(config, precisions.converted(tree(flat), precision), label)
+
+
+def opened(path) -> tuple[dict, dict]:
+  """The metadata of a safetensors file and its arrays, {name: array}. Raises as safetensors does."""
+  with safetensors.safe_open(path, 'np') as file:
+    return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
+
+
+def digest(text: str, flat) -> str:
+  """12 digits of a hash of a text and arrays {name: array}, for names of what was trained."""
+  total = hashlib.sha256(text.encode())
   for name in sorted(flat):
     total.update(name.encode() + flat[name].tobytes())
-  label = f'{config.frame_rate:g}hz-{config.codebooks}x{config.codes}-{total.hexdigest()[:12]}'
-  params = flax.traverse_util.unflatten_dict({name: jnp.asarray(x, jnp.float32) for name, x in flat.items()}, sep='.')
-  return Trained(config, precisions.converted(params, precision), label)
+  return total.hexdigest()[:12]
+
+
+def tree(flat) -> dict:
+  """The parameters, f32, of arrays {name: array}."""
+  return flax.traverse_util.unflatten_dict({name: jnp.asarray(x, jnp.float32) for name, x in flat.items()}, sep='.')
 
 
 def fit(shapes, config: Config) -> None:
   """Raises ValueError where {name: shape} are not those of a codec of these sizes."""
-  made = jax.eval_shape(Codec(config).init, jax.random.key(0), jnp.zeros((1, config.hop)))['params']
+  fit_shapes(shapes, jax.eval_shape(Codec(config).init, jax.random.key(0), jnp.zeros((1, config.hop)))['params'])
+
+
+def fit_shapes(shapes, made) -> None:
+  """Raises ValueError where {name: shape} are not those of the parameters `made`, which may be abstract."""
   wanted = {name: x.shape for name, x in flax.traverse_util.flatten_dict(made, sep='.').items()}
   for name in sorted(wanted.keys() | shapes.keys()):
     if shapes.get(name) != wanted.get(name):

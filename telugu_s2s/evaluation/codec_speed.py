@@ -14,18 +14,23 @@ import jax
 import jax.numpy as jnp
 
 from telugu_s2s.codec import model, weights
+from telugu_s2s.preparation import pool
 
 SECONDS = 10.0                   # of audio, whole
 FRAMES = 100                     # one by one
 RECIPES = Path(__file__).parents[2] / 'configs' / 'stage1.py'
 # XLA's and torch's threads are set before their start, so what is timed runs in a process of its own.
-ONE_THREAD = {'XLA_FLAGS': '--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1', 'JAX_PLATFORMS': 'cpu',
-              **dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'), '1')}
+ONE_THREAD = {'XLA_FLAGS': pool.ONE_THREAD, 'JAX_PLATFORMS': 'cpu', **pool.SINGLE_THREAD}
 
 
 def one_thread(module: str, *arguments: str) -> dict:
   """What a module of this package prints as JSON when it is run in a process of one thread."""
-  found = subprocess.run([sys.executable, '-m', module, *arguments], env={**os.environ, **ONE_THREAD}, check=True,
+  return printed(sys.executable, module, *arguments, variables=ONE_THREAD)
+
+
+def printed(python: str, module: str, *arguments: str, variables) -> dict:
+  """What a module prints last, as JSON, when an interpreter runs it with these variables in its environment."""
+  found = subprocess.run([python, '-m', module, *arguments], env={**os.environ, **variables}, check=True,
                          stdout=subprocess.PIPE, text=True)
   return json.loads(found.stdout.splitlines()[-1])
 

@@ -14,7 +14,6 @@ from telugu_s2s.codec.model import Codec
 from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import sampling
-from telugu_s2s.lm.model import Config
 from telugu_s2s.tokens import encoding, labels, prosody
 from telugu_s2s.training import checkpoints, loop, stage2
 
@@ -93,14 +92,9 @@ def loaded(folder):
     InputError: the folder holds no stage 2 run, or none that was saved.
   """
   folder = Path(folder).absolute()
-  try:
-    config = ml_collections.ConfigDict(json.loads((folder / 'config.json').read_bytes()))
-  except (OSError, ValueError):
-    raise InputError(f'config.run: {folder} holds no run; train one with configs/stage2.py') from None
-  if config.get('job') != 'stage2':
-    raise InputError(f'config.run: {folder} is a run of {config.get("job")!r}, not of stage 2')
+  config = config_of(folder)
   trained = weights.load(config.codec)
-  model = Config(codebooks=trained.config.codebooks, codes=trained.config.codes, **config.model)
+  model = stage2.sizes(config, trained)
   shapes = loop.abstract(lambda key: stage2.init(model, stage2.optimiser_of(config), key, config.get('ema', 0.0)),
                          axes.mesh(), config.seed)
   saved = checkpoints.Checkpoints(folder / 'checkpoints')
@@ -112,3 +106,14 @@ def loaded(folder):
     return model, stage2.learnt(saved.restore(step, shapes)[0]), trained
   finally:
     saved.close()
+
+
+def config_of(folder):
+  """The config that a stage 2 run was begun with. Raises InputError where the folder holds none."""
+  try:
+    config = ml_collections.ConfigDict(json.loads((folder / 'config.json').read_bytes()))
+  except (OSError, ValueError):
+    raise InputError(f'config.run: {folder} holds no run; train one with configs/stage2.py') from None
+  if config.get('job') != 'stage2':
+    raise InputError(f'config.run: {folder} is a run of {config.get("job")!r}, not of stage 2')
+  return config

@@ -3,15 +3,12 @@
 Each measurement runs in a process of its own, `python -m telugu_s2s.evaluation.lm_speed SPEC`, which prints JSON.
 """
 import json
-import os
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 
 from telugu_s2s import axes
@@ -20,6 +17,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import codec_speed, generate, lm_peer, peers
 from telugu_s2s.lm import drawing, sampling
 from telugu_s2s.lm.model import Config
+from telugu_s2s.preparation import pool
 from telugu_s2s.tokens import batches
 from telugu_s2s.training import lm_step, optimiser, stage2
 
@@ -53,7 +51,7 @@ def measure(config) -> dict:
 def narrow(folder) -> dict:
   """Held-out nats a code, weighted over codebooks, of a stage 2 run with its weights in each precision; prints them."""
   model, params, trained = generate.loaded(folder)
-  config = ml_collections.ConfigDict(json.loads((Path(folder) / 'config.json').read_bytes()))
+  config = generate.config_of(Path(folder))
   clips = batches.Clips(stage2.folders(config, Path(folder))[1], trained.name)
   tests = batches.evaluation(clips, batches.Window(config.frames, config.user_share), config.batch)
   score = jax.jit(lambda params, batch: lm_step.parts_of(model, precision.dense(params), batch))
@@ -81,11 +79,10 @@ def spec_of(config, size: str, threads: int) -> dict:
 
 def fresh(python: str, module: str, spec: dict) -> dict:
   """What a module prints as JSON in a new process that has `spec['threads']` cores and threads."""
-  env = {**os.environ, **codec_speed.ONE_THREAD, 'PYTHONPATH': str(ROOT), **LARGE_PAGES}
+  variables = {**codec_speed.ONE_THREAD, 'PYTHONPATH': str(ROOT), **LARGE_PAGES}
   if spec['threads'] > 1:
-    env |= {'XLA_FLAGS': '', **dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'), str(spec['threads']))}
-  found = subprocess.run([python, '-m', module, json.dumps(spec)], env=env, check=True, stdout=subprocess.PIPE, text=True)
-  return json.loads(found.stdout.splitlines()[-1])
+    variables |= {'XLA_FLAGS': '', **dict.fromkeys(pool.SINGLE_THREAD, str(spec['threads']))}
+  return codec_speed.printed(python, module, json.dumps(spec), variables=variables)
 
 
 def measure_ours(spec) -> dict:

@@ -50,13 +50,14 @@ class Sizes:
     return bool(self.entries) or self.reference
 
 
-def filled(c: Sizes, given: dict, codebooks: int) -> dict:
+def filled(c: Sizes, given: dict, codebooks: int, rows: int = 1) -> dict:
   """All conditions of a model, those that `given` has and ABSENT for the others.
 
   given: {speaker, emotion, task, guidance: i32[b]; knobs: i32[b 4]; reference: i32[b r q], codes of a recording, ABSENT
     where it is over}, any of them; a condition that the model does not have is passed over.
+  rows: b, where nothing is given.
   """
-  b = len(next(iter(given.values()))) if given else 1
+  b = len(next(iter(given.values()))) if given else rows
   shapes = {name: (b, len(KNOBS)) if name == 'knobs' else (b,) for name in c.entries}
   if c.reference:
     shapes['reference'] = (b, 1, codebooks)

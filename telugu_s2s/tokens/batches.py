@@ -7,8 +7,8 @@ import numpy as np
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import read, shards
 from telugu_s2s.tokens import labels, record, slots
+from telugu_s2s.tokens.record import ABSENT
 
-ABSENT = -1                      # an empty slot: its embedding is exactly zero
 ASSISTANT, USER = 0, 1
 VIEWS = ('turns', 'all', 'first')
 

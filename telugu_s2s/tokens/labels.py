@@ -14,9 +14,9 @@ import numpy as np
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import labels as written
 from telugu_s2s.errors import InputError
+from telugu_s2s.tokens.record import ABSENT
 
 FILE, VERSION = 'labels.json', 1
-ABSENT = -1
 EMOTIONS = ('neutral', 'happy', 'sad', 'excited', 'angry', 'fear', 'surprise', 'calm', 'disgust')
 UNKNOWN = ('', 'unknown')
 # The measure that each knob is made of; pitch in semitones from the speaker's median.

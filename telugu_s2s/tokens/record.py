@@ -6,6 +6,7 @@ import numpy as np
 from telugu_s2s.preparation import segment, shards
 
 KIND = 'tokens'
+ABSENT = -1                      # an empty slot of a row, or a label that is not known: it adds exactly zero
 VERSION = 1
 TIMED = 2                        # version of a record with words; one without is written as before there were any
 LABELS = tuple(field.name for field in dataclasses.fields(segment.Segment) if field.name not in ('audio',))

@@ -8,9 +8,9 @@ import dataclasses
 import numpy as np
 
 from telugu_s2s.errors import InputError
+from telugu_s2s.tokens.record import ABSENT
 from telugu_s2s.tokens.vocabulary import EPAD, PAD, Vocabulary
 
-ABSENT = -1
 DIALOGUE, SYNTHESIS, RECOGNITION = range(3)
 
 

@@ -2,7 +2,6 @@
 
 Whatever the text, nothing of it is lost: a sign that the vocabulary lacks becomes the pieces of its UTF-8 bytes.
 """
-import csv
 import dataclasses
 import functools
 import hashlib
@@ -14,9 +13,9 @@ from pathlib import Path
 import sentencepiece
 
 from telugu_s2s.audio import files
-from telugu_s2s.corpora import sample
+from telugu_s2s.corpora import folder, licences, sample
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation import read, shards
+from telugu_s2s.preparation import segment, shards, table
 
 KIND, VERSION = 'vocabulary', 1
 PAD, EPAD, BOS, EOS = range(4)   # nothing is said; a word comes next; a text begins, and ends
@@ -124,10 +123,9 @@ def run(config, workdir) -> Vocabulary:
   """The job 'vocabulary': texts to `vocabulary.model` in workdir."""
   texts, bad = lines(config.texts)
   if config.segments:
-    texts += [text for text in transcripts(config.segments) if text]
+    texts += transcripts(config.segments)
   if not config.texts and not config.segments:
-    with open(sample.folder() / 'MANIFEST.tsv', encoding='utf-8', newline='') as file:
-      texts = [row['text'] for row in csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE) if row['split'] == 'train']
+    texts = [one.text for one in folder.recordings(sample.folder(), licences.OWN)[0] if one.split == 'train']
   found = trained(sample_of(texts, config.most), config.size)
   path = Path(workdir) / 'vocabulary.model'
   save(path, found, {'texts': hashlib.sha256('\n'.join(sorted(set(texts))).encode('utf-8', 'replace')).hexdigest(),
@@ -161,10 +159,10 @@ def lines(given: str) -> tuple[list[str], int]:
   return found, bad
 
 
-def transcripts(folder):
-  """The transcripts of prepared segments, '' where there is none."""
-  segments = read.Segments(folder)
-  return (segments[index].text for index in range(len(segments)))
+def transcripts(segments) -> list[str]:
+  """The transcripts of a folder of prepared segments, of those that have one."""
+  rows = table.rows(segments, shards.check(segments, segment.KIND))
+  return [row['text'] for row in rows if row['text'] and not row['dropped']]
 
 
 def sample_of(texts, most: int) -> list[str]:

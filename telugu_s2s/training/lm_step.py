@@ -62,9 +62,8 @@ def asked(model, batch):
   """The conditions of a batch, all of those that the model has; None where it has none."""
   if not model.conditions.any:
     return None
-  none = jnp.full(len(batch['codes']), -1, jnp.int32)
-  return conditions.filled(model.conditions, {'emotion': none} | {name: batch[name] for name in conditions.NAMES if name in batch},
-                           model.codebooks)
+  given = {name: batch[name] for name in conditions.NAMES if name in batch}
+  return conditions.filled(model.conditions, given, model.codebooks, len(batch['codes']))
 
 
 def counts(model, batch):
