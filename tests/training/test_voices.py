@@ -17,11 +17,11 @@ from telugu_s2s.tokens import labels
 from telugu_s2s.training import lm_step, stage2, voices
 from telugu_s2s.training.lm_step import Update
 
+from tests.training import test_stage2
 from tests.training.test_lm_step import B, LM as PLAIN, TX, assert_alike, batch as batch
 
 LM = dataclasses.replace(PLAIN, speakers=8, reference=True, voice_width=12, emotions=9, knob_bins=5, tasks=3, guidances=4)
-TOY = dict(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=1, depth_heads=2,
-           depth_ffn=12, window=64, speakers=8, reference=True, voice_width=12, emotions=9, knob_bins=5)
+TOY = test_stage2.LM | dict(speakers=8, reference=True, voice_width=12, emotions=9, knob_bins=5)
 
 
 @pytest.fixture(scope='module')
@@ -93,12 +93,7 @@ def test_conditions_that_are_off_change_no_bit(batch, told):
 
 
 def made(audio, codec_file, **fields):
-  config = runpy.run_path(os.path.join(usage.ROOT, 'configs/stage2.py'))['get_config']()
-  config.update(dict(codec=str(codec_file), steps=4, batch=8, frames=20, warmup=2, log_every=2, save_every=4, evaluate_every=4,
-                     prompt_frames=6, continue_frames=5, reference_s=0.3, model=TOY))
-  config.data.update(dict(audio=str(audio), workers=0))
-  config.update(fields)
-  return config
+  return test_stage2.made(audio, codec_file, **{'save_every': 4, 'reference_s': 0.3, 'model': TOY, **fields})
 
 
 @pytest.fixture(scope='module')
