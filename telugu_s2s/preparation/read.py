@@ -29,10 +29,17 @@ class Segments:
 
   def __getitem__(self, index) -> segment.Segment:
     """Raises InputError for a record that is damaged, IndexError outside of 0 to len - 1."""
+    return self._read(index, segment.from_bytes)
+
+  def labels(self, index) -> dict:
+    """What is known of a segment, without its audio, which is not decoded. Raises as `[index]` does."""
+    return self._read(index, lambda record: shards.unpack(record, segment.KIND, segment.VERSION)[1])
+
+  def _read(self, index, made):
     if not 0 <= index < len(self):
       raise IndexError(f'segment {index} of {len(self)}')
     try:
-      return segment.from_bytes(self._records[self._places[index]])
+      return made(self._records[self._places[index]])
     except (ValueError, RuntimeError) as problem:
       raise damaged(self._folder, index, problem) from problem
 

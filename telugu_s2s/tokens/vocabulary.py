@@ -15,7 +15,7 @@ import sentencepiece
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import folder, licences, sample
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation import segment, shards, table
+from telugu_s2s.preparation import read, shards
 
 KIND, VERSION = 'vocabulary', 1
 PAD, EPAD, BOS, EOS = range(4)   # nothing is said; a word comes next; a text begins, and ends
@@ -161,8 +161,8 @@ def lines(given: str) -> tuple[list[str], int]:
 
 def transcripts(segments) -> list[str]:
   """The transcripts of a folder of prepared segments, of those that have one."""
-  rows = table.rows(segments, shards.check(segments, segment.KIND))
-  return [row['text'] for row in rows if row['text'] and not row['dropped']]
+  found = read.Segments(segments)
+  return [text for index in range(len(found)) if (text := found.labels(index)['text'])]
 
 
 def sample_of(texts, most: int) -> list[str]:

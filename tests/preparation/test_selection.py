@@ -63,6 +63,15 @@ def test_the_table_says_what_the_segments_say(folder, tmp_path):
     assert row['seconds'] == pytest.approx(one.seconds, abs=1e-3) and row['dropped'] == ''
 
 
+def test_labels_are_read_without_the_audio_of_what_stays(folder, tmp_path):
+  made(folder, tmp_path / 'out', text_cap=1)
+  source = read.Segments(tmp_path / 'out')
+  for index, one in enumerate(source):
+    assert source.labels(index) == {name: value for name, value in vars(one).items() if name != 'audio'}
+  with pytest.raises(IndexError):
+    source.labels(len(source))
+
+
 def test_a_filter_leaves_out_what_lies_beyond_it_without_decoding_again(folder, tmp_path, monkeypatch):
   out = tmp_path / 'out'
   manifest = made(folder, out)
