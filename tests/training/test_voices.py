@@ -104,6 +104,7 @@ def done(audio, codec_file, tmp_path_factory):
   return workdir
 
 
+@pytest.mark.slow
 def test_a_run_learns_of_the_voices_of_its_data(done):
   lines = [json.loads(line) for line in (done / 'log.jsonl').read_text().splitlines()]
   assert all(np.isfinite(line['train/loss']) for line in lines if 'train/loss' in line)
@@ -122,12 +123,14 @@ def asking(done, **fields):
   return config
 
 
+@pytest.mark.slow
 def test_a_voice_can_be_asked_for(done, tmp_path):
   name = labels.load(done / 'labels.json').speakers[0]
   generate.run(asking(done, speaker=name, emotion='neutral', knobs={'rate': 4}, guidance=1.5), tmp_path)
   assert len(list((tmp_path / 'generated').glob('*.wav'))) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('fields, says', [
     (dict(speaker='nobody'), 'nobody.*there is no such speaker'),
     (dict(emotion='wry'), 'neutral, happy'),
