@@ -61,7 +61,7 @@ def material(data, folder, minutes, form, seed) -> tuple[Path, float]:
   """Recordings of a minute at 48 kHz put together from those of `data`, with pauses; the folder, and their hours."""
   shutil.rmtree(folder, ignore_errors=True)
   folder.mkdir(parents=True)
-  chosen, _, _ = inputs.gather(data, data.folders(), folder.parent)
+  chosen = inputs.gather(data, data.folders(), folder.parent).chosen
   order, place = np.random.default_rng(seed).permutation(len(chosen)), 0
   pause, seconds = np.zeros(round(PAUSE_S * RATE), np.float32), 0.0
   for number in tqdm.trange(minutes, unit='file', desc='recordings'):

@@ -29,8 +29,17 @@ class Input:
   sha256: str
 
 
-def gather(data, folders: Sequence, out) -> tuple[list[Input], list[corpus.Skip], dict]:
-  """The recordings of several folders that go in, in their order, skips, and counts of what was left aside.
+@dataclasses.dataclass(frozen=True)
+class Gathered:
+  """What folders hold for a build."""
+  chosen: list[Input]            # what goes in, in the order of the folders
+  held: list[Input]              # of a build of 'train': what other splits hold, of which nothing may come in as a copy
+  skips: list[corpus.Skip]
+  left_out: dict                 # counts of what split and exclusion left aside
+
+
+def gather(data, folders: Sequence, out) -> Gathered:
+  """The recordings of several folders that go in, and those that are held out.
 
   Args:
     data: a prepare.Data.
@@ -40,8 +49,7 @@ def gather(data, folders: Sequence, out) -> tuple[list[Input], list[corpus.Skip]
   Raises:
     InputError: a folder or its manifest cannot be used, or none of them has the split asked for.
   """
-  found, skips, left_out, have = [], [], collections.Counter(), set()
-  held = []                    # what another split has may not come in as a copy
+  found, held, skips, left_out, have = [], [], [], collections.Counter(), set()
   for folder in map(Path, folders):
     recordings, more = _read(data, folder)
     have |= {one.split for one in recordings}
@@ -50,28 +58,34 @@ def gather(data, folders: Sequence, out) -> tuple[list[Input], list[corpus.Skip]
     for counted, count in others.items():
       left_out[counted] += count
     found += [(folder, one, name) for one in chosen]
-    if data.split == splits.TRAIN:
-      held += [(folder, one, name) for one in recordings if one.split not in (splits.TRAIN, splits.SEEN_TEXT)]
+    if data.split in ('', splits.TRAIN):
+      held += [(folder, one, name) for one in recordings if one.split != splits.TRAIN]
     skips += [dataclasses.replace(skip, path=name + skip.path) for skip in more + refused]
   _check_split(data, have, ', '.join(map(str, folders)))
   found = _decodable(found, skips)
   hashes, failed = _hashes([folder / one.path for folder, one, _ in found + held], out)
   taken = {hashes[path]: path for folder, one, _ in held if (path := str(folder / one.path)) in hashes}
-  result, seen = [], {}
+  chosen, seen = [], {}
   for folder, one, name in found:
     path = str(folder / one.path)
     if path in failed:
       skips.append(corpus.Skip(name + one.path, 'missing', failed[path]))
       continue
     part = hashes[path], *(getattr(one, field, None) for field in ('channel', 'start_s', 'end_s'))
-    if part[0] in taken and taken[part[0]] != path:
+    if part[0] in taken and taken[part[0]] != path and one.split == splits.TRAIN:
       skips.append(corpus.Skip(name + one.path, HELD_OUT, f'the same file as {taken[part[0]]}, of another split'))
     elif part in seen:
       skips.append(corpus.Skip(name + one.path, 'duplicate', f'the same file as {seen[part]}'))
     else:
       seen[part] = name + one.path
-      result.append(Input(os.path.abspath(folder), one, part[0]))       # workers may stand in another folder
-  return result, skips, dict(left_out)
+      chosen.append(_input(folder, one, part[0]))
+  aside = [_input(folder, one, hashes[path]) for folder, one, _ in _decodable(held, [])
+           if data.split and (path := str(folder / one.path)) in hashes]
+  return Gathered(chosen, aside, skips, dict(left_out))
+
+
+def _input(folder, recording, sha256):
+  return Input(os.path.abspath(folder), recording, sha256)       # workers may stand in another folder
 
 
 def select(data, folder) -> tuple[list[corpus.Recording], list[corpus.Skip], dict]:

@@ -20,7 +20,7 @@ from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import fetch, licences, splits
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import recording as one_recording
-from telugu_s2s.preparation import engine, inputs, measures, segment, selection, shards, table
+from telugu_s2s.preparation import engine, fingerprints, inputs, measures, segment, selection, shards, table
 
 SAMPLE = Path(telugu_s2s.__file__).parent / 'corpora' / 'sample'
 MAKER = 2                      # raised whenever the same input would give other segments
@@ -123,8 +123,8 @@ def prepare(data: Data, out, workers: int | None = None) -> dict:
   out, workers = Path(out), data.workers if workers is None else workers
   out.mkdir(parents=True, exist_ok=True)
   shards.sweep(out)
-  chosen, skips, left_out = inputs.gather(data, data.folders(), out)
-  tasks = plan(data, out, chosen)
+  gathered = inputs.gather(data, data.folders(), out)
+  tasks, skips = plan(data, out, gathered.chosen), gathered.skips
   rows = {task.name: shards.finished(out, task.name) if table.exists(out, task.name) else None for task in tasks}
   missing = [task for task in tasks if rows[task.name] is None]
   if tasks:
@@ -133,7 +133,7 @@ def prepare(data: Data, out, workers: int | None = None) -> dict:
   rows = [rows[task.name] for task in tasks]
   skips += [corpus.Skip(*skip) for row in rows for skip in row['skipped']]
   corpus.report(out / REPORT, sorted(skips, key=lambda one: (one.path, one.start_s or 0, one.reason)))
-  manifest = _selected(data, out, rows, workers, skips, left_out, tasks)
+  manifest = _selected(data, out, rows, workers, skips, gathered, tasks)
   others = {path.stem for path in out.glob(f'segments-*{shards.SUFFIX}')} - {task.name for task in tasks}
   if others:
     print(f'segments: {out} also holds {len(others)} shards of other settings or inputs; they may be deleted', flush=True)
@@ -143,12 +143,15 @@ def prepare(data: Data, out, workers: int | None = None) -> dict:
   return manifest
 
 
-def _selected(data, out, rows, workers, skips, left_out, tasks):
+def _selected(data, out, rows, workers, skips, gathered, tasks):
   """Chooses among the segments of all shards, writes the notice and the manifest, and returns that."""
   skipped, where = corpus.reasons(skips), ', '.join(map(str, data.folders()))
   reasons = corpus.counted(skipped) or 'nothing'
-  prints = selection.fingerprints(out, rows, workers, data.engine, data.address) if data.near_duplicates else ()
-  left, dropped = selection.select(data.rules(), out, rows, prints)
+  prints, held, where_run = (), (), (workers, data.engine, data.address)
+  if data.near_duplicates:
+    prints = fingerprints.of_shards(out, rows, *where_run)
+    held = fingerprints.of_recordings(out, plan(data, out, gathered.held), *where_run)
+  left, dropped = selection.select(data.rules(), out, rows, prints, held)
   lean = [{name: value for name, value in row.items() if name != 'skipped'} for row in rows]
   for row, gone in zip(lean, dropped):
     if gone:
@@ -168,7 +171,7 @@ def _selected(data, out, rows, workers, skips, left_out, tasks):
                'source': ', '.join(folder.resolve().name for folder in data.folders()),
                'tasks': _digest([task.name for task in tasks])}
   manifest = shards.write_manifest(out, segment.KIND, segment.VERSION, made_from, lean, skipped=skipped,
-                                   left_out=left_out, dropped=selection.reasons(dropped), sources=sources)
+                                   left_out=gathered.left_out, dropped=selection.reasons(dropped), sources=sources)
   print(f'segments: {manifest["records"]} from {where}, {manifest["seconds"] / 3600:.2f} h; skipped: {reasons}'
         + (f' (see {out / REPORT})' if skips else '')
         + (f'; left out: {corpus.counted(manifest["dropped"])}' if manifest['dropped'] else ''), flush=True)

@@ -6,18 +6,10 @@ audio is moved, and other limits decode nothing again.
 import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-import numpy as np
-import tqdm
-
-from telugu_s2s.audio import fingerprint
+from telugu_s2s.corpora import splits
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation import duplicates, engine, segment, shards, table
-
-KIND = 'fingerprint'
-VERSION = 1
-PRINTS = 'prints'              # the folder of fingerprints below the segments'
+from telugu_s2s.preparation import duplicates, fingerprints, inputs, table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,20 +37,22 @@ class Candidate:
   speaker: str
   source: tuple[str, str, str]   # corpus, licence, attribution
   text: str                      # '' where no cap asks for it
+  held: bool                     # whether its split is another than 'train'
   worth: tuple                   # what makes one copy better than another
 
 
 def select(rules: Rules, folder, rows: Sequence[Mapping],
-           prints: Sequence[str] = ()) -> tuple[list[Candidate], list[dict[str, list[int]]]]:
+           prints: Sequence[str] = (), held: Sequence[str] = ()) -> tuple[list[Candidate], list[dict[str, list[int]]]]:
   """The segments that stay, in the order of reading, and what to leave out of each shard, as {reason: numbers of records}.
 
-  In this order: 'filter MEASURE', 'duplicate' (the same samples as an earlier one), 'near duplicate' (the best one of a
-  group stays), 'text cap'.
+  In this order: 'filter MEASURE', 'duplicate' (the same samples as an earlier one), 'held out' (sounds like what another
+  split has), 'near duplicate' (the best one of a group stays), 'text cap'.
 
   Args:
     folder: of the segments.
     rows: of its shards, in the order of reading.
-    prints: files of `fingerprints`, one a row; needed for near duplicates only.
+    prints: files of `fingerprints.of_shards`, one a row; needed for near duplicates only.
+    held: files of `fingerprints.of_recordings`, of what is held out.
 
   Raises:
     InputError: a filter names a measure that a segment does not have, or a table is damaged.
@@ -78,12 +72,13 @@ def select(rules: Rules, folder, rows: Sequence[Mapping],
       # Some corpora name the original file behind a semicolon.
       source = labels['source'].split(';')[0].strip(), labels['licence'], labels['custom'].get('attribution', '')
       left.append(Candidate(number, index, labels['id'], labels['seconds'], labels['speaker'], sources.setdefault(source, source),
-                            labels['text'] if rules.text_cap else '', _worth(labels)))
+                            labels['text'] if rules.text_cap else '', labels['split'] != splits.TRAIN, _worth(labels)))
   if rules.near_duplicates:
-    left = _drop(dropped, left, 'near duplicate', _copies(left, prints))
+    copied, gone = _copies(left, prints, held)
+    left = _drop(dropped, left, {inputs.HELD_OUT: copied, 'near duplicate': gone})
   if rules.text_cap:
     stay = set(duplicates.text_cap([one.text for one in left], rules.text_cap, [one.id for one in left]))
-    left = _drop(dropped, left, 'text cap', set(range(len(left))) - stay)
+    left = _drop(dropped, left, {'text cap': set(range(len(left))) - stay})
   return left, [{reason: sorted(indices) for reason, indices in sorted(one.items())} for one in dropped]
 
 
@@ -95,11 +90,12 @@ def reasons(dropped: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, int]:
   return dict(sorted(counts.items()))
 
 
-def _drop(dropped, left, reason, gone):
-  """Notes the places `gone` of `left` as dropped; the others."""
-  for place in gone:
-    dropped[left[place].shard][reason].append(left[place].index)
-  return [one for place, one in enumerate(left) if place not in gone]
+def _drop(dropped, left, gone):
+  """Notes the places of `left` in gone[reason] as dropped; the others."""
+  for reason, places in gone.items():
+    for place in places:
+      dropped[left[place].shard][reason].append(left[place].index)
+  return [one for place, one in enumerate(left) if not any(place in places for places in gone.values())]
 
 
 def _filtered(filters, labels):
@@ -119,55 +115,17 @@ def _worth(labels):
   return labels['text_provenance'] == 'human', labels['quality'].get('bandwidth_hz', 0)
 
 
-def _copies(left, prints):
-  """Places in `left` of all but the best of each group of near duplicates; of equals the first is the best."""
-  gone = set()
-  for group in duplicates.near_duplicates(_Words(left, prints)):
-    best = max(group, key=lambda place: (left[place].worth, -place))
-    gone |= set(group) - {best}
-  return gone
+def _copies(left, prints, held):
+  """Places in `left` of copies of what is held out, and of all but the best of each other group of near duplicates.
 
-
-class _Words(Sequence):
-  """The fingerprints of candidates, read when they are asked for: of 5000 h they are 6 GB."""
-
-  def __init__(self, left, prints):
-    self._left, self._files = left, [shards.Records(path) if path else None for path in prints]
-
-  def __len__(self):
-    return len(self._left)
-
-  def __getitem__(self, place):
-    one = self._left[place]
-    return np.frombuffer(shards.unpack(self._files[one.shard][one.index], KIND, VERSION)[2], '<u4')
-
-
-def fingerprints(folder, rows: Sequence[Mapping], workers: int, name: str = 'local', address: str = '') -> list[str]:
-  """Makes the fingerprints of shards that are not there yet; the file of each row, '' for one without records."""
-  out = Path(folder) / PRINTS
-  out.mkdir(exist_ok=True)
-  shards.sweep(out)
-  tasks = [(str(Path(folder).absolute() / row['file']), str(out.absolute()), f'prints-{VERSION}-{row["content"][:16]}')
-           for row in rows]
-  missing = [task for task, row in zip(tasks, rows) if row['records'] and shards.finished(out, task[2]) is None]
-  done = (map(_prints, missing) if engine.alone(workers, len(missing), name) else
-          engine.results(_prints, missing, workers, name, address, 'data.workers'))
-  for _ in tqdm.tqdm(done, total=len(missing), unit='shard', desc='fingerprints of segments', disable=not missing):
-    pass
-  return [str(out / (task[2] + shards.SUFFIX)) if row['records'] else '' for task, row in zip(tasks, rows)]
-
-
-def _prints(task):
-  """Writes the fingerprints of one shard of segments; of a damaged record an empty one, so that numbers stay in step."""
-  path, out, name = task
-
-  def records():
-    source = shards.Records(path)
-    for index in range(len(source)):
-      try:
-        words = fingerprint.fingerprint(segment.from_bytes(source[index]).audio)
-      except (ValueError, RuntimeError):
-        words = np.zeros(0)
-      yield shards.pack(KIND, VERSION, {}, words.astype('<u4').tobytes())
-
-  return shards.write(out, name, records())
+  Of equals the first is the best.
+  """
+  words = fingerprints.Words([*prints, *held], [(one.shard, one.index) for one in left], len(prints))
+  copied, gone = set(), set()
+  for group in duplicates.near_duplicates(words):
+    inside = [place for place in group if place < len(left)]
+    if len(inside) < len(group) or any(left[place].held for place in inside):
+      copied |= {place for place in inside if not left[place].held}
+    inside = [place for place in inside if place not in copied]
+    gone |= set(inside) - {max(inside, key=lambda place: (left[place].worth, -place), default=None)}
+  return copied, gone

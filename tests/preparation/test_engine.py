@@ -105,7 +105,7 @@ def test_a_missing_ray_is_named_with_its_extra(monkeypatch):
 
 def test_the_engine_is_no_part_of_a_shards_name(folder, tmp_path, monkeypatch):
   monkeypatch.setattr(engine, 'check', lambda name, address: None)
-  chosen, _, _ = inputs.gather(Data(), [folder], tmp_path)
+  chosen = inputs.gather(Data(), [folder], tmp_path).chosen
   names = [[task.name for task in job.plan(Data(engine=name, address=address), tmp_path, chosen)]
            for name, address in [('local', ''), ('ray', ''), ('ray', 'auto')]]
   assert names[0] == names[1] == names[2] and len(names[0]) == 12
@@ -113,7 +113,7 @@ def test_the_engine_is_no_part_of_a_shards_name(folder, tmp_path, monkeypatch):
 
 def test_a_relative_folder_is_found_from_anywhere(folder, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  chosen, _, _ = inputs.gather(Data(), ['corpus'], tmp_path)
+  chosen = inputs.gather(Data(), ['corpus'], tmp_path).chosen
   task = job.plan(Data(), 'out', chosen)[0]
   assert (task.folder, task.out) == (str(folder), str(tmp_path / 'out'))
 

@@ -164,6 +164,23 @@ def test_a_copy_of_what_another_corpus_holds_out_is_not_trained_on(folder, tmp_p
   assert manifest['skipped'] == {'held out': 1} and 'a001-buzz' not in stems(tmp_path / 'out')
 
 
+@pytest.mark.parametrize('split', ['train', ''])
+def test_what_sounds_like_a_held_out_recording_is_not_trained_on(folder, tmp_path, split):
+  other = tmp_path / 'other'
+  other.mkdir()
+  audio, _ = files.read(folder / 'a002-deep.opus')
+  (other / 'copy.wav').write_bytes(files.encoded(soundfile.read(io.BytesIO(opus.encoded(0.5 * audio, 24)), dtype='float32')[0]))
+  (other / 'broken.wav').write_bytes(b'no sound')
+  write_manifest(other, [{'path': name, 'split': 'test'} for name in ('copy.wav', 'broken.wav')])
+  manifest = made([folder, other], tmp_path / 'out', near_duplicates=True, split=split)
+  assert manifest['dropped'] == {'held out': 1} and 'a002-deep' not in stems(tmp_path / 'out')
+  assert ('copy' in stems(tmp_path / 'out')) == (not split)
+  assert manifest == made([folder, other], tmp_path / 'out', near_duplicates=True, split=split)
+  # A build of what is held out keeps it.
+  made([folder, other], tmp_path / 'held', near_duplicates=True, split='test')
+  assert stems(tmp_path / 'held') == ['copy']
+
+
 def test_any_number_of_workers_selects_the_same(folder, tmp_path, monkeypatch):
   monkeypatch.setattr(prepare, 'SHARD_FILES', 2)
   fields = dict(audio=str(folder), near_duplicates=True, text_cap=1)
