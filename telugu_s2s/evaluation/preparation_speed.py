@@ -38,6 +38,7 @@ def measure(config, workdir) -> dict:
   kinds = {'as a stage does': {}, 'with near duplicates': {'near_duplicates': True},
            'full measures, near duplicates': {'near_duplicates': True, 'measures': 'full'}}
   if {'cut at pauses, by Silero VAD', 'DNSMOS P.808'} <= set(result['steps']):
+    kinds['silero'] = {'activity': 'silero'}
     kinds['silero, p808, full measures, near duplicates'] = {
         'near_duplicates': True, 'activity': 'silero', 'mos': 'p808', 'measures': 'full'}
   for name, fields in kinds.items():
@@ -45,8 +46,9 @@ def measure(config, workdir) -> dict:
     for workers in config.workers:
       result['runs'][f'{name}, {workers} workers'] = whole(asked, workdir / 'prepared', hours, workers)
   if preparation_peer.installed():
-    result['lhotse'] = {f'Lhotse without activity or measures, {workers} workers': peer(folder, workdir / 'lhotse', hours, workers)
-                        for workers in config.workers}
+    peers = {'Lhotse, cut blindly': 'none'} | ({'Lhotse with the package silero_vad': 'silero'} if 'silero' in kinds else {})
+    result['lhotse'] = {f'{name}, {workers} workers': peer(folder, workdir / 'lhotse', hours, workers, by)
+                        for name, by in peers.items() for workers in config.workers}
   else:
     print(f'Lhotse is not measured beside it: {preparation_peer.REMEDY}')
   show(result)
@@ -134,11 +136,11 @@ def whole(data, out, hours, workers) -> dict:
   return rates(hours, wall, cpu) | {'gb_an_hour': size / 1e9 / hours}
 
 
-def peer(folder, out, hours, workers) -> dict:
+def peer(folder, out, hours, workers, by) -> dict:
   """The same of Lhotse."""
   shutil.rmtree(out, ignore_errors=True)
   start, before = time.perf_counter(), _children_s()
-  _child(preparation_peer.CODE, str(folder), str(out), str(workers))
+  _child(preparation_peer.CODE, str(folder), str(out), str(workers), by)
   return rates(hours, time.perf_counter() - start, _children_s() - before)
 
 
