@@ -26,6 +26,9 @@ def get_config(size='toy'):
   config.batch = 16 if toy else 64           # clips a step
   config.accumulate = of(1, 2, 4, 4)         # parts that a batch is read in, one after the other
   config.frames = 80 if toy else 3000        # of a row: 3.2 s, 120 s
+  config.packed = 1 if toy else 32           # most clips of a row, which do not hear each other
+  config.mixture = ''                        # how often clips come in an epoch: 'slr66=2,fleurs=0.5'; others once
+  config.text_cap = 0                        # most takes of a sentence in an epoch, each time others; 0 = any number
   config.loss_chunk = 0 if toy else 750      # frames whose logits exist at once; 0 = all
   config.views = 'turns'                     # of tokens in several views: each epoch another one; 'all', 'first'
   config.user_share = 0.3                    # of the rows, how many hear their clip instead of saying it

@@ -73,7 +73,7 @@ def empty_cache(c: Sizes, batch: int, dtype='float32'):
           'position': jnp.full((batch, slots), EMPTY, jnp.int32)}
 
 
-def view(position, cached, c: Sizes):
+def view(position, cached, c: Sizes, segment=None):
   """What all layers share of a chunk: turns, masks and the ring's slots.
 
   A sink is kept unturned, since a distance to it beyond the window turns like `window`.
@@ -81,6 +81,7 @@ def view(position, cached, c: Sizes):
   Args:
     position: i32[b t], frames since each stream began.
     cached: i32[b s], positions of the ring's slots, or None where the chunk is the whole stream.
+    segment: i32[b t] where the chunk is several whole streams, one behind the other: which one a frame is of.
 
   Returns:
     {here, kept, sunk: turns of the chunk, of its keys as they are kept, and of the cache's sinks; seen: bool[b t s+t];
@@ -97,9 +98,10 @@ def view(position, cached, c: Sizes):
   if cached is not None:
     kept = angles(jnp.where(position < c.sinks, 0, position))
     sunk = angles(jnp.maximum(cached[:, :c.sinks], position[:, :1] - c.window)) if c.sinks else None
-  return {'here': angles(position), 'kept': kept, 'sunk': sunk,
-          'seen': (0 <= behind) & ((behind < c.window) | sink[:, None]),
-          'slot': slot}
+  seen = (0 <= behind) & ((behind < c.window) | sink[:, None])
+  if segment is not None:
+    seen &= segment[:, :, None] == segment[:, None]
+  return {'here': angles(position), 'kept': kept, 'sunk': sunk, 'seen': seen, 'slot': slot}
 
 
 def attend(query, key, value, memory, shared):
@@ -132,9 +134,13 @@ def attend(query, key, value, memory, shared):
   return y.reshape(b, t, n, h)
 
 
-def fused(query, key, value, shared, implementation='cudnn'):
-  """`attend` for whole streams no longer than the window, without scores in memory (FlashAttention, Dao et al., 2022)."""
-  return jax.nn.dot_product_attention(turned(query, shared['here']), turned(key, shared['here']), value, is_causal=True,
+def fused(query, key, value, shared, segmented=False, implementation='cudnn'):
+  """`attend` for whole streams no longer than the window, without scores in memory (FlashAttention, Dao et al., 2022).
+
+  segmented: the chunk is several streams. The mask that keeps them apart takes b n t s numbers of memory, in one layer.
+  """
+  mask = shared['seen'][:, None] if segmented else None
+  return jax.nn.dot_product_attention(turned(query, shared['here']), turned(key, shared['here']), value, mask=mask, is_causal=True,
                                       implementation=implementation)
 
 
@@ -167,6 +173,7 @@ def remembered(cache, keys, values, position, slot):
 class Block(nn.Module):
   """Attention with QK-norm, then SwiGLU; both read an RMS norm and add to the stream."""
   sizes: Sizes
+  segmented: bool = False        # a chunk is several streams
 
   @nn.compact
   def __call__(self, x, memory, shared):
@@ -183,7 +190,7 @@ class Block(nn.Module):
     query = rms_norm(query, self.param('norm_query_h', zeros, (h,)))
     key = rms_norm(key, self.param('norm_key_h', zeros, (h,)))
     if c.attention == 'cudnn':
-      y = fused(query, key, value, shared)
+      y = fused(query, key, value, shared, self.segmented)
     else:
       y = attend(query, key, value, memory, shared)
     kept = None if memory is None else (turned(key, shared['kept']), value)
@@ -201,18 +208,20 @@ class Transformer(nn.Module):
   sizes: Sizes
 
   @nn.compact
-  def __call__(self, x, position=None, cache=None):
+  def __call__(self, x, position=None, cache=None, segment=None):
     """Reads a chunk of frames.
 
     Args:
       x: [b t d].
       position: i32[b t], frames since each stream began; None: from 0.
       cache: from `empty_cache`, or None where x is the whole stream.
+      segment: i32[b t] where x is several whole streams, one behind the other: which one a frame is of. They do not hear
+        each other, and `position` starts anew with each.
 
     Returns:
       [b t d] and the cache after the chunk (None if none came in).
     """
-    whole = position is None and cache is None
+    whole = (position is None or segment is not None) and cache is None
     sizes = dataclasses.replace(
         self.sizes, attention=kind_of_attention(self.sizes, x.shape[1], x.dtype) if whole else 'xla')
     if position is None:
@@ -221,9 +230,9 @@ class Transformer(nn.Module):
     if self.sizes.remat != 'none':
       block = nn.remat(Block, prevent_cse=False, policy=getattr(jax.checkpoint_policies, self.sizes.remat))
     stack = nn.scan(block, variable_axes={'params': 0}, split_rngs={'params': True}, in_axes=(0, nn.broadcast),
-                    length=self.sizes.layers)(sizes, name='blocks')
+                    length=self.sizes.layers)(sizes, segment is not None, name='blocks')
     if cache is None:
-      return stack(x, None, view(position, None, self.sizes))[0], None
+      return stack(x, None, view(position, None, self.sizes, segment))[0], None
     shared = view(position, cache['position'], self.sizes)
     x, kept = stack(x, {'k': cache['k'], 'v': cache['v']}, shared)
     return x, remembered(cache, *kept, position, shared['slot'])

@@ -14,7 +14,7 @@ from jax.nn.initializers import normal, zeros
 from telugu_s2s import axes
 from telugu_s2s.codec.transformer import Sizes, Transformer, empty_cache, rms_norm
 from telugu_s2s.lm import conditions
-from telugu_s2s.lm.frames import before, delayed, looked_up
+from telugu_s2s.lm.frames import before, delayed, looked_up, positions
 
 STREAMS = 2
 
@@ -118,7 +118,7 @@ class AudioLM(nn.Module):
     Args:
       slots: i32[b t slots], what the assistant said at the step before.
       user: i32[b t q], the user's frame that was just heard.
-      condition: f[b d] from `condition`, or None.
+      condition: f[b d] from `condition`, f[b t d] where rows hold several clips, or None.
     """
     c = self.config
     streams = (slots[..., -c.codebooks:], user)
@@ -128,12 +128,12 @@ class AudioLM(nn.Module):
     if c.text_codes:
       x += looked_up(self.text_vd, slots[..., 0])
     if condition is not None:
-      x += condition[:, None]
+      x += condition if condition.ndim == 3 else condition[:, None]
     return axes.constrain(x.astype(c.dtype), 'btd')
 
-  def think(self, slots, user, position=None, cache=None, condition=None):
+  def think(self, slots, user, position=None, cache=None, condition=None, segment=None):
     """The temporal transformer over a chunk: h f[b t d] and the cache. Arguments as in `embed` and Transformer."""
-    x, cache = self.temporal(self.embed(slots, user, condition), position, cache)
+    x, cache = self.temporal(self.embed(slots, user, condition), position, cache, segment)
     return rms_norm(x, self.norm_out_d), cache
 
   def speak(self, h, slots, stream=0):
@@ -172,28 +172,30 @@ class AudioLM(nn.Module):
     y, cache = self.depth((x + extra.astype(h.dtype))[:, None], position, cache)
     return self.logits(rms_norm(y, self.depth_norm_d)[:, 0], slot), cache
 
-  def __call__(self, codes, prosody, text=None, condition=None):
+  def __call__(self, codes, prosody, text=None, condition=None, segment=None):
     """Scores a batch of dialogues (training).
 
     Args:
       codes: i32[b 2 t q], of assistant and user.
       prosody: i32[b t]; text: i32[b t] or None; ABSENT where there is none.
-      condition: f[b d] from `condition`, or None.
+      condition: f[b d] from `condition`, f[b t d] where rows hold several clips, or None.
+      segment: i32[b t], the number of the clip in its row, where a row holds several: none of them hears another. None =
+        one a row.
 
     Returns:
       Logits of the assistant's slots at each step, a list of f32[b t v]; of the user's codes of the next frame
       at every `user_every`-th step but the last, a list of f32[b u v]; and the assistant's slots themselves,
       i32[b t slots], the targets.
     """
-    h, slots = self.hear(codes, prosody, text, condition)
+    h, slots = self.hear(codes, prosody, text, condition, segment)
     return self.speak(h, slots), self.speak_for_user(*user_part(self.config, h, codes[:, 1])), slots
 
-  def hear(self, codes, prosody, text=None, condition=None):
+  def hear(self, codes, prosody, text=None, condition=None, segment=None):
     """The temporal transformer over a batch: h f[b t d], and the slots i32[b t slots] that are to be said at each step."""
-    slots = targets(self.config, codes, prosody, text)
+    slots, position = targets(self.config, codes, prosody, text, segment), None if segment is None else positions(segment)
     if self.config.conditions.any and self.is_initializing():
       self.condition({})           # its parameters are born here
-    return self.think(before(slots), codes[:, 1], condition=condition)[0], slots
+    return self.think(before(slots, position), codes[:, 1], position, condition=condition, segment=segment)[0], slots
 
   def speak_for_user(self, h, heard):
     """Logits of the user's next frame, a list of f32[b u v]. h: f[b u d]; heard: i32[b u q], that frame."""
@@ -202,9 +204,9 @@ class AudioLM(nn.Module):
     return self.speak(h, heard, stream=1)[-c.codebooks:]
 
 
-def targets(c: Config, codes, prosody, text=None):
+def targets(c: Config, codes, prosody, text=None, segment=None):
   """What the assistant says at each step, i32[b t slots]. Arguments as in AudioLM's call."""
-  said = [prosody[..., None], delayed(codes[:, 0], c.delay)]
+  said = [prosody[..., None], delayed(codes[:, 0], c.delay, None if segment is None else positions(segment))]
   if c.text_codes:
     said.insert(0, (jnp.full_like(prosody, -1) if text is None else text)[..., None])
   return jnp.concatenate(said, -1)

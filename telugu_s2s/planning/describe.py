@@ -141,10 +141,13 @@ def abstract_batch(config, model, mesh, rate=25.0):
   shapes = {'codes': ((b, 2, t, model.codebooks), jnp.int32), 'prosody': ((b, t), jnp.int32), 'weight': ((b, t), jnp.float32)}
   if model.text_codes:
     shapes['text'] = ((b, t), jnp.int32)
-  several = {'knobs': (b, len(conditions.KNOBS))}
-  shapes |= {name: (several.get(name, (b,)), jnp.int32) for name in model.conditions.entries if name != 'guidance'}
+  if config.packed > 1:
+    shapes['segment'] = ((b, t), jnp.int32)
+  of_clip = lambda *more: ((b, *((config.packed,) if config.packed > 1 else ()), *more), jnp.int32)
+  several = {'knobs': (len(conditions.KNOBS),)}
+  shapes |= {name: of_clip(*several.get(name, ())) for name in model.conditions.entries if name != 'guidance'}
   if model.reference:
-    shapes['reference'] = ((b, round(config.reference_s * rate), model.codebooks), jnp.int32)
+    shapes['reference'] = of_clip(round(config.reference_s * rate), model.codebooks)
   return {name: jax.ShapeDtypeStruct(shape, kind, sharding=rows) for name, (shape, kind) in shapes.items()}
 
 

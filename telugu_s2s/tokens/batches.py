@@ -1,5 +1,6 @@
 """Token shards to batches for the audio LM. A batch is a function of seed and step alone."""
 import dataclasses
+import functools
 
 import grain
 import numpy as np
@@ -7,10 +8,11 @@ import numpy as np
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import read, shards
 from telugu_s2s.tokens import labels, record, slots
+from telugu_s2s.tokens.census import Census, counted
+from telugu_s2s.tokens.epochs import Epochs, Mixture, packed
 from telugu_s2s.tokens.record import ABSENT
 
 ASSISTANT, USER = 0, 1
-VIEWS = ('turns', 'all', 'first')
 
 
 class Clips:
@@ -79,46 +81,40 @@ class Window:
   frames: int                    # length of a row
   user_share: float = 0.3        # of the rows, how many cast their clip as the user
   trailing: int = 12             # frames of silence after a clip that are learnt, so that a voice may end
+  clips: int = 1                 # most clips of a row
+  align: int = 4                 # clips of a row begin at its multiples: every second frame has prosody, every
+                                 # `user_every`-th of the model predicts the user
 
 
-class Turns(grain.transforms.MapWithIndex):
-  """The number of a clip to the clip, each epoch in another view, all of them in as many epochs as there are views."""
+class Rows(grain.transforms.MapWithIndex):
+  """The number of a row to its clips."""
 
-  def __init__(self, clips: Clips):
-    self._clips = clips
+  def __init__(self, clips: Clips, epochs: Epochs):
+    self._clips, self._epochs = clips, epochs
 
-  def map_with_index(self, index, number):
-    epoch = index // len(self._clips)
-    return self._clips.view(number, (epoch + number) % self._clips.views)      # not all clips in one view at a time
-
-
-class Flat:
-  """Every view of every clip, as if it were a clip of its own."""
-
-  def __init__(self, clips: Clips):
-    self._clips = clips
-
-  def __len__(self):
-    return len(self._clips) * self._clips.views
-
-  def __getitem__(self, index):
-    return self._clips.view(index % len(self._clips), index // len(self._clips))
+  def map_with_index(self, index, _):
+    return [self._clips.view(*one) for one in self._epochs.row(index)]
 
 
 class Cast(grain.transforms.RandomMap):
-  """A clip as a dialogue with one silent side, cut or filled to one length; with text where there is a text slot."""
+  """Clips as dialogues with one silent side, cut or filled to one length; with text where there is a text slot."""
 
   def __init__(self, window: Window, silence, text: slots.Text | None = None, asked: labels.Asked | None = None):
     self._window, self._silence, self._text, self._asked = window, silence, text, asked
 
-  def random_map(self, tokens, rng):
-    """See `row`."""
-    side = USER if rng.random() < self._window.user_share else ASSISTANT
-    spare = len(tokens.codes) - self._window.frames
+  def random_map(self, clips, rng):
+    """See `row` and, where rows hold several clips, `packed_row`."""
+    if self._window.clips > 1:
+      return packed_row([functools.partial(self._one, tokens, rng) for tokens in clips], self._window, self._silence)
+    return self._one(clips[0], rng, self._window)
+
+  def _one(self, tokens, rng, window):
+    side = USER if rng.random() < window.user_share else ASSISTANT
+    spare = len(tokens.codes) - self._window.frames          # of the whole row: one that others leave too little is cut at its end
     start = 2 * int(rng.integers(spare // 2 + 1)) if spare > 0 else 0          # prosody comes every second frame
     mode = self._text.mode(tokens, rng) if self._text else slots.NOTHING
     known = self._asked.row(tokens, side == ASSISTANT, rng) if self._asked else {}
-    return row(tokens, side, start, self._window, self._silence, self._text, mode) | known
+    return row(tokens, side, start, window, self._silence, self._text, mode) | known
 
 
 def row(tokens: record.Tokens, side: int, start: int, window: Window, silence, text=None, mode=slots.NOTHING) -> dict:
@@ -155,7 +151,54 @@ def row(tokens: record.Tokens, side: int, start: int, window: Window, silence, t
   return found
 
 
-def make(clips: Clips, window: Window, *, batch, seed, process=0, processes=1, views='turns', text=None, asked=None):
+def packed_row(cast, window: Window, silence) -> dict:
+  """A row of several clips, one behind the other, each with its silence; what does not fit in is cut off.
+
+  Args:
+    cast: of each clip a function of a Window that gives its `row`.
+
+  Returns:
+    As `row`, and segment: i32[t], the number of the clip, ABSENT behind the last one. What is said of a clip (task, ahead,
+    conditions) is [s ...] for s = window.clips, ABSENT beyond the last one.
+  """
+  parts, at = [], 0
+  for one in cast:
+    left = window.frames - at
+    if left < window.align:
+      break
+    part = one(dataclasses.replace(window, frames=left))
+    taken = min(left, -(-int(part['weight'].sum()) // window.align) * window.align)
+    parts.append({name: _frames(name, value, taken) for name, value in part.items()})
+    at += taken
+  rest, found = window.frames - at, {}
+  for name, value in parts[0].items():
+    if name not in OF_FRAMES:
+      several = np.stack([part[name] for part in parts])
+      found[name] = np.pad(several, ((0, window.clips - len(parts)),) + ((0, 0),) * value.ndim, constant_values=ABSENT)
+      continue
+    blank = {'codes': np.tile(silence.astype(np.int32), (2, rest, 1)), 'weight': np.zeros(rest, np.float32)}
+    empty = blank.get(name, np.full(rest, ABSENT, np.int32))
+    found[name] = np.concatenate([*(part[name] for part in parts), empty], OF_FRAMES[name])
+  sizes = [len(part['weight']) for part in parts]
+  return found | {'segment': np.repeat(np.array([*range(len(parts)), ABSENT], np.int32), [*sizes, rest])}
+
+
+OF_FRAMES = {'codes': 1, 'prosody': 0, 'weight': 0, 'text': 0}       # what of a row goes by frames: {name: their axis}
+
+
+def _frames(name, value, count):
+  """The first frames of what goes by frames, the whole of anything else."""
+  return value if name not in OF_FRAMES else value[:, :count] if OF_FRAMES[name] else value[:count]
+
+
+def needs(frames, window: Window, text: slots.Text | None = None):
+  """Frames of a row that clips of so many frames take, i64[n]: those of silence and, on average, of text included."""
+  taken = np.asarray(frames, np.int64) + window.trailing + (round(text.apart()) if text else 0)
+  return np.minimum(window.frames, -(-taken // window.align) * window.align)
+
+
+def make(clips: Clips, window: Window, *, batch, seed, process=0, processes=1, views='turns', text=None, asked=None,
+         census: Census | None = None, mixture: Mixture = Mixture()):
   """Endless batches for one process: make(...)[step] is a dict of the rows' arrays, [batch/processes ...].
 
   The slice by process comes last, so every process count cuts the same global batch.
@@ -165,17 +208,17 @@ def make(clips: Clips, window: Window, *, batch, seed, process=0, processes=1, v
       epoch is every view once; 'first' = the clips as they are.
     text: how the text slot is filled, a slots.Text; None = there is none.
     asked: what rows say of their voice, a labels.Asked; None = nothing.
+    census: of the clips; None: it is counted here.
+    mixture: how often clips come.
   """
   if batch % processes:
     raise InputError(f'config.batch: {batch} does not divide over {processes} processes')
-  if views not in VIEWS:
-    raise InputError(f'config.views {views!r}: give one of {", ".join(VIEWS)}')
-  if views == 'turns' and clips.views > 1:
-    numbers = grain.MapDataset.source(range(len(clips))).seed(seed).shuffle().repeat()
-    source = numbers.map_with_index(Turns(clips))
-  else:
-    every = Flat(clips) if views == 'all' and clips.views > 1 else clips
-    source = grain.MapDataset.source(every).seed(seed).shuffle().repeat()
+  census = census or counted(clips)
+  epochs = Epochs(census, needs(census.frames, window, text), window.frames, window.clips, mixture, clips.views, views, seed)
+  if window.clips > 1:
+    held, share = epochs.filled()
+    print(f'rows: {held} clips in {epochs.rows} rows an epoch, {100 * share:.0f} % of their frames filled', flush=True)
+  source = grain.MapDataset.source(range(epochs.rows)).seed(seed).repeat().map_with_index(Rows(clips, epochs))
   rows = source.random_map(Cast(window, clips.silence, text, asked))
   return rows[process::processes].batch(batch // processes, drop_remainder=True)
 
@@ -189,10 +232,17 @@ def evaluation(clips: Clips, window: Window, batch: int, text: slots.Text | None
   Weight is on the clips alone, not on silence behind them, which would flatter a model.
   """
   window = dataclasses.replace(window, trailing=0)
-  there = lambda clip: slots.NOTHING if clip.words is None else slots.Mode(slots.DIALOGUE, 0)
-  every = (clips[index] for index in range(len(clips)))
-  known = lambda clip: asked.row(clip, True) if asked else {}
-  rows = [row(clip, ASSISTANT, 0, window, clips.silence, text, there(clip)) | known(clip) for clip in every]
+
+  def cast(index, window):
+    clip = clips[index]
+    mode = slots.NOTHING if clip.words is None else slots.Mode(slots.DIALOGUE, 0)
+    return row(clip, ASSISTANT, 0, window, clips.silence, text, mode) | (asked.row(clip, True) if asked else {})
+
+  if window.clips > 1:
+    held = packed(needs(counted(clips).frames, window), window.frames, window.clips)
+    rows = [packed_row([functools.partial(cast, index) for index in one], window, clips.silence) for one in held]
+  else:
+    rows = [cast(index, window) for index in range(len(clips))]
   empty = {**rows[0], 'weight': np.zeros(window.frames, np.float32)}
   rows += [empty] * (-len(rows) % batch)
   return [{name: np.stack([one[name] for one in rows[at:at + batch]]) for name in empty}

@@ -40,6 +40,10 @@ class Text:
       if not (len(limits) == 2 and 0 <= limits[0] and -(-limits[0] // 2) <= limits[1] // 2):
         raise InputError(f'text.{name}: {limits} is not (fewest, most) frames with an even number between them')
 
+  def apart(self) -> float:
+    """Frames that text and voice are apart on average."""
+    return (self.shares[1] * sum(self.ahead) + self.shares[2] * sum(self.behind)) / 2 / sum(self.shares)
+
   def mode(self, tokens, rng) -> Mode:
     """The mode of a row of a clip."""
     task = min(int(np.searchsorted(np.cumsum(self.shares), rng.random() * sum(self.shares), side='right')), RECOGNITION)

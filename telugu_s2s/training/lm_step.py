@@ -59,16 +59,33 @@ def learnt(state):
 
 
 def asked(model, batch):
-  """The conditions of a batch, all of those that the model has; None where it has none."""
+  """The conditions of a batch's clips, all of those that the model has, the clips of a row one after the other; or None.
+
+  A batch of packed rows has them as [b s ...], for s clips a row, others as [b ...].
+  """
   if not model.conditions.any:
     return None
   given = {name: batch[name] for name in conditions.NAMES if name in batch}
+  if 'segment' in batch:
+    given = jax.tree.map(joined, given)
   return conditions.filled(model.conditions, given, model.codebooks, len(batch['codes']))
+
+
+def joined(x):
+  """[b s ...] as [b s, ...]."""
+  return x.reshape(-1, *x.shape[2:])
+
+
+def by_frame(condition, segment):
+  """What conditions add to each frame of packed rows, f[b t d]. condition: f[b s, d]; segment: i32[b t]."""
+  of_row = condition.reshape(len(segment), -1, condition.shape[-1])
+  found = jnp.take_along_axis(of_row, jnp.clip(segment, 0, of_row.shape[1] - 1)[..., None], 1)
+  return jnp.where(segment[..., None] >= 0, found, 0)
 
 
 def counts(model, batch):
   """`losses.counts` of a batch, and how many of its rows have a speaker and a recording that are tied, f32[]."""
-  slots = targets(model, batch['codes'], batch['prosody'], batch.get('text'))
+  slots = targets(model, batch['codes'], batch['prosody'], batch.get('text'), batch.get('segment'))
   given = asked(model, batch)
   tied = None if given is None else conditions.tied(model.conditions, given)
   many = jnp.zeros(()) if tied is None else jnp.maximum(jnp.sum(tied).astype(jnp.float32), 1.0)
@@ -87,13 +104,18 @@ def with_tie(model, loss, parts, squares, many):
 def parts_of(model, params, batch, chunk=0, divisors=None):
   """(loss, its parts) of a batch; see lm/losses.py. divisors: `counts` of the batch that this one is a part of.
 
-  A batch may have conditions, see lm/conditions.py, and `keep`, which of them are read.
+  A batch may have conditions, see lm/conditions.py, `keep`, which of them are read, and `segment`, see tokens/batches.py.
   """
   net, user, weight = AudioLM(model), batch['codes'][:, 1], batch['weight']
   given, condition, squares = asked(model, batch), None, None
   if given is not None:
-    condition, squares = net.apply({'params': params}, given, batch.get('keep'), method='condition')
-  inputs = (batch['codes'], batch['prosody'], batch.get('text'), condition)
+    keep = batch.get('keep')
+    if 'segment' in batch and keep is not None:
+      keep = jax.tree.map(joined, keep)
+    condition, squares = net.apply({'params': params}, given, keep, method='condition')
+    if 'segment' in batch:
+      condition = by_frame(condition, batch['segment'])
+  inputs = (batch['codes'], batch['prosody'], batch.get('text'), condition, batch.get('segment'))
   if divisors is None:
     divisors = counts(model, batch)
   weight_heard = weight[:, 1::model.user_every]
@@ -147,7 +169,10 @@ def step(model, tx, state, batch, how=Update(), key=None):
   key: draws which conditions are dropped; None = none is.
   """
   if model.conditions.any and key is not None:
-    batch = {**batch, 'keep': conditions.kept(key, model.conditions, asked(model, batch))}
+    keep = conditions.kept(key, model.conditions, asked(model, batch))
+    if 'segment' in batch:         # by row, as what the parts of a batch are cut from
+      keep = jax.tree.map(lambda x: x.reshape(len(batch['codes']), -1, *x.shape[1:]), keep)
+    batch = {**batch, 'keep': keep}
   parts, grads = gradients(model, state['params'], batch, how)
   new, guard = optimiser.apply(tx, state, grads)
   if how.ema:

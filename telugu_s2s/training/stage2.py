@@ -2,6 +2,7 @@
 import dataclasses
 import functools
 import json
+import math
 import time
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.lm import frames, losses, sampling
 from telugu_s2s.lm.model import Config
 from telugu_s2s.preparation import prepare
-from telugu_s2s.tokens import baselines, batches, encoding, tokenize
+from telugu_s2s.tokens import baselines, batches, census, encoding, tokenize
+from telugu_s2s.tokens.epochs import Mixture, weights as mixed
 from telugu_s2s.training import hosts, loop, optimiser, texts, voices
 from telugu_s2s.training.lm_step import Update, check, init, learnt, parts_of, step
 
@@ -35,11 +37,12 @@ def run(config, workdir):
   train, held_out = hosts.first(lambda: token_folders(config, workdir, trained), folders(config, workdir))
   clips = batches.Clips(train, trained.name)
   texts.check(text, clips, train)
-  window, tested = batches.Window(config.frames, config.user_share), batches.Clips(held_out, trained.name)
+  window, tested = window_of(config, model), batches.Clips(held_out, trained.name)
   asked, asked_then = voices.asked(config, model, workdir, clips, tested, (train, held_out), trained.config.frame_rate)
   tests = batches.evaluation(tested, window, config.batch // how.accumulate, text, asked_then)
+  counted = hosts.first(lambda: census.of(train, clips), None) or census.of(train, clips)
   made_s = time.monotonic() - began
-  stage, score = stage_of(config, model, how, clips, window, tests, mesh, trained, text, asked)
+  stage, score = stage_of(config, model, how, clips, window, tests, mesh, trained, text, asked, counted)
   schedule = loop.Schedule(config.steps, config.log_every, config.save_every, config.evaluate_every)
   state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
   if not done:
@@ -64,25 +67,35 @@ def update_of(config):
   return Update(config.accumulate, config.loss_chunk, config.ema)
 
 
+def window_of(config, model):
+  """The batches.Window of a run. Raises InputError where clips cannot be packed in rows of this length."""
+  align = math.lcm(2, model.user_every)
+  if config.packed > 1 and config.frames % align:
+    raise InputError(f'config.frames: {config.frames} is no multiple of {align}, at which the clips of a packed row begin; give '
+                     f'{-(-config.frames // align) * align}, or config.packed = 1')
+  return batches.Window(config.frames, config.user_share, clips=config.packed, align=align)
+
+
 def optimiser_of(config):
   return optimiser.adamw(optimiser.warmup_stable_decay(config.lr, config.warmup, config.steps, config.decay))
 
 
-def stage_of(config, model, how, clips, window, tests, mesh, trained, text=None, asked=None):
-  """What the loop needs, and the scoring of a batch."""
+def stage_of(config, model, how, clips, window, tests, mesh, trained, text=None, asked=None, counted=None):
+  """What the loop needs, and the scoring of a batch. counted: the clips' census."""
   tx, rate = optimiser_of(config), trained.config.frame_rate
   score = jax.jit(lambda params, batch: parts_of(model, params, batch, how.loss_chunk),
                   out_shardings=jax.NamedSharding(mesh, jax.P()))
   made = batches.make(clips, window, batch=config.batch, seed=config.seed,
                       process=jax.process_index(), processes=jax.process_count(), views=config.views, text=text,
-                      asked=asked)
+                      asked=asked, census=counted, mixture=Mixture(mixed(config.mixture), config.text_cap))
   return loop.Stage(
       init=lambda key: init(model, tx, key, how.ema),
       phases=((0, lambda state, batch, key: step(model, tx, state, batch, how, key)),),
       batches=Checked(made, model),
       audio_s=config.batch * config.frames / rate,
       facts={'stage': 2, 'data': clips.manifest['content'], 'codec': trained.name, 'seed': config.seed,
-             'batch': config.batch, **({'vocabulary': text.vocabulary.name} if text else {})},
+             'batch': config.batch, 'packed': config.packed, 'mixture': config.mixture, 'text_cap': config.text_cap,
+             **({'vocabulary': text.vocabulary.name} if text else {})},
       line=line, evaluate=lambda state, now: evaluated(score, learnt(state), tests, mesh)), score
 
 

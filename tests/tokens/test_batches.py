@@ -7,7 +7,7 @@ import pytest
 
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import shards
-from telugu_s2s.tokens import batches, record
+from telugu_s2s.tokens import batches, census, record
 
 LENGTHS = [5, 9, 12, 13, 20, 31, 40]             # frames of the clips
 CODEC, Q, SILENCE = 'codec-a', 3, [7, 8, 9]
@@ -124,6 +124,71 @@ def test_what_fills_a_row_behind_the_clip_has_no_weight(clips):
   for number, length in enumerate(LENGTHS):
     row = batches.row(clips[number], batches.ASSISTANT, 0, WINDOW, clips.silence)
     np.testing.assert_array_equal(row['weight'], [1.0 if frame < length + 3 else 0.0 for frame in range(14)])
+
+
+PACKED = batches.Window(frames=48, user_share=0.4, trailing=3, clips=3, align=4)
+
+
+def test_a_packed_row_holds_whole_clips_one_behind_the_other(clips):
+  seen = []
+  for step in range(4):
+    for row in rows(made(clips, window=PACKED)[step]):
+      assert row['codes'].shape == (2, 48, Q) and row['segment'].shape == row['weight'].shape == (48,)
+      numbers = [number for number in sorted(set(row['segment'])) if number != batches.ABSENT]
+      assert numbers == list(range(len(numbers))) and len(numbers) <= 3
+      for number in numbers:
+        there = np.flatnonzero(row['segment'] == number)
+        part = {'codes': row['codes'][:, there]}
+        side, which, frames = cast(part)
+        assert there[0] % 4 == 0 and (np.diff(there) == 1).all()
+        np.testing.assert_array_equal(frames, np.arange(LENGTHS[which]))
+        np.testing.assert_array_equal(row['weight'][there], np.arange(len(there)) < LENGTHS[which] + 3)
+        want = np.full(len(there), batches.ABSENT)
+        if side == batches.ASSISTANT:
+          want[:len(frames):2] = frames[::2] // 2
+        np.testing.assert_array_equal(row['prosody'][there], want)
+        seen.append(which)
+      behind = row['segment'] == batches.ABSENT
+      assert not row['weight'][behind].any() and (row['prosody'][behind] == batches.ABSENT).all()
+      np.testing.assert_array_equal(row['codes'][:, behind], np.tile(SILENCE, (2, behind.sum(), 1)))
+  assert sorted(set(seen)) == list(range(7))
+
+
+def test_a_clip_that_others_leave_too_little_of_a_row_is_cut_at_its_end(clips):
+  rows = [lambda window, number=number: batches.row(clips[number], batches.ASSISTANT, 0, window, clips.silence) for number in (5, 6)]
+  row = batches.packed_row(rows, PACKED, clips.silence)
+  np.testing.assert_array_equal(row['codes'][0, row['segment'] == 1, 1], np.arange(12))
+  assert len(set(row['segment'])) == 2 and (row['segment'] == 1).sum() == 12
+
+
+@pytest.mark.parametrize('processes', [2, 4])
+def test_packed_batches_are_cut_between_processes_too(clips, processes):
+  whole = made(clips, window=PACKED)
+  for process in range(processes):
+    part = made(clips, window=PACKED, process=process, processes=processes)
+    assert_equal({name: values[process::processes] for name, values in whole[5].items()}, part[5])
+
+
+def test_packed_evaluation_covers_every_frame_of_every_clip_once(clips):
+  found = batches.evaluation(clips, PACKED, 2)
+  heard = sorted((row['codes'][0, frame, 0] - 100, row['codes'][0, frame, 1]) for batch in found for row in rows(batch)
+                 for frame in np.flatnonzero(row['weight']))
+  assert heard == [(number, frame) for number, length in enumerate(LENGTHS) for frame in range(length)]
+  assert sum(len(batch['codes']) for batch in found) == 4                  # 130 frames in rows of 48
+
+
+def test_a_census_is_made_once_and_again_when_the_clips_change(clips, tmp_path):
+  folder = filled(tmp_path / 'tokens', [clip(number) for number in range(7)])
+  mine = batches.Clips(folder, CODEC)
+  found = census.of(folder, mine)
+  assert found.frames.tolist() == LENGTHS and found.sources == ('',) and not found.text.any()
+  kept = (folder / census.FILE).read_bytes()
+  mine.view = None                                                         # no record is read again
+  again = census.of(folder, mine)
+  assert again.frames.tolist() == LENGTHS and (folder / census.FILE).read_bytes() == kept
+  (folder / census.FILE).write_bytes(b'damaged')
+  assert census.of(folder, batches.Clips(folder, CODEC)).frames.tolist() == LENGTHS
+  assert (folder / census.FILE).read_bytes() == kept
 
 
 @pytest.mark.parametrize('batch', [1, 3, 7, 10])

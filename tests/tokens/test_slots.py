@@ -87,7 +87,7 @@ def test_words_that_began_before_the_row_are_left_out():
 
 
 def test_without_words_the_slot_is_absent():
-  found = batches.Cast(WINDOW, SILENCE, TEXT).random_map(clip(words=None), np.random.default_rng(0))
+  found = batches.Cast(WINDOW, SILENCE, TEXT).random_map([clip(words=None)], np.random.default_rng(0))
   assert (found['text'] == slots.ABSENT).all() and (found['task'], found['ahead']) == (slots.ABSENT, 0)
   assert (row(slots.Mode(slots.DIALOGUE, 0), tokens=clip(words=()))['text'] == vocabulary.PAD).all()
 
@@ -95,8 +95,8 @@ def test_without_words_the_slot_is_absent():
 def test_a_row_without_a_text_slot_is_the_one_that_it_was():
   for tokens in (clip(), clip(90)):
     for seed in range(20):
-      off = batches.Cast(WINDOW, SILENCE).random_map(tokens, np.random.default_rng(seed))
-      plain = batches.Cast(WINDOW, SILENCE).random_map(dataclasses.replace(tokens, words=None), np.random.default_rng(seed))
+      off = batches.Cast(WINDOW, SILENCE).random_map([tokens], np.random.default_rng(seed))
+      plain = batches.Cast(WINDOW, SILENCE).random_map([dataclasses.replace(tokens, words=None)], np.random.default_rng(seed))
       assert set(off) == set(plain) == {'codes', 'prosody', 'weight'}
       for name in off:
         np.testing.assert_array_equal(off[name], plain[name])
