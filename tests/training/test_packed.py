@@ -13,8 +13,6 @@ from telugu_s2s.training.lm_step import Update
 
 from tests.training.test_lm_step import assert_alike
 
-pytestmark = pytest.mark.lm
-
 LM = Config(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=1, depth_heads=2,
             depth_ffn=12, codebooks=3, codes=12, prosody_codes=10, text_codes=9, window=64, sinks=2, dtype='float32',
             speakers=5, reference=True, voice_width=12, emotions=4, knob_bins=3, tasks=3)
@@ -72,6 +70,7 @@ def test_clips_in_one_row_learn_what_they_learn_apart(params, apart, together, d
   assert_alike(graded(c, params, together, Update(accumulate=2, loss_chunk=16)), want)
 
 
+@pytest.mark.slow
 def test_conditions_are_dropped_clip_by_clip(params, apart, together):
   keep = np.random.default_rng(0).random((2, 4)) < 0.5
   names = ('speaker', 'reference', 'emotion', 'task')

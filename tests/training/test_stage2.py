@@ -73,8 +73,21 @@ def test_tokens_of_another_codec_stop_the_job(done, audio, codec_file, tmp_path)
     stage2.run(config, tmp_path / 'run')
 
 
+@pytest.mark.slow
+def test_rows_of_several_clips_are_learnt_from(done, audio, codec_file, tmp_path, capsys):
+  config = made(audio, codec_file, packed=4, frames=400, text_cap=1)
+  config.data.tokens = str(done / 'tokens')
+  stage2.run(config, tmp_path / 'run')
+  assert 'clips in' in capsys.readouterr().out
+  assert len([line for line in (tmp_path / 'run' / 'log.jsonl').read_text().splitlines() if 'train/loss' in line]) == 4
+  config.mixture = 'nobody=2'
+  with pytest.raises(InputError, match='no source nobody; there are'):
+    stage2.run(config, tmp_path / 'other')
+
+
 @pytest.mark.parametrize('wrong, says', [
     (dict(codec='no/such.safetensors'), 'no/such.safetensors: no such codec file'),
+    (dict(packed=4, frames=22), 'config.frames: 22 is no multiple of 4.*give 24'),
     (dict(batch=12), 'config.batch: 12 rows do not divide over data x fsdp = 8'),
     (dict(mesh=dict(data=3, fsdp=1, tensor=1)), 'data=3 x fsdp=1 x tensor=1 does not fit 8'),
     (dict(data=dict(audio='no/such/folder')), 'no/such/folder'),
