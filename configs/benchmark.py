@@ -58,7 +58,7 @@ def get_config(size='codec'):
     config.step_files = 10                   # files of a minute on which steps are timed
     config.shard_mb = 16.0
     config.workers = (1, 2, 4)
-    config.files = (10, 1000)                # how many short files memory is measured over
+    config.files = (10, 1000, 100_000)       # how many short files memory is measured over
     config.data = dict(audio='', split='', profile='research', exclude='', licence='LicenseRef-own')
   if size in ('codec', 'content', 'precision'):
     config.data = dict(

@@ -13,6 +13,7 @@ import math
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -27,9 +28,12 @@ MOST = 5000          # letters of a cell of a report, more than a path may have:
 SPLIT = 'train'      # of a recording whose split nobody names
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Recording:
-  """One audio file, or one channel or part of it, and what is known of it; '' and None mean unknown."""
+  """One audio file, or one channel or part of it, and what is known of it; '' and None mean unknown.
+
+  Millions of them are in memory at once.
+  """
   path: str                        # below the folder, with forward slashes
   bytes: int = 0                   # of the file; 0 where an earlier recording is a part of it too
   split: str = SPLIT
@@ -92,7 +96,7 @@ def recordings(folder, licence: str) -> tuple[list[Recording], list[Skip]]:
 
 def _walked(folder, licence):
   """All audio files below a folder; hidden files and folders are passed over."""
-  found, skips, seen = [], [], {os.path.realpath(folder)}
+  found, skips, seen, source = [], [], {os.path.realpath(folder)}, folder.resolve().name
   for parent, folders, names in os.walk(folder, followlinks=True):
     visible, folders[:] = sorted(name for name in folders if not name.startswith('.')), []
     for name in visible:
@@ -112,7 +116,7 @@ def _walked(folder, licence):
       elif not path.is_file():
         skips.append(Skip(relative, 'missing', 'a link to nothing'))
       else:
-        found.append(Recording(relative, path.stat().st_size, licence=licence, source=folder.resolve().name))
+        found.append(Recording(relative, path.stat().st_size, licence=licence, source=source))
   return found, skips
 
 
@@ -193,7 +197,8 @@ def _json_row(line):
 def _recording(path, row, licence, source):
   """A manifest's row as a Recording. Raises ValueError for a turn or channel that is no whole number, or a part that is none."""
   fields = {field.name for field in dataclasses.fields(Recording)} - {'path', 'bytes', 'custom', *NUMBERS}
-  known = {name: value for name, value in row.items() if name in fields and value}
+  # Of the same speaker, licence and so on one string, not as many as there are rows.
+  known = {name: value if name == 'text' else sys.intern(value) for name, value in row.items() if name in fields and value}
   if 'licence' not in row:           # an empty cell says that the licence is unknown: that is not ours to fill
     known['licence'] = licence
   known.setdefault('source', source)

@@ -1,27 +1,23 @@
 """Which recordings go into a build: split, exclusion, licence, and each file once."""
 import collections
-import concurrent.futures
 import dataclasses
 import fnmatch
-import hashlib
-import json
+import itertools
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import tqdm
-
-from telugu_s2s.audio import decoding, files
+from telugu_s2s.audio import decoding
 from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import splits
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation import pool, shards
+from telugu_s2s.preparation import hashes
 
-KNOWN = 'inputs.json'          # sha256 of the inputs, by path, size and time of change: they are hashed once
 HELD_OUT = 'held out'
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Input:
   """A recording, where it lies, and the sha256 of its file."""
   folder: str
@@ -62,30 +58,33 @@ def gather(data, folders: Sequence, out) -> Gathered:
       held += [(folder, one, name) for one in recordings if one.split != splits.TRAIN]
     skips += [dataclasses.replace(skip, path=name + skip.path) for skip in more + refused]
   _check_split(data, have, ', '.join(map(str, folders)))
-  found = _decodable(found, skips)
-  hashes, failed = _hashes([folder / one.path for folder, one, _ in found + held], out)
-  taken = {hashes[path]: path for folder, one, _ in held if (path := str(folder / one.path)) in hashes}
+  found, held = _decodable(found, skips), _decodable(held, [])
+  where = lambda folder, one: f'{folder}/{one.path}'
+  paths = (where(folder, one) for folder, one, _ in itertools.chain(held, found))
+  hashed = hashes.of_files(paths, out, len(held) + len(found))
+  taken, aside = {}, []
+  for (folder, one, _), (sha256, failed) in zip(held, hashed):
+    if not failed:
+      taken[sha256] = where(folder, one)
+      aside.append(_input(folder, one, sha256))
   chosen, seen = [], {}
-  for folder, one, name in found:
-    path = str(folder / one.path)
-    if path in failed:
-      skips.append(corpus.Skip(name + one.path, 'missing', failed[path]))
-      continue
-    part = hashes[path], *(getattr(one, field, None) for field in ('channel', 'start_s', 'end_s'))
-    if part[0] in taken and taken[part[0]] != path and one.split == splits.TRAIN:
-      skips.append(corpus.Skip(name + one.path, HELD_OUT, f'the same file as {taken[part[0]]}, of another split'))
+  for (folder, one, name), (sha256, failed) in zip(found, hashed):
+    whole = one.channel is one.start_s is one.end_s is None
+    part = sha256 if whole else (sha256, one.channel, one.start_s, one.end_s)
+    if failed:
+      skips.append(corpus.Skip(name + one.path, 'missing', failed))
+    elif one.split == splits.TRAIN and taken.get(sha256, here := where(folder, one)) != here:
+      skips.append(corpus.Skip(name + one.path, HELD_OUT, f'the same file as {taken[sha256]}, of another split'))
     elif part in seen:
       skips.append(corpus.Skip(name + one.path, 'duplicate', f'the same file as {seen[part]}'))
     else:
       seen[part] = name + one.path
-      chosen.append(_input(folder, one, part[0]))
-  aside = [_input(folder, one, hashes[path]) for folder, one, _ in _decodable(held, [])
-           if data.split and (path := str(folder / one.path)) in hashes]
-  return Gathered(chosen, aside, skips, dict(left_out))
+      chosen.append(_input(folder, one, sha256))
+  return Gathered(chosen, aside if data.split else [], skips, dict(left_out))
 
 
 def _input(folder, recording, sha256):
-  return Input(os.path.abspath(folder), recording, sha256)       # workers may stand in another folder
+  return Input(sys.intern(os.path.abspath(folder)), recording, sha256)         # workers may stand in another folder
 
 
 def select(data, folder) -> tuple[list[corpus.Recording], list[corpus.Skip], dict]:
@@ -137,30 +136,3 @@ def _decodable(found, skips):
     else:
       result.append((folder, one, name))
   return result
-
-
-def _hashes(paths, out):
-  """{path: sha256} of files that can be read, and {path: why not} of the others."""
-  try:
-    known = json.loads((Path(out) / KNOWN).read_bytes())
-  except (OSError, ValueError):
-    known = {}
-
-  def fingerprint(path):
-    try:
-      stat = os.stat(path)
-      entry = known.get(path)
-      if entry and entry[:2] == [stat.st_size, stat.st_mtime_ns]:
-        return entry
-      with open(path, 'rb') as file:
-        return [stat.st_size, stat.st_mtime_ns, hashlib.file_digest(file, 'sha256').hexdigest()]
-    except OSError as error:
-      return error.strerror
-
-  paths = sorted({str(path) for path in paths})
-  with concurrent.futures.ThreadPoolExecutor(min(8, pool.cores())) as threads:
-    entries = dict(zip(paths, tqdm.tqdm(threads.map(fingerprint, paths), 'fingerprints', len(paths), unit='file', delay=2)))
-  good = {path: entry for path, entry in entries.items() if isinstance(entry, list)}
-  if good != known:
-    files.write(Path(out) / KNOWN, shards.canonical(good))
-  return {path: entry[2] for path, entry in good.items()}, {path: entries[path] for path in entries.keys() - good.keys()}

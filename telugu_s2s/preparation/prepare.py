@@ -123,18 +123,19 @@ def prepare(data: Data, out, workers: int | None = None) -> dict:
   out, workers = Path(out), data.workers if workers is None else workers
   out.mkdir(parents=True, exist_ok=True)
   shards.sweep(out)
-  gathered = inputs.gather(data, data.folders(), out)
-  tasks, skips = plan(data, out, gathered.chosen), gathered.skips
+  tasks, held, skips, left_out = _planned(data, out)
+  names = [task.name for task in tasks]
   rows = {task.name: shards.finished(out, task.name) if table.exists(out, task.name) else None for task in tasks}
   missing = [task for task in tasks if rows[task.name] is None]
   if tasks:
     print(f'segments: {len(tasks) - len(missing)} of {len(tasks)} shards are there already, in {out}', flush=True)
   rows |= _made(missing, data, workers)
-  rows = [rows[task.name] for task in tasks]
+  del tasks, missing               # millions of recordings, whose place in memory the candidates of selection take
+  rows = [rows[name] for name in names]
   skips += [corpus.Skip(*skip) for row in rows for skip in row['skipped']]
   corpus.report(out / REPORT, sorted(skips, key=lambda one: (one.path, one.start_s or 0, one.reason)))
-  manifest = _selected(data, out, rows, workers, skips, gathered, tasks)
-  others = {path.stem for path in out.glob(f'segments-*{shards.SUFFIX}')} - {task.name for task in tasks}
+  manifest = _selected(data, out, rows, workers, skips, held, left_out)
+  others = {path.stem for path in out.glob(f'segments-*{shards.SUFFIX}')} - set(names)
   if others:
     print(f'segments: {out} also holds {len(others)} shards of other settings or inputs; they may be deleted', flush=True)
   if data.report:
@@ -143,15 +144,20 @@ def prepare(data: Data, out, workers: int | None = None) -> dict:
   return manifest
 
 
-def _selected(data, out, rows, workers, skips, gathered, tasks):
+def _planned(data, out):
+  """Tasks of what goes in, those of what is held out, skips, and counts of what was left aside."""
+  gathered = inputs.gather(data, data.folders(), out)
+  return plan(data, out, gathered.chosen), plan(data, out, gathered.held), gathered.skips, gathered.left_out
+
+
+def _selected(data, out, rows, workers, skips, held, left_out):
   """Chooses among the segments of all shards, writes the notice and the manifest, and returns that."""
   skipped, where = corpus.reasons(skips), ', '.join(map(str, data.folders()))
   reasons = corpus.counted(skipped) or 'nothing'
-  prints, held, where_run = (), (), (workers, data.engine, data.address)
+  prints, outside, where_run = (), (), (workers, data.engine, data.address)
   if data.near_duplicates:
-    prints = fingerprints.of_shards(out, rows, *where_run)
-    held = fingerprints.of_recordings(out, plan(data, out, gathered.held), *where_run)
-  left, dropped = selection.select(data.rules(), out, rows, prints, held)
+    prints, outside = fingerprints.of_shards(out, rows, *where_run), fingerprints.of_recordings(out, held, *where_run)
+  left, dropped = selection.select(data.rules(), out, rows, prints, outside)
   lean = [{name: value for name, value in row.items() if name != 'skipped'} for row in rows]
   for row, gone in zip(lean, dropped):
     if gone:
@@ -169,9 +175,9 @@ def _selected(data, out, rows, workers, skips, gathered, tasks):
   made_from = {'settings': _settings(data), 'profile': data.profile, 'split': data.split, 'exclude': data.exclude,
                'eval_share': data.eval_share, 'seed': data.seed, **dataclasses.asdict(data.rules()),
                'source': ', '.join(folder.resolve().name for folder in data.folders()),
-               'tasks': _digest([task.name for task in tasks])}
+               'tasks': _digest([row['file'].partition('.')[0] for row in rows])}
   manifest = shards.write_manifest(out, segment.KIND, segment.VERSION, made_from, lean, skipped=skipped,
-                                   left_out=gathered.left_out, dropped=selection.reasons(dropped), sources=sources)
+                                   left_out=left_out, dropped=selection.reasons(dropped), sources=sources)
   print(f'segments: {manifest["records"]} from {where}, {manifest["seconds"] / 3600:.2f} h; skipped: {reasons}'
         + (f' (see {out / REPORT})' if skips else '')
         + (f'; left out: {corpus.counted(manifest["dropped"])}' if manifest['dropped'] else ''), flush=True)

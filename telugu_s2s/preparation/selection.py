@@ -5,6 +5,7 @@ audio is moved, and other limits decode nothing again.
 """
 import collections
 import dataclasses
+import sys
 from collections.abc import Mapping, Sequence
 
 from telugu_s2s.corpora import splits
@@ -29,10 +30,10 @@ class Rules:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Candidate:
-  """A segment that may stay: what is asked of it."""
+  """A segment that may stay: what is asked of it. Millions of them are in memory at once."""
   shard: int                     # the number of its shard, in the order of reading
   index: int                     # of its record there
-  id: str
+  id: str                        # '' where no cap asks for it
   seconds: float
   speaker: str
   source: tuple[str, str, str]   # corpus, licence, attribution
@@ -71,8 +72,9 @@ def select(rules: Rules, folder, rows: Sequence[Mapping],
       seen.add(key)
       # Some corpora name the original file behind a semicolon.
       source = labels['source'].split(';')[0].strip(), labels['licence'], labels['custom'].get('attribution', '')
-      left.append(Candidate(number, index, labels['id'], labels['seconds'], labels['speaker'], sources.setdefault(source, source),
-                            labels['text'] if rules.text_cap else '', labels['split'] != splits.TRAIN, _worth(labels)))
+      left.append(Candidate(number, index, labels['id'] if rules.text_cap else '', labels['seconds'], sys.intern(labels['speaker']),
+                            sources.setdefault(source, source), labels['text'] if rules.text_cap else '',
+                            labels['split'] != splits.TRAIN, _worth(labels) if rules.near_duplicates else ()))
   if rules.near_duplicates:
     copied, gone = _copies(left, prints, held)
     left = _drop(dropped, left, {inputs.HELD_OUT: copied, 'near duplicate': gone})

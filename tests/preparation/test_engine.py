@@ -43,7 +43,7 @@ def device(folder):
 
 def snapshot(out):
   return {name: (out / name).read_bytes() for name in sorted(os.listdir(out))
-          if name != 'inputs.json' and not name.startswith('.tmp-')}
+          if name != 'inputs.sqlite' and not name.startswith('.tmp-')}
 
 
 def children(parent):

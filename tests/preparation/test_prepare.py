@@ -56,7 +56,7 @@ def report(out):
 
 
 def snapshot(out):
-  return {name: (out / name).read_bytes() for name in sorted(os.listdir(out)) if name != 'inputs.json'}
+  return {name: (out / name).read_bytes() for name in sorted(os.listdir(out)) if name != 'inputs.sqlite'}
 
 
 def test_every_file_becomes_a_segment_with_its_audio_and_quality(folder, tmp_path, voices):
