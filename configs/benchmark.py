@@ -6,6 +6,7 @@ training  how fast stage 1 trains in each phase, and what its discriminators cos
 content   what small readers, trained on the codes of transcribed speech, get wrong: from level 0, the rest, all.
 precision what the codec loses in bfloat16 and in int8.
 lm        training and decoding speed of the language model, beside one of the same size in PyTorch; of a GPU also its MFU.
+feeding   batches of the audio LM made a second, beside what a GPU takes.
 preparation
           hours of recordings prepared an hour of one core, step by step and together, beside Lhotse where it is
           installed; memory by the number of files; what 5000 hours take.
@@ -16,7 +17,7 @@ preparation
 """
 import ml_collections
 
-SIZES = ('codec', 'training', 'content', 'precision', 'lm', 'preparation')
+SIZES = ('codec', 'training', 'content', 'precision', 'lm', 'feeding', 'preparation')
 
 
 def get_config(size='codec'):
@@ -52,6 +53,10 @@ def get_config(size='codec'):
     config.dtype = 'float32'
     config.run = ''                          # a stage 2 run: what its held-out loss is in fewer bits
     config.peer_python = ''                  # the interpreter that has torch and transformers; '' = this one
+  if size == 'feeding':
+    config.sizes = ('toy', '150m', '500m')   # of configs/stage2.py
+    config.clips = 4000                      # of random codes
+    config.steps = 10                        # timed batches
   if size == 'preparation':
     config.minutes = 60                      # of recordings, put together from the data's
     config.form = 'flac'                     # wav, flac, mp3 or opus, at 48 kHz

@@ -15,7 +15,7 @@ from telugu_s2s import main, usage
 ROOT = pathlib.Path(usage.ROOT)
 PACKAGE = ROOT / 'telugu_s2s'
 ROOMS = ['errors', 'axes', 'audio', 'corpora', 'preparation', 'codec', 'tokens', 'lm', 'dialogue', 'training',
-         'evaluation', 'serving', 'planning']
+         'planning', 'evaluation', 'serving']
 # The pure models: arrays in, arrays out.
 PURE = {'codec': {'errors', 'axes', 'audio', 'codec'}, 'lm': {'errors', 'axes', 'codec', 'lm'}}
 PURE_LIBRARIES = {'jax', 'flax', 'numpy', 'optax', 'safetensors'}

@@ -17,6 +17,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import codec_speed, generate, lm_peer, peers
 from telugu_s2s.lm import drawing, sampling
 from telugu_s2s.lm.model import Config
+from telugu_s2s.planning import compute
 from telugu_s2s.preparation import pool
 from telugu_s2s.tokens import batches
 from telugu_s2s.training import lm_step, optimiser, stage2
@@ -25,7 +26,6 @@ ROOT = Path(__file__).parents[2]
 BURST = 10                       # frames a call
 # A step's arrays are new memory each time; in small pages a third of a step on a CPU goes by until the kernel has given it.
 LARGE_PAGES = {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'}
-PEAKS = {'A100': 312e12, 'H100': 989e12, 'H200': 989e12, 'L40': 181e12}      # dense bfloat16 FLOP/s, makers' data sheets
 
 
 def measure(config) -> dict:
@@ -104,7 +104,7 @@ def measure_ours(spec) -> dict:
   train_s = lm_peer.seconds(train, spec)
   params = box.pop()['params']
   result = {'parameters': sum(x.size for x in jax.tree.leaves(params)), 'train_frames_per_s': rows * frames / train_s,
-            'train_tokens_per_s': rows * frames / train_s * (c.slots + c.codebooks / c.user_every), **used(c, params, rows * frames / train_s),
+            'train_tokens_per_s': rows * frames / train_s * (c.slots + c.codebooks / c.user_every), **used(c, frames, rows * frames / train_s),
             'copy_gb_per_s': copied(spec) / 1e9, 'decode': {}}
   for streams in spec['streams']:
     one = spoken(c, params, spec, streams)
@@ -156,16 +156,14 @@ def copied(spec, megabytes=256) -> float:
   return 2 * (megabytes << 20) / lm_peer.seconds(call, spec)
 
 
-def used(c, params, frames_per_s) -> dict:
-  """{mfu}: the share of the GPU's peak that training uses, 6 FLOP a weight and frame, attention left out; {} where unknown."""
-  peak = next((peak for name, peak in PEAKS.items() if name in jax.devices()[0].device_kind), None)
-  if not peak:
+def used(c, frames: int, frames_per_s: float) -> dict:
+  """{mfu}: the share of the GPU's peak that training rows of so many frames uses, causal attention counted in half; or {}."""
+  kind = jax.devices()[0].device_kind.replace('H200', 'H100')                # the same but for its memory
+  device = next((one for one in compute.DEVICES if one.name in kind), None)
+  if not device:
     return {}
-  count = lambda tree: sum(x.size for x in jax.tree.leaves(tree))
-  heads = count([value for name, value in params.items() if name.startswith('head')])
-  passes = 1 + 1 / c.user_every
-  weights = count(params['temporal']) + passes * (c.slots * count(params['depth']) + heads + c.width * c.depth_width)
-  return {'mfu': 6 * weights * frames_per_s / peak}
+  flops = compute.flops(c, frames)
+  return {'mfu': (sum(flops.values()) - flops['attention'] / 2) * frames_per_s / device.peak}
 
 
 def show(size, spec, ours, peer=None):
