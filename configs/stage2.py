@@ -2,7 +2,7 @@
 
 From the released codec; prepares and tokenises what is missing first.
 toy: 3 M parameters, the embedded sample corpus, under 5 minutes on 2 CPU cores; its held-out loss ends well below the
-  unigram and bigram baselines that it prints, and it writes three continuations to listen to.
+  unigram, bigram and 5-gram baselines that it prints, and it writes three continuations to listen to.
 150m, 500m, 1b: windows of 120 s, a text slot, conditions, 2.1 hours of audio a step. PLANNED, none has been trained:
   up to 1000 hours, 30 epochs; 1000 to 5000, 16; 5000 and more with transcripts, 16. --config.job=describe prints cost.
 

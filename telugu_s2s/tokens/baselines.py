@@ -1,6 +1,7 @@
-"""What counting alone predicts: unigram and bigram models of each codebook, to hold a language model against."""
+"""What counting alone predicts: unigram, bigram and 5-gram models of each codebook, to hold a language model against."""
 import numpy as np
 
+ORDER, BITS = 5, 12             # codes of a context and one more; bits of a code
 KEEP = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95])    # weights of the bigram that are tried
 
 
@@ -8,16 +9,17 @@ def nats(train, held_out, codes: int) -> dict[str, np.ndarray]:
   """Cross-entropy of held-out codes under counts of the training codes, in nats a code.
 
   The unigram adds one to every count. The bigram, of a code after the same codebook's code one frame
-  before, is mixed with the unigram by the weight that suits the held-out codes best: more than fair.
+  before, is mixed with the unigram by the weight that suits the held-out codes best: more than fair. The 5-gram is
+  interpolated down to the unigram (Witten & Bell, 1991), and nothing of it is fitted on held-out codes.
 
   Args:
     train, held_out: lists of integer arrays [t q], one a clip.
-    codes: entries of a codebook.
+    codes: entries of a codebook, at most 4095.
 
   Returns:
-    {unigram, bigram}: f64[q].
+    {unigram, bigram, 5-gram}: f64[q].
   """
-  result = {'unigram': [], 'bigram': []}
+  result = {'unigram': [], 'bigram': [], f'{ORDER}-gram': []}
   for level in range(train[0].shape[1]):
     clips, tests = ([np.asarray(clip[:, level], np.int64) for clip in many] for many in (train, held_out))
     counts = np.bincount(np.concatenate(clips), minlength=codes) + 1.0
@@ -34,4 +36,35 @@ def nats(train, held_out, codes: int) -> dict[str, np.ndarray]:
     after = np.where(known, conditional[context, target], alone)
     result['unigram'].append(-np.log(alone).mean())
     result['bigram'].append(min(-np.log(keep * after + (1 - keep) * alone).mean() for keep in KEEP))
+    result[f'{ORDER}-gram'].append(-np.log(interpolated(clips, tests, alone)).mean())
   return {name: np.array(values) for name, values in result.items()}
+
+
+def interpolated(clips, tests, alone):
+  """f64[n], the probability of each code of the tests after the up to 4 codes before it, by the counts of the clips.
+
+  Order by order p = (count + kinds p') / (total + kinds): of what came after the same codes, how often this one did, how
+  much came and how many kinds of it; p' of one code less, at first `alone` f64[n], the unigram's.
+  """
+  found = alone
+  for order in range(2, ORDER + 1):
+    seen, count = np.unique(np.concatenate([_grams(clip, order)[order - 1:] for clip in clips]), return_counts=True)
+    context, first = np.unique(seen >> BITS, return_index=True)               # sorted, as are the grams that begin with them
+    if not len(context):
+      break
+    total, kinds = np.add.reduceat(count, first), np.diff(np.append(first, len(seen)))
+    grams = np.concatenate([_grams(clip, order) for clip in tests])
+    at = np.minimum(np.searchsorted(context, grams >> BITS), len(context) - 1)
+    known = (grams >= 0) & (context[at] == grams >> BITS)
+    place = np.minimum(np.searchsorted(seen, grams), len(seen) - 1)
+    times = np.where(seen[place] == grams, count[place], 0)
+    found = np.where(known, (times + kinds[at] * found) / (total[at] + kinds[at]), found)
+  return found
+
+
+def _grams(clip, order):
+  """i64[t], each code with the order - 1 before it as one number, the code in the last bits; -1 where they are not all there."""
+  number = np.zeros(max(0, len(clip) - order + 1), np.int64)
+  for place in range(order):
+    number = number << BITS | clip[place:place + len(number)]
+  return np.concatenate([np.full(min(order - 1, len(clip)), -1), number])

@@ -178,7 +178,7 @@ def finish(params, model, trained, config, clips, held_out, scores, workdir):
   counted = baselines.nats(*every, trained.config.codes)
   share = losses.code_weights(model.codebooks)
   levels = [f'a{level}' for level in range(model.codebooks)]
-  table = {'unigram': counted['unigram'], 'bigram': counted['bigram'], 'model': np.array([scores[name] for name in levels])}
+  table = counted | {'model': np.array([scores[name] for name in levels])}
   print(f'held-out cross-entropy, nats a code ({sum(map(len, every[1]))} frames of {len(every[1])} clips):')
   print('          ' + ' '.join(f'{name:>6}' for name in levels) + '  weighted')
   for name, values in table.items():

@@ -45,6 +45,44 @@ def test_the_numbers_are_those_of_counting_by_hand(clips):
     np.testing.assert_allclose(found['bigram'][level], bigram, rtol=1e-12)
 
 
+def witten_bell(train, held_out, level, alone):
+  """Nats a code of the 5-gram by dictionaries."""
+  after = [{} for _ in range(5)]
+  for clip in train:
+    codes = clip[:, level].tolist()
+    for now in range(len(codes)):
+      for length in range(1, min(4, now) + 1):
+        after[length].setdefault(tuple(codes[now - length:now]), Counter())[codes[now]] += 1
+  total = []
+  for clip in held_out:
+    codes = clip[:, level].tolist()
+    for now, code in enumerate(codes):
+      p = alone(code)
+      for length in range(1, min(4, now) + 1):
+        if seen := after[length].get(tuple(codes[now - length:now])):
+          p = (seen[code] + len(seen) * p) / (sum(seen.values()) + len(seen))
+      total.append(-np.log(p))
+  return np.mean(total)
+
+
+def test_the_5_gram_is_that_of_counting_by_hand(clips):
+  rng = np.random.default_rng(1)
+  train = [*clips[:2], np.tile(rng.integers(0, CODES, (6, 2)), (4, 1)), np.zeros((3, 2), int)]
+  found = baselines.nats(train, clips[2:], CODES)['5-gram']
+  for level in range(2):
+    single = Counter(code for clip in train for code in clip[:, level])
+    want = witten_bell(train, clips[2:], level, lambda code: (single[code] + 1) / (sum(single.values()) + CODES))
+    np.testing.assert_allclose(found[level], want, rtol=1e-12)
+
+
+def test_the_5_gram_tells_what_the_bigram_cannot():
+  train = [np.tile([0, 0, 1, 0, 0, 0, 2], 30)[:, None]]
+  found = baselines.nats(train, train, CODES)
+  assert found['5-gram'][0] < 0.1 < 0.4 < found['bigram'][0]
+  assert baselines.nats([np.zeros((1, 1), int)], train, CODES)['5-gram'] == pytest.approx(
+      baselines.nats([np.zeros((1, 1), int)], train, CODES)['unigram'])      # no clip is long enough to tell anything
+
+
 def test_codes_that_were_never_seen_cost_a_finite_number(clips):
   found = baselines.nats([np.zeros((4, 1), int)], [np.full((3, 1), 4)], CODES)
   np.testing.assert_allclose(found['unigram'], np.log(9))

@@ -43,7 +43,7 @@ def test_the_job_writes_what_it_learned_and_what_it_says(done, codec_file):
   assert list((done / 'tensorboard').glob('events*'))
   summary = json.loads((done / 'summary.json').read_text())
   assert summary['codec'] == weights.load(codec_file).name
-  assert set(summary['nats']) == set(summary['weighted_nats']) == {'unigram', 'bigram', 'model'}
+  assert set(summary['nats']) == set(summary['weighted_nats']) == {'unigram', 'bigram', '5-gram', 'model'}
   for nats in summary['nats'].values():
     assert len(nats) == 3 and all(0 < one < 6 for one in nats)             # ln 11 is 2.4
   for number in range(3):
