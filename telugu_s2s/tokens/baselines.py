@@ -2,6 +2,7 @@
 import numpy as np
 
 ORDER, BITS = 5, 12             # codes of a context and one more; bits of a code
+LEAST = 0.1                     # discount
 KEEP = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95])    # weights of the bigram that are tried
 
 
@@ -10,7 +11,8 @@ def nats(train, held_out, codes: int) -> dict[str, np.ndarray]:
 
   The unigram adds one to every count. The bigram, of a code after the same codebook's code one frame
   before, is mixed with the unigram by the weight that suits the held-out codes best: more than fair. The 5-gram is
-  interpolated down to the unigram (Witten & Bell, 1991), and nothing of it is fitted on held-out codes.
+  interpolated down to the unigram with absolute discounting (Ney, Essen & Kneser, 1994), and nothing of it is fitted on
+  held-out codes.
 
   Args:
     train, held_out: lists of integer arrays [t q], one a clip.
@@ -43,8 +45,9 @@ def nats(train, held_out, codes: int) -> dict[str, np.ndarray]:
 def interpolated(clips, tests, alone):
   """f64[n], the probability of each code of the tests after the up to 4 codes before it, by the counts of the clips.
 
-  Order by order p = (count + kinds p') / (total + kinds): of what came after the same codes, how often this one did, how
-  much came and how many kinds of it; p' of one code less, at first `alone` f64[n], the unigram's.
+  Order by order p = (max(count - D, 0) + D kinds p') / total: of what came after the same codes, how often this one did,
+  how many kinds came and how much; p' of one code less, at first `alone` f64[n], the unigram's. D = n1 / (n1 + 2 n2) for n1
+  grams that came once and n2 that came twice, at least LEAST: where nothing is rare, what is new costs something still.
   """
   found = alone
   for order in range(2, ORDER + 1):
@@ -58,7 +61,9 @@ def interpolated(clips, tests, alone):
     known = (grams >= 0) & (context[at] == grams >> BITS)
     place = np.minimum(np.searchsorted(seen, grams), len(seen) - 1)
     times = np.where(seen[place] == grams, count[place], 0)
-    found = np.where(known, (times + kinds[at] * found) / (total[at] + kinds[at]), found)
+    once, twice = (count == 1).sum(), (count == 2).sum()
+    less = max(LEAST, once / max(1, once + 2 * twice))
+    found = np.where(known, (np.maximum(times - less, 0) + less * kinds[at] * found) / total[at], found)
   return found
 
 
