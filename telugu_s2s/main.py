@@ -31,6 +31,7 @@ JOBS = {
     'align': 'telugu_s2s.tokens.align',
     'stage1': 'telugu_s2s.training.stage1',
     'stage2': 'telugu_s2s.training.stage2',
+    'distil': 'telugu_s2s.training.distilling',
     'generate': 'telugu_s2s.evaluation.generate',
     'benchmark': 'telugu_s2s.evaluation.benchmark',
     'describe': 'telugu_s2s.planning.describe',        # of the config of any size of stage 2: --config.job=describe

@@ -1,26 +1,22 @@
 """What a trained model says after a recording: wavs and pictures."""
-import json
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 
-from telugu_s2s import axes
 from telugu_s2s.audio import files, pictures
-from telugu_s2s.codec import weights
 from telugu_s2s.codec.model import Codec
 from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
-from telugu_s2s.lm import sampling
+from telugu_s2s.lm import conditions, sampling
 from telugu_s2s.tokens import encoding, labels, prosody
-from telugu_s2s.training import checkpoints, loop, stage2
+from telugu_s2s.training import runs, stage2
 
 
 def run(config, workdir):
   """The job: `config.count` continuations of one prompt, below workdir/generated."""
-  model, params, trained = loaded(config.run)
+  model, params, trained = runs.loaded(config.run)
   hop = trained.config.hop
   path = Path(config.prompt or next(iter(sorted((sample.folder() / 'audio').iterdir()))))
   audio = files.read(path)[0][:round(config.prompt_s * files.SAMPLE_RATE)]
@@ -28,6 +24,10 @@ def run(config, workdir):
     raise InputError(f'config.prompt: {path} has {len(audio) / files.SAMPLE_RATE:.2f} s, less than two frames')
   encoder = encoding.Encoder(trained, batch=1)
   given = conditions_of(config, model, encoder)
+  guidance = config.guidance
+  if guidance != 1 and runs.config_of(config.run).job == 'distil':               # learnt as a condition: once through is enough
+    given['guidance'], guidance = np.int32(conditions.guidance(guidance, model.guidances)), 1.0
+    print(f'guidance {conditions.COEFFICIENTS[given["guidance"]]}, the nearest that was learnt')
   codes = encoder([audio])[0].astype(np.int32)
   moves = np.full(len(codes), -1, np.int32)
   moves[::2] = prosody.codes(audio, 2 * hop, (len(codes) + 1) // 2)
@@ -35,7 +35,7 @@ def run(config, workdir):
   repeated = lambda x: jnp.broadcast_to(x, (config.count, *x.shape))
   silence = encoder.silence().astype(np.int32)
   user = jnp.broadcast_to(silence, (config.count, frames, model.codebooks))
-  how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias, guidance=config.guidance)
+  how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias, guidance=guidance)
   spoken = stage2.continued(model, params, repeated(codes), repeated(moves), user, jax.random.key(config.seed), how,
                             {name: repeated(value) for name, value in given.items()})
   decoded = Codec(trained.config).apply({'params': trained.params}, spoken, method='decode')[0]
@@ -83,37 +83,3 @@ def conditions_of(config, model, encoder) -> dict:
   if config.guidance != 1 and not given:
     raise InputError(f'config.guidance {config.guidance}: there is nothing to guide by; ask for a speaker, emotion or knob')
   return given
-
-
-def loaded(folder):
-  """(model's Config, params, codec) of a stage 2 run, from its newest whole checkpoint.
-
-  Raises:
-    InputError: the folder holds no stage 2 run, or none that was saved.
-  """
-  folder = Path(folder).absolute()
-  config = config_of(folder)
-  trained = weights.load(config.codec)
-  model = stage2.sizes(config, trained)
-  shapes = loop.abstract(lambda key: stage2.init(model, stage2.optimiser_of(config), key, config.get('ema', 0.0)),
-                         axes.mesh(), config.seed)
-  saved = checkpoints.Checkpoints(folder / 'checkpoints')
-  try:
-    step = saved.latest()
-    if step is None:
-      raise InputError(f'config.run: {folder} has no checkpoint yet; let configs/stage2.py save one')
-    print(f'{folder}: step {step}, codec {trained.name}')
-    return model, stage2.learnt(saved.restore(step, shapes)[0]), trained
-  finally:
-    saved.close()
-
-
-def config_of(folder):
-  """The config that a stage 2 run was begun with. Raises InputError where the folder holds none."""
-  try:
-    config = ml_collections.ConfigDict(json.loads((folder / 'config.json').read_bytes()))
-  except (OSError, ValueError):
-    raise InputError(f'config.run: {folder} holds no run; train one with configs/stage2.py') from None
-  if config.get('job') != 'stage2':
-    raise InputError(f'config.run: {folder} is a run of {config.get("job")!r}, not of stage 2')
-  return config

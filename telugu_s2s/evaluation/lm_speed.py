@@ -14,13 +14,13 @@ import numpy as np
 from telugu_s2s import axes
 from telugu_s2s.codec import precision
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import codec_speed, generate, lm_peer, peers
+from telugu_s2s.evaluation import codec_speed, lm_peer, peers
 from telugu_s2s.lm import drawing, sampling
 from telugu_s2s.lm.model import Config
 from telugu_s2s.planning import compute
 from telugu_s2s.preparation import pool
 from telugu_s2s.tokens import batches
-from telugu_s2s.training import lm_step, optimiser, stage2
+from telugu_s2s.training import lm_step, optimiser, runs, stage2
 
 ROOT = Path(__file__).parents[2]
 BURST = 10                       # frames a call
@@ -50,8 +50,8 @@ def measure(config) -> dict:
 
 def narrow(folder) -> dict:
   """Held-out nats a code, weighted over codebooks, of a stage 2 run with its weights in each precision; prints them."""
-  model, params, trained = generate.loaded(folder)
-  config = generate.config_of(Path(folder))
+  model, params, trained = runs.loaded(folder)
+  config = runs.config_of(folder)
   clips = batches.Clips(stage2.folders(config, Path(folder))[1], trained.name)
   tests = batches.evaluation(clips, batches.Window(config.frames, config.user_share), config.batch)
   score = jax.jit(lambda params, batch: lm_step.parts_of(model, precision.dense(params), batch))

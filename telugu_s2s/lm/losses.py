@@ -61,23 +61,32 @@ def sums(every_logits, targets, weight):
 
 
 def chunked_sums(speak, h, targets, weight, chunk: int):
-  """`sums` of what speak(h, targets) gives, `chunk` steps at a time, so that no more logits exist at once.
+  """`sums` of what speak(h, targets) gives, `chunk` steps at a time. h: f[b t d]; the others as in `sums`."""
+  def part(of):
+    h, targets, weight = of
+    return sums(speak(axes.constrain(h, 'btd'), targets), targets, weight)
 
-  The backward pass makes them again. h: f[b t d]; the others as in `sums`.
+  return in_chunks(part, (h, targets, weight), chunk)
+
+
+def in_chunks(sums, of, chunk: int):
+  """sums(of), a tree of f32[], as the sum over `chunk` steps at a time, so that no more logits exist at once.
+
+  The backward pass makes them again. of: arrays [b t ...], those with weights 0 where others fill up; chunk: 0 = all at once.
   """
-  pad = -h.shape[1] % chunk
+  if not chunk:
+    return sums(of)
+  pad = -of[0].shape[1] % chunk
 
   def split(x):
     x = jnp.pad(x, ((0, 0), (0, pad)) + ((0, 0),) * (x.ndim - 2))
     return x.reshape(x.shape[0], -1, chunk, *x.shape[2:]).swapaxes(0, 1)       # [chunks b chunk ...]
 
   def body(total, part):
-    h, targets, weight = part
-    h = axes.constrain(h, 'btd')
-    return jax.tree.map(jnp.add, total, sums(speak(h, targets), targets, weight)), None
+    return jax.tree.map(jnp.add, total, sums(part)), None
 
-  zero = [(jnp.zeros(()), jnp.zeros(()))] * len(jax.eval_shape(speak, h[:, :1], targets[:, :1]))
-  return jax.lax.scan(jax.checkpoint(body, prevent_cse=False), zero, (split(h), split(targets), split(weight)))[0]
+  zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(sums, tuple(x[:, :1] for x in of)))
+  return jax.lax.scan(jax.checkpoint(body, prevent_cse=False), zero, tuple(map(split, of)))[0]
 
 
 def counts(config, slots, user, weight):
@@ -110,14 +119,22 @@ def total(config, mine, theirs, slots, user, weight):
 
 def combined(config, mine, theirs, divisors):
   """As `total`, from the `sums` of both streams and the `counts`, which may be those of a larger batch."""
-  q, nats, z = config.codebooks, {}, 0.0
-  names = (['text'] if config.text_codes else []) + ['prosody'] + [f'a{level}' for level in range(q)]
-  for slot, name in enumerate(names):
-    nats[name], square = (one / divisors[0][slot] for one in mine[slot])
-    z += square / len(names)
-  share = code_weights(q)
-  nats['codes'] = sum(share[level] * nats[f'a{level}'] for level in range(q))
-  nats['user'] = sum(share[level] * (theirs[level][0] / divisors[1][level]) for level in range(q))
-  loss = nats['codes'] + PROSODY_WEIGHT * nats['prosody'] + USER_WEIGHT * nats['user'] + Z_WEIGHT * z
-  loss += TEXT_WEIGHT * nats.get('text', 0.0)
+  loss, nats = weighed(config, [one / count for (one, _), count in zip(mine, divisors[0])])
+  z = sum(square / count for (_, square), count in zip(mine, divisors[0])) / config.slots
+  nats['user'] = sum(share * one / count for share, (one, _), count in zip(code_weights(config.codebooks), theirs, divisors[1]))
+  loss += USER_WEIGHT * nats['user'] + Z_WEIGHT * z
   return loss, {'loss': loss, **nats}
+
+
+def weighed(config, means):
+  """(their weighted sum, {text, prosody, a0.. and codes: the mean over codebooks}) of the assistant's slots, [f32[] of each slot]."""
+  names = (['text'] if config.text_codes else []) + ['prosody'] + [f'a{level}' for level in range(config.codebooks)]
+  nats = dict(zip(names, means, strict=True))
+  nats['codes'] = sum(share * nats[f'a{level}'] for level, share in enumerate(code_weights(config.codebooks)))
+  return nats['codes'] + PROSODY_WEIGHT * nats['prosody'] + TEXT_WEIGHT * nats.get('text', 0.0), nats
+
+
+def divergence_sum(wanted, logits, target, weight):
+  """The sum of Kullback-Leibler divergences, of softmax(logits) from softmax(wanted), f32[b t v] both; others as in `masked_sum`."""
+  log_p, log_q = jax.nn.log_softmax(wanted), jax.nn.log_softmax(logits)
+  return jnp.sum(weight * (target >= 0) * jnp.sum(jnp.exp(log_p) * (log_p - log_q), -1))

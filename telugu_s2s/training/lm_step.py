@@ -83,6 +83,17 @@ def by_frame(condition, segment):
   return jnp.where(segment[..., None] >= 0, found, 0)
 
 
+def conditioned(model, params, batch):
+  """What the conditions of a batch add, f[b d] or of packed rows f[b t d], and the squares of the tie; None, None without any."""
+  given, keep = asked(model, batch), batch.get('keep')
+  if given is None:
+    return None, None
+  if 'segment' in batch and keep is not None:
+    keep = jax.tree.map(joined, keep)
+  condition, squares = AudioLM(model).apply({'params': params}, given, keep, method='condition')
+  return by_frame(condition, batch['segment']) if 'segment' in batch else condition, squares
+
+
 def counts(model, batch):
   """`losses.counts` of a batch, and how many of its rows have a speaker and a recording that are tied, f32[]."""
   slots = targets(model, batch['codes'], batch['prosody'], batch.get('text'), batch.get('segment'))
@@ -107,14 +118,7 @@ def parts_of(model, params, batch, chunk=0, divisors=None):
   A batch may have conditions, see lm/conditions.py, `keep`, which of them are read, and `segment`, see tokens/batches.py.
   """
   net, user, weight = AudioLM(model), batch['codes'][:, 1], batch['weight']
-  given, condition, squares = asked(model, batch), None, None
-  if given is not None:
-    keep = batch.get('keep')
-    if 'segment' in batch and keep is not None:
-      keep = jax.tree.map(joined, keep)
-    condition, squares = net.apply({'params': params}, given, keep, method='condition')
-    if 'segment' in batch:
-      condition = by_frame(condition, batch['segment'])
+  condition, squares = conditioned(model, params, batch)
   inputs = (batch['codes'], batch['prosody'], batch.get('text'), condition, batch.get('segment'))
   if divisors is None:
     divisors = counts(model, batch)
@@ -138,7 +142,7 @@ def parts_of(model, params, batch, chunk=0, divisors=None):
   return with_tie(model, *found, squares, divisors[2])
 
 
-def gradients(model, params, batch, how: Update):
+def gradients(model, params, batch, how: Update, parts_of=parts_of):
   """(parts, gradients) of a batch, read in `how.accumulate` parts; the sums are divided by what the whole batch holds."""
   def graded(part, divisors):
     return jax.value_and_grad(lambda params: parts_of(model, params, part, how.loss_chunk, divisors), has_aux=True)(params)
@@ -163,17 +167,19 @@ def gradients(model, params, batch, how: Update):
   return jax.lax.scan(body, zero, rows)[0]
 
 
-def step(model, tx, state, batch, how=Update(), key=None):
+def step(model, tx, state, batch, how=Update(), key=None, parts_of=parts_of):
   """One update: the next state, and the batch's parts with the guard's {grad_norm, skipped}.
 
-  key: draws which conditions are dropped; None = none is.
+  Args:
+    key: draws which conditions are dropped; None = none is.
+    parts_of: the loss, called as the function of that name here.
   """
   if model.conditions.any and key is not None:
     keep = conditions.kept(key, model.conditions, asked(model, batch))
     if 'segment' in batch:         # by row, as what the parts of a batch are cut from
       keep = jax.tree.map(lambda x: x.reshape(len(batch['codes']), -1, *x.shape[1:]), keep)
     batch = {**batch, 'keep': keep}
-  parts, grads = gradients(model, state['params'], batch, how)
+  parts, grads = gradients(model, state['params'], batch, how, parts_of)
   new, guard = optimiser.apply(tx, state, grads)
   if how.ema:
     mean = optimiser.average(state['mean'], new['params'], state['step'], how.ema)

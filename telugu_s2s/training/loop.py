@@ -44,6 +44,7 @@ class Stage:
   batches[step] -> {name: array[b ...]}, this process's rows.
   evaluate(state, step) -> {metric: number}, or None.
   line(metrics) -> the part of the screen's line that the stage knows.
+  given() -> {name: tree} that takes the place of what init made, where a run starts from weights; or None.
   """
   init: Callable
   phases: tuple[tuple[int, Callable], ...]
@@ -52,6 +53,7 @@ class Stage:
   facts: dict                    # what a resumed run has to agree with
   line: Callable = lambda values: f'loss {values["loss"]:.4f}'
   evaluate: Callable | None = None
+  given: Callable | None = None
 
 
 def begin(config, workdir) -> Path:
@@ -132,6 +134,10 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
     start = saved.latest()
     if start is None:
       state, start = init(), 0
+      if stage.given:
+        where = jax.tree.map(lambda x: x.sharding, shapes)
+        # Not the same memory: steps give the state's up.
+        state |= {name: jax.device_put(tree, where[name], may_alias=False) for name, tree in stage.given().items()}
     else:
       agree(saved.facts(start), stage.facts, workdir)
       state, _ = saved.restore(start, shapes)

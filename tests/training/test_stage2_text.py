@@ -11,9 +11,8 @@ import pytest
 from telugu_s2s import usage
 from telugu_s2s.codec import aligner, weights
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import generate
 from telugu_s2s.tokens import batches, graphemes, vocabulary
-from telugu_s2s.training import stage2
+from telugu_s2s.training import runs, stage2
 
 LM = dict(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=1, depth_heads=2,
           depth_ffn=12, window=64, text_codes=0)
@@ -71,7 +70,7 @@ def test_the_tokens_have_their_words_and_the_run_its_vocabulary(done, given, cod
     assert [word.text for word in clip.words] == clip.labels['text'].split()
   words = vocabulary.load(done / 'vocabulary.model')
   assert json.loads((done / 'config.json').read_text())['model']['text_codes'] == len(words)
-  model, params, _ = generate.loaded(done)
+  model, params, _ = runs.loaded(done)
   assert model.text_codes == len(words) == params['text_vd'].shape[0]
 
 

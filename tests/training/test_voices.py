@@ -14,7 +14,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import generate
 from telugu_s2s.lm import conditions
 from telugu_s2s.tokens import labels
-from telugu_s2s.training import lm_step, stage2, voices
+from telugu_s2s.training import lm_step, runs, stage2, voices
 from telugu_s2s.training.lm_step import Update
 
 from tests.training import test_stage2
@@ -111,7 +111,7 @@ def test_a_run_learns_of_the_voices_of_its_data(done):
   table = labels.load(done / 'labels.json')
   assert table == labels.load(done / 'tokens/train/labels.json') and len(table.speakers) > 1
   assert set(table.edges) == set(labels.KNOBS)
-  _, params, _ = generate.loaded(done)
+  _, params, _ = runs.loaded(done)
   assert params['conditions']['speaker_cz'].shape == (8, 12)
 
 

@@ -1,0 +1,136 @@
+"""Guidance at the cost of none: a model learns to say at once what it says guided, with the coefficient as a condition.
+
+After Meng et al. (On Distillation of Guided Diffusion Models, 2023, 3.1), for distributions of codes: the guided ones of
+the run as it was are the teacher, and their divergence from what is said in one pass the loss.
+"""
+import functools
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from telugu_s2s import axes
+from telugu_s2s.audio import files
+from telugu_s2s.errors import InputError
+from telugu_s2s.lm import conditions, losses
+from telugu_s2s.lm.model import AudioLM
+from telugu_s2s.tokens import batches, census
+from telugu_s2s.tokens.epochs import Mixture, weights as mixed
+from telugu_s2s.training import hosts, lm_step, loop, runs, stage2, texts, voices
+
+
+def run(config, workdir):
+  """The job: continues the run `config.run` with its own data; prints how far guided and distilled speech are apart."""
+  of = Path(config.run).absolute()
+  config, model, teacher, trained = begun(config, of)
+  workdir, mesh = loop.begin(config, workdir), axes.mesh(**config.mesh)
+  how = stage2.update_of(config)
+  lm_step.check(model, how, config.batch, mesh)
+  train, held_out = stage2.folders(config, workdir)
+  clips, tested = batches.Clips(train, trained.name), batches.Clips(held_out, trained.name)
+  config, text = texts.chosen(config)
+  texts.keep(text, config, workdir)
+  asked, asked_then = voices.asked(config, model, workdir, clips, tested, (train, held_out), trained.config.frame_rate)
+  window = stage2.window_of(config, model)
+  made = batches.make(clips, window, batch=config.batch, seed=config.seed, process=jax.process_index(),
+                      processes=jax.process_count(), views=config.views, text=text, asked=asked, census=census.of(train, clips),
+                      mixture=Mixture(mixed(config.mixture), config.text_cap))
+  tests = batches.evaluation(tested, window, config.batch // how.accumulate, text, asked_then)
+  score = scoring(model, how, tests, mesh)
+  tx = stage2.optimiser_of(config)
+  stage = loop.Stage(
+      init=lambda key: runs.state_of(config, model, key),
+      given=lambda: {'params': teacher, 'teacher': teacher} | ({'mean': teacher} if how.ema else {}),
+      phases=((0, lambda state, batch, key: step(model, tx, state, batch, how, key)),),
+      batches=stage2.Checked(made, model),
+      audio_s=config.batch * config.frames / trained.config.frame_rate,
+      facts={'stage': 'distil', 'data': clips.manifest['content'], 'codec': trained.name, 'seed': config.seed, 'batch': config.batch},
+      line=lambda values: f'loss {values["loss"]:.4f} | codes {values["codes"]:.4f}',
+      evaluate=lambda state, now: score(lm_step.learnt(state), state['teacher']))
+  schedule = loop.Schedule(config.steps, config.log_every, config.save_every, config.evaluate_every)
+  state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
+  if done:
+    before, after = score(state['teacher'], state['teacher']), score(lm_step.learnt(state), state['teacher'])
+    if jax.process_index() == 0:
+      show(before, after, workdir)
+
+
+def begun(config, of):
+  """(config, model, its weights, codec): the config is that of the run `of` but for what config says itself."""
+  model, teacher, trained = runs.loaded(of)
+  if not model.guidances:
+    raise InputError(f'config.run: {of} was trained with config.model.guidances = 0, so the coefficient has no place in it; train '
+                     f'one with {len(conditions.COEFFICIENTS)}')
+  if not voices.of_data(model):
+    raise InputError(f'config.run: {of} has no speakers, recordings, emotions or knobs: there is nothing to guide by')
+  found = ml_collections.ConfigDict(runs.config_of(of).to_dict())
+  found.unlock()
+  found.update({name: value for name, value in config.to_dict().items() if name != 'data'})
+  found.data.tokens = config.data.tokens or str(stage2.folders(found, of)[0].parent)
+  return found, model, hosts.whole(teacher), trained
+
+
+def step(model, tx, state, batch, how, key):
+  """One update: each clip by a coefficient of its own. The teacher stays as it is."""
+  batch = {**batch, 'guidance': jax.random.randint(key, clips_of(batch), 0, model.guidances)}
+  rest = {name: value for name, value in state.items() if name != 'teacher'}
+  new, parts = lm_step.step(model, tx, rest, batch, how, None, functools.partial(parts_of, teacher=state['teacher']))
+  return new | {'teacher': state['teacher']}, parts
+
+
+def clips_of(batch):
+  """(b,), or of packed rows (b, s): what a condition that is a number has the shape of."""
+  several = next(value for name, value in batch.items() if name in conditions.NAMES)
+  return several.shape[:2 if 'segment' in batch else 1]
+
+
+def parts_of(model, params, batch, chunk=0, divisors=None, *, teacher):
+  """(loss, its parts) of a batch with `guidance`, the numbers of coefficients; called as lm_step.parts_of."""
+  net, inputs = AudioLM(model), (batch['codes'], batch['prosody'], batch.get('text'))
+  segment, absent = batch.get('segment'), jnp.full_like(batch['guidance'], conditions.ABSENT)
+  hear = lambda params, condition: net.apply({'params': params}, *inputs, condition, segment, method='hear')
+  mine, slots = hear(params, lm_step.conditioned(model, params, batch)[0])
+  asked, _ = hear(teacher, lm_step.conditioned(model, teacher, {**batch, 'guidance': absent})[0])
+  free, _ = hear(teacher, None)
+  coefficient = jnp.asarray(conditions.COEFFICIENTS)[batch['guidance']]
+  each = lm_step.by_frame(coefficient.reshape(-1, 1), segment)[..., 0] if 'segment' in batch else jnp.broadcast_to(
+      coefficient[:, None], slots.shape[:2])
+  if divisors is None:
+    divisors = lm_step.counts(model, batch)
+  weight = losses.slot_weights(model, slots, batch['weight'])
+
+  def sums(part):
+    mine, asked, free, each, slots, weight = part
+    speak = lambda params, h: net.apply({'params': params}, h, slots, method='speak')
+    many = zip(speak(params, mine), speak(teacher, asked), speak(teacher, free))
+    return [losses.divergence_sum(with_ + (each - 1)[..., None] * (with_ - without), said, slots[..., slot],
+                                  losses.of_slot(weight, slot)) for slot, (said, with_, without) in enumerate(many)]
+
+  found = losses.in_chunks(sums, (mine, asked, free, each, slots, weight), chunk)
+  loss, nats = losses.weighed(model, [one / count for one, count in zip(found, divisors[0])])
+  return loss, {'loss': loss, **nats}
+
+
+def scoring(model, how, tests, mesh):
+  """score(params, teacher): {'COEFFICIENT': how far what is said in one pass is from what is said guided, nats a code}."""
+  part = jax.jit(lambda both, batch: parts_of(model, both['params'], batch, how.loss_chunk, teacher=both['teacher']),
+                 out_shardings=jax.NamedSharding(mesh, jax.P()))
+
+  def score(params, teacher):
+    found = {}
+    for number in range(model.guidances):
+      given = [{**batch, 'guidance': np.full(clips_of(batch), number, np.int32)} for batch in tests]
+      found[f'{conditions.COEFFICIENTS[number]:g}'] = stage2.evaluated(part, {'params': params, 'teacher': teacher}, given, mesh)['codes']
+    return found
+  return score
+
+
+def show(before, after, workdir):
+  """Prints and writes the divergences."""
+  print('from what is said guided, held out, in nats a code (weighted over codebooks):\ncoefficient   unguided   distilled')
+  for name in before:
+    print(f'{name:>11}   {before[name]:8.4f}   {after[name]:9.4f}')
+  files.write(Path(workdir) / 'summary.json', (json.dumps({'unguided': before, 'distilled': after}, indent=1) + '\n').encode())

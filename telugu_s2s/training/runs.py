@@ -1,0 +1,51 @@
+"""What a run that trained the audio LM left: its config and its weights."""
+import json
+from pathlib import Path
+
+import ml_collections
+
+from telugu_s2s import axes
+from telugu_s2s.codec import weights
+from telugu_s2s.errors import InputError
+from telugu_s2s.training import checkpoints, lm_step, loop, stage2
+
+JOBS = ('stage2', 'distil')
+
+
+def loaded(folder):
+  """(model's Config, params, codec) of a run, from its newest whole checkpoint.
+
+  Raises:
+    InputError: the folder holds no such run, or none that was saved.
+  """
+  folder = Path(folder).absolute()
+  config = config_of(folder)
+  trained = weights.load(config.codec)
+  model = stage2.sizes(config, trained)
+  shapes = loop.abstract(lambda key: state_of(config, model, key), axes.mesh(), config.seed)
+  saved = checkpoints.Checkpoints(folder / 'checkpoints')
+  try:
+    step = saved.latest()
+    if step is None:
+      raise InputError(f'config.run: {folder} has no checkpoint yet; let configs/{config.job}.py save one')
+    print(f'{folder}: step {step}, codec {trained.name}')
+    return model, lm_step.learnt(saved.restore(step, shapes)[0]), trained
+  finally:
+    saved.close()
+
+
+def state_of(config, model, key):
+  """A fresh state of a run; of a distillation its teacher is a part."""
+  state = lm_step.init(model, stage2.optimiser_of(config), key, config.get('ema', 0.0))
+  return state | {'teacher': state['params']} if config.job == 'distil' else state
+
+
+def config_of(folder):
+  """The config that a run was begun with. Raises InputError where the folder holds none."""
+  try:
+    config = ml_collections.ConfigDict(json.loads((Path(folder) / 'config.json').read_bytes()))
+  except (OSError, ValueError):
+    raise InputError(f'config.run: {folder} holds no run; train one with configs/stage2.py') from None
+  if config.get('job') not in JOBS:
+    raise InputError(f'config.run: {folder} is a run of {config.get("job")!r}, not of stage 2')
+  return config
