@@ -26,15 +26,32 @@ def test_what_is_asked_of_the_fused_path_is_what_the_plain_one_does():
   """The same call through XLA's implementation of it: grouped heads, causal, turned, scaled."""
   query, key, value, shared = made('float32')
   want = transformer.attend(query, key, value, None, shared)
-  np.testing.assert_allclose(transformer.fused(query, key, value, shared, 'xla'), want, atol=1e-5)
+  np.testing.assert_allclose(transformer.fused(query, key, value, shared, implementation='xla'), want, atol=1e-5)
+
+
+def test_several_streams_in_one_chunk_are_kept_apart_by_both_paths():
+  query, key, value, _ = made('float32')
+  segment = jnp.repeat(jnp.arange(3), jnp.array([4, 5, 4]))[None]
+  position = jnp.concatenate([jnp.arange(size) for size in (4, 5, 4)])[None]
+  spread = lambda x: jnp.broadcast_to(x, (len(query), T))
+  shared = transformer.view(spread(position), None, SIZES, spread(segment))
+  want = transformer.attend(query, key, value, None, shared)
+  np.testing.assert_allclose(transformer.fused(query, key, value, shared, True, 'xla'), want, atol=1e-5)
+  alone = transformer.view(spread(position)[:, 4:9], None, SIZES)
+  second = transformer.attend(query[:, 4:9], key[:, 4:9], value[:, 4:9], None, alone)
+  np.testing.assert_allclose(second, want[:, 4:9], atol=1e-5)
 
 
 @pytest.mark.gpu
-def test_cudnn_gives_what_the_plain_path_gives():
+@pytest.mark.parametrize('several', [False, True])
+def test_cudnn_gives_what_the_plain_path_gives(several):
   query, key, value, shared = made('bfloat16')
+  if several:                    # cuDNN takes a mask for even lengths alone
+    query, key, value = (x[:, :12] for x in (query, key, value))
+    shared = transformer.view(jnp.broadcast_to(jnp.arange(12) % 6, (B, 12)), None, SIZES, jnp.broadcast_to(jnp.arange(12) // 6, (B, 12)))
   loss = lambda attend: lambda *x: jnp.sum(attend(*x).astype(jnp.float32) ** 2)
   plain = loss(lambda *x: transformer.attend(*x, None, shared))
-  fused = loss(lambda *x: transformer.fused(*x, shared))
+  fused = loss(lambda *x: transformer.fused(*x, shared, several))
   for a, b in zip(jax.jit(jax.grad(fused, (0, 1, 2)))(query, key, value), jax.jit(jax.grad(plain, (0, 1, 2)))(query, key, value)):
     np.testing.assert_allclose(*(np.asarray(x, np.float32) for x in (a, b)), atol=0.1, rtol=2e-2)      # bfloat16
 
