@@ -24,6 +24,7 @@ JOBS = {
     'corpora': 'telugu_s2s.corpora.catalogue',
     'fetch': 'telugu_s2s.corpora.fetch',
     'sample': 'telugu_s2s.dialogue.sample',
+    'dialogues': 'telugu_s2s.dialogue.grammar',
     'prepare': 'telugu_s2s.preparation.prepare',
     'tokenize': 'telugu_s2s.tokens.tokenize',
     'vocabulary': 'telugu_s2s.tokens.vocabulary',
