@@ -32,6 +32,8 @@ JOBS = {
     'align': 'telugu_s2s.tokens.align',
     'stage1': 'telugu_s2s.training.stage1',
     'stage2': 'telugu_s2s.training.stage2',
+    'stage3': 'telugu_s2s.training.stage3',
+    'reply': 'telugu_s2s.evaluation.reply',
     'distil': 'telugu_s2s.training.distilling',
     'generate': 'telugu_s2s.evaluation.generate',
     'benchmark': 'telugu_s2s.evaluation.benchmark',

@@ -9,7 +9,7 @@ from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
 from telugu_s2s.training import checkpoints, lm_step, loop, stage2
 
-JOBS = ('stage2', 'distil')
+JOBS = ('stage2', 'stage3', 'distil')
 
 
 def loaded(folder):
@@ -47,5 +47,5 @@ def config_of(folder):
   except (OSError, ValueError):
     raise InputError(f'config.run: {folder} holds no run; train one with configs/stage2.py') from None
   if config.get('job') not in JOBS:
-    raise InputError(f'config.run: {folder} is a run of {config.get("job")!r}, not of stage 2')
+    raise InputError(f'config.run: {folder} is a run of {config.get("job")!r}, not of stage 2 or 3')
   return config

@@ -1,0 +1,27 @@
+"""Lets a stage 3 model answer a question: a wav in, wavs and pictures of the answers out.
+
+    python -m telugu_s2s.main --config=configs/reply.py --config.run=runs/stage3 --config.question=question.wav
+    python -m telugu_s2s.main --config=configs/reply.py --config.run=runs/stage3 --config.speaker=A --config.seed=3
+"""
+import ml_collections
+
+
+def get_config():
+  config = ml_collections.ConfigDict()
+  config.job = 'reply'
+  config.seed = 0
+  config.run = 'runs/stage3'                 # of stage 3
+  config.question = ''                       # an audio file; '' = a question of the sample corpus
+  config.seconds = 4.0                       # that are listened to after it
+  config.count = 2                           # answers
+  config.temperature = 0.8                   # 0 = always the likeliest
+  config.top_k = 100
+  config.silence_bias = 0.0                  # nats off the code of silence
+  # What is said is asked for where the run has such conditions; nothing is asked for here.
+  config.speaker = ''                        # of the training data: source/speaker, or speaker; see labels.json of the run
+  config.reference = ''                      # an audio file with the voice, instead of a speaker
+  config.reference_s = 3.0                   # of it that is heard
+  config.emotion = ''                        # neutral, happy, sad, excited, angry, fear, surprise, calm, disgust
+  config.knobs = dict(pitch=-1, range=-1, rate=-1, energy=-1)      # bins from 0, the least, on; -1 = as it comes
+  config.guidance = 1.0                      # above 1 the conditions count more, at twice the work
+  return config

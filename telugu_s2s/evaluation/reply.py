@@ -1,0 +1,55 @@
+"""A question as a recording, and what a stage 3 model answers: a wav of the answer, one of both, and a picture."""
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from telugu_s2s.audio import files, pictures
+from telugu_s2s.codec.model import Codec
+from telugu_s2s.corpora import sample
+from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import generate
+from telugu_s2s.lm import frames, sampling
+from telugu_s2s.tokens import encoding
+from telugu_s2s.training import runs
+
+LEAST_S, MOST_S = 0.2, 60.0      # of a question
+
+
+def run(config, workdir):
+  """The job: `config.count` answers below workdir/replies."""
+  model, params, trained = runs.loaded(config.run)
+  path = Path(config.question or next(iter(sorted((sample.folder() / 'audio').glob('q*')))))
+  audio = files.read(path)[0]
+  if not LEAST_S <= len(audio) / files.SAMPLE_RATE <= MOST_S:
+    raise InputError(f'config.question: {path} has {len(audio) / files.SAMPLE_RATE:.2f} s; give {LEAST_S:g} to {MOST_S:g} s')
+  encoder = encoding.Encoder(trained, batch=1)
+  given = generate.conditions_of(config, model, encoder)
+  silence, heard = encoder.silence().astype(np.int32), encoder([audio])[0].astype(np.int32)
+  after = round(config.seconds * trained.config.frame_rate)
+  user = np.concatenate([heard, np.tile(silence, (after + model.delay, 1))])
+  how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias, guidance=config.guidance)
+  repeated = lambda x: jnp.broadcast_to(x, (config.count, *np.shape(x)))
+  said = answered(model, params, repeated(user), len(heard), silence, jax.random.key(config.seed), how,
+                  {name: repeated(value) for name, value in given.items()})
+  decode = jax.jit(lambda params, codes: Codec(trained.config).apply({'params': params}, codes, method='decode')[0])
+  for number, one in enumerate(np.clip(np.asarray(decode(trained.params, said)), -1, 1)):
+    name = Path(workdir) / 'replies' / f'{path.stem}-{number}'
+    files.write_wav(f'{name}.wav', one)
+    files.write_wav(f'{name}-both.wav', np.concatenate([audio, one]))
+    pictures.spectrogram(f'{name}.png', {'question': audio, 'answer': one})
+    print(f'{name}.wav: {len(one) / files.SAMPLE_RATE:.2f} s in answer to {len(audio) / files.SAMPLE_RATE:.2f} s of {path}')
+
+
+def answered(model, params, user, asked: int, silence, key, how, given=None):
+  """What the assistant says after the first `asked` frames of `user` i32[b t q], through which it is silent: i32[b t-asked-delay q]."""
+  state = sampling.empty_state(model, len(user), how.guidance != 1)
+  if given:
+    state = sampling.conditioned(model, params, state, given)
+  quiet = jnp.broadcast_to(jnp.asarray(silence), (len(user), asked, model.codebooks))
+  none = jnp.full((*quiet.shape[:2], model.slots - model.codebooks), frames.ABSENT)
+  slots = jnp.concatenate([none, frames.delayed(quiet, model.delay)], -1)
+  state = sampling.prefill(model, params, state, slots, user[:, :asked])
+  _, said = sampling.generate(model, params, state, user[:, asked:], key, how)
+  return frames.undelayed(said[..., -model.codebooks:], model.delay)

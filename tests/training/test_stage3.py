@@ -1,0 +1,92 @@
+"""Stage 3 from a stage 2 run to an answer, in a size that takes seconds."""
+import csv
+import json
+import os
+import runpy
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+from telugu_s2s import usage
+from telugu_s2s.corpora import sample
+from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import reply
+from telugu_s2s.training import runs, stage2, stage3
+
+from tests.training import test_voices
+from tests.training.test_lm_step import LM
+
+
+@pytest.fixture(scope='module')
+def before(codec_file, tmp_path_factory):
+  """The folder of a stage 2 run on four exchanges of train and two of eval."""
+  folder = tmp_path_factory.mktemp('dialogues')
+  with open(sample.folder() / 'MANIFEST.tsv', encoding='utf-8', newline='') as file:
+    rows = list(csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
+  chosen = [row for split, count in (('train', 8), ('eval', 4)) for row in [row for row in rows if row['split'] == split][:count]]
+  (folder / 'audio').mkdir()
+  for row in chosen:
+    shutil.copy(sample.folder() / row['path'], folder / row['path'])
+  with open(folder / 'MANIFEST.tsv', 'w', encoding='utf-8', newline='') as file:
+    table = csv.DictWriter(file, list(rows[0]), delimiter='\t', quoting=csv.QUOTE_NONE)
+    table.writeheader()
+    table.writerows(chosen)
+  workdir = tmp_path_factory.mktemp('run')
+  stage2.run(test_voices.made(folder, codec_file), workdir)
+  return workdir
+
+
+def config(name, **fields):
+  found = runpy.run_path(os.path.join(usage.ROOT, f'configs/{name}.py'))['get_config']()
+  found.update(fields)
+  return found
+
+
+@pytest.fixture(scope='module')
+def done(before, tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('stage3')
+  stage3.run(config('stage3', run=str(before), steps=4, frames=400, save_every=2, evaluate_every=2, log_every=2), workdir)
+  return workdir
+
+
+@pytest.mark.slow
+def test_the_job_goes_on_from_stage_2_and_says_whether_it_listens(done, before, capsys):
+  summary = json.loads((done / 'summary.json').read_text())
+  assert (summary['exchanges'], summary['held_out']) == (4, 2)
+  for one in (summary['before'], summary['after']):
+    assert 0 < one['own'] < 6 and 0 < one['other'] < 6 and one['interval'][0] <= one['share'] <= one['interval'][1]
+  assert summary['before'] != summary['after']
+  stage3.run(config('stage3', run=str(before), steps=4, frames=400), done)
+  said = capsys.readouterr().out
+  assert 'resumed from step 4 of 4' in said and 'chance is 50 %' in said
+  first, then = runs.loaded(before)[1], runs.loaded(done)[1]
+  moved = max(np.abs(first[name] - then[name]).max() for name in ('code_qvd', 'norm_out_d'))
+  assert 0 < moved < 0.1                                                   # it began where stage 2 ended
+
+
+@pytest.mark.slow
+def test_it_answers_a_recording(done, tmp_path):
+  reply.run(config('reply', run=str(done), seconds=0.5, emotion='happy'), tmp_path)
+  for number in range(2):
+    stem = tmp_path / 'replies' / f'q001-bright-{number}'
+    sound, rate = soundfile.read(f'{stem}.wav')
+    assert rate == 16_000 and len(sound) == 25 * 320                        # 0.5 s of 50 frames a second
+    both, _ = soundfile.read(f'{stem}-both.wav')
+    assert len(both) > len(sound) + 16_000
+    assert (tmp_path / 'replies' / f'q001-bright-{number}.png').read_bytes()[:4] == b'\x89PNG'
+
+
+@pytest.mark.slow
+def test_a_question_that_is_none_is_refused(done, tmp_path):
+  for seconds in (0.1, 61):
+    soundfile.write(tmp_path / 'question.wav', np.zeros(int(seconds * 16_000)), 16_000)
+    with pytest.raises(InputError, match='question.wav has .* give 0.2 to 60 s'):
+      reply.run(config('reply', run=str(done), question=str(tmp_path / 'question.wav')), tmp_path)
+
+
+def test_a_run_with_a_text_slot_is_refused(monkeypatch, tmp_path):
+  monkeypatch.setattr(runs, 'loaded', lambda folder: (LM, {}, None))
+  with pytest.raises(InputError, match='has a text slot'):
+    stage3.run(config('stage3', run=str(tmp_path)), tmp_path / 'out')
