@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from telugu_s2s.audio import files, pictures
-from telugu_s2s.codec.model import Codec
 from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import conditions, sampling
@@ -23,11 +22,7 @@ def run(config, workdir):
   if len(audio) < 2 * hop:
     raise InputError(f'config.prompt: {path} has {len(audio) / files.SAMPLE_RATE:.2f} s, less than two frames')
   encoder = encoding.Encoder(trained, batch=1)
-  given = conditions_of(config, model, encoder)
-  guidance = config.guidance
-  if guidance != 1 and runs.config_of(config.run).job == 'distil':               # learnt as a condition: once through is enough
-    given['guidance'], guidance = np.int32(conditions.guidance(guidance, model.guidances)), 1.0
-    print(f'guidance {conditions.COEFFICIENTS[given["guidance"]]}, the nearest that was learnt')
+  given, guidance = guided(config, model, conditions_of(config, model, encoder))
   codes = encoder([audio])[0].astype(np.int32)
   moves = np.full(len(codes), -1, np.int32)
   moves[::2] = prosody.codes(audio, 2 * hop, (len(codes) + 1) // 2)
@@ -38,12 +33,20 @@ def run(config, workdir):
   how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias, guidance=guidance)
   spoken = stage2.continued(model, params, repeated(codes), repeated(moves), user, jax.random.key(config.seed), how,
                             {name: repeated(value) for name, value in given.items()})
-  decoded = Codec(trained.config).apply({'params': trained.params}, spoken, method='decode')[0]
-  for number, one in enumerate(np.clip(np.asarray(decoded), -1, 1)):
+  for number, one in enumerate(encoding.decoded(trained, spoken)):
     name = Path(workdir) / 'generated' / f'{path.stem}-{number}'
     files.write_wav(f'{name}.wav', one)
     pictures.spectrogram(f'{name}.png', {'prompt': audio, 'prompt and continuation': one})
     print(f'{name}.wav: {len(one) / files.SAMPLE_RATE:.2f} s, the first {len(codes) * hop / files.SAMPLE_RATE:.2f} heard')
+
+
+def guided(config, model, given):
+  """(the conditions, the coefficient of guidance): of a distilled run it is one of the conditions, and the other 1, one pass."""
+  if config.guidance == 1 or runs.config_of(config.run).job != 'distil':
+    return given, config.guidance
+  number = conditions.guidance(config.guidance, model.guidances)
+  print(f'guidance {conditions.COEFFICIENTS[number]}, the nearest that was learnt')
+  return given | {'guidance': np.int32(number)}, 1.0
 
 
 def conditions_of(config, model, encoder) -> dict:

@@ -62,14 +62,19 @@ def narrow(folder) -> dict:
   return result
 
 
+def recipe(size: str):
+  """The config of a size of stage 2. Raises InputError outside of a checkout, where configs/ is not."""
+  path = ROOT / 'configs' / 'stage2.py'
+  if not path.is_file():
+    raise InputError(f'{path} is not there: run the benchmark from a checkout')
+  return runpy.run_path(str(path))['get_config'](size)
+
+
 def spec_of(config, size: str, threads: int) -> dict:
   """What is measured, as JSON carries it. The text slot, which the peer has not, is left out."""
-  recipe = ROOT / 'configs' / 'stage2.py'
-  if not recipe.is_file():
-    raise InputError(f'{recipe} is not there: run the benchmark from a checkout')
   names = ('width', 'layers', 'heads', 'kv_heads', 'head_width', 'ffn', 'depth_width', 'depth_layers', 'depth_heads',
            'depth_ffn', 'prosody_codes', 'delay', 'user_every', 'sinks')
-  fields = runpy.run_path(str(recipe))['get_config'](size).model
+  fields = recipe(size).model
   c = Config(**{name: fields[name] for name in names})
   rows = config.batch if size == 'toy' else max(1, config.batch // 8)
   return {'size': size, 'model': {name: fields[name] for name in names} | {'codebooks': c.codebooks, 'codes': c.codes},

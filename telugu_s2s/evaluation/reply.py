@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from telugu_s2s.audio import files, pictures
-from telugu_s2s.codec.model import Codec
 from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import generate
@@ -25,16 +24,15 @@ def run(config, workdir):
   if not LEAST_S <= len(audio) / files.SAMPLE_RATE <= MOST_S:
     raise InputError(f'config.question: {path} has {len(audio) / files.SAMPLE_RATE:.2f} s; give {LEAST_S:g} to {MOST_S:g} s')
   encoder = encoding.Encoder(trained, batch=1)
-  given = generate.conditions_of(config, model, encoder)
+  given, guidance = generate.guided(config, model, generate.conditions_of(config, model, encoder))
   silence, heard = encoder.silence().astype(np.int32), encoder([audio])[0].astype(np.int32)
   after = round(config.seconds * trained.config.frame_rate)
   user = np.concatenate([heard, np.tile(silence, (after + model.delay, 1))])
-  how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias, guidance=config.guidance)
+  how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias, guidance=guidance)
   repeated = lambda x: jnp.broadcast_to(x, (config.count, *np.shape(x)))
   said = answered(model, params, repeated(user), len(heard), silence, jax.random.key(config.seed), how,
                   {name: repeated(value) for name, value in given.items()})
-  decode = jax.jit(lambda params, codes: Codec(trained.config).apply({'params': params}, codes, method='decode')[0])
-  for number, one in enumerate(np.clip(np.asarray(decode(trained.params, said)), -1, 1)):
+  for number, one in enumerate(encoding.decoded(trained, said)):
     name = Path(workdir) / 'replies' / f'{path.stem}-{number}'
     files.write_wav(f'{name}.wav', one)
     files.write_wav(f'{name}-both.wav', np.concatenate([audio, one]))

@@ -87,13 +87,13 @@ class Window:
 
 
 class Rows(grain.transforms.MapWithIndex):
-  """The number of a row to its clips."""
+  """The number of a row to what read(number, view) gives of each clip in it."""
 
-  def __init__(self, clips: Clips, epochs: Epochs):
-    self._clips, self._epochs = clips, epochs
+  def __init__(self, read, epochs: Epochs):
+    self._read, self._epochs = read, epochs
 
   def map_with_index(self, index, _):
-    return [self._clips.view(*one) for one in self._epochs.row(index)]
+    return [self._read(*one) for one in self._epochs.row(index)]
 
 
 class Cast(grain.transforms.RandomMap):
@@ -211,16 +211,20 @@ def make(clips: Clips, window: Window, *, batch, seed, process=0, processes=1, v
     census: of the clips; None: it is counted here.
     mixture: how often clips come.
   """
-  if batch % processes:
-    raise InputError(f'config.batch: {batch} does not divide over {processes} processes')
   census = census or counted(clips)
   epochs = Epochs(census, needs(census.frames, window, text), window.frames, window.clips, mixture, clips.views, views, seed)
   if window.clips > 1:
     held, share = epochs.filled()
     print(f'rows: {held} clips in {epochs.rows} rows an epoch, {100 * share:.0f} % of their frames filled', flush=True)
-  source = grain.MapDataset.source(range(epochs.rows)).seed(seed).repeat().map_with_index(Rows(clips, epochs))
-  rows = source.random_map(Cast(window, clips.silence, text, asked))
-  return rows[process::processes].batch(batch // processes, drop_remainder=True)
+  return endless(epochs, clips.view, Cast(window, clips.silence, text, asked), batch, seed, process, processes)
+
+
+def endless(epochs: Epochs, read, cast, batch, seed, process=0, processes=1):
+  """Batches of the rows of epochs, without end, for one process: cast makes a row of what `Rows` reads."""
+  if batch % processes:
+    raise InputError(f'config.batch: {batch} does not divide over {processes} processes')
+  source = grain.MapDataset.source(range(epochs.rows)).seed(seed).repeat().map_with_index(Rows(read, epochs))
+  return source.random_map(cast)[process::processes].batch(batch // processes, drop_remainder=True)
 
 
 def evaluation(clips: Clips, window: Window, batch: int, text: slots.Text | None = None,
@@ -243,7 +247,10 @@ def evaluation(clips: Clips, window: Window, batch: int, text: slots.Text | None
     rows = [packed_row([functools.partial(cast, index) for index in one], window, clips.silence) for one in held]
   else:
     rows = [cast(index, window) for index in range(len(clips))]
-  empty = {**rows[0], 'weight': np.zeros(window.frames, np.float32)}
-  rows += [empty] * (-len(rows) % batch)
-  return [{name: np.stack([one[name] for one in rows[at:at + batch]]) for name in empty}
-          for at in range(0, len(rows), batch)]
+  return stacked(rows, batch)
+
+
+def stacked(rows: list[dict], batch: int) -> list[dict]:
+  """Rows in batches; the last is filled with rows of weight 0."""
+  rows = rows + [{**rows[0], 'weight': np.zeros_like(rows[0]['weight'])}] * (-len(rows) % batch)
+  return [{name: np.stack([one[name] for one in rows[at:at + batch]]) for name in rows[0]} for at in range(0, len(rows), batch)]

@@ -17,6 +17,12 @@ CHUNK = streaming.CHUNK
 GPU_ROWS, GPU_CHUNK = 128, 25    # a GPU's codes are not a CPU's to the bit, and it wants more at once
 
 
+def decoded(trained: weights.Trained, codes) -> np.ndarray:
+  """Speech f32[b samples] in [-1, 1] of codes i32[b t q], whole streams."""
+  decode = jax.jit(lambda params, codes: model.Codec(trained.config).apply({'params': params}, codes, method='decode')[0])
+  return np.clip(np.asarray(decode(trained.params, codes)), -1, 1)
+
+
 class Encoder:
   """A codec that encodes clips of any length.
 

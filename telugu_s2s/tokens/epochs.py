@@ -38,7 +38,7 @@ class Epochs:
 
   Args:
     census: of the clips.
-    needs: i32[n], the frames that each clip takes of a row.
+    needs: i32[n], the frames that each clip takes of a row, at most `frames`.
     frames: of a row.
     most: clips of a row; 1 = none is packed with others.
     views: how many each clip has; how = 'turns': each epoch another one, 'all': an epoch is every view once, 'first':
@@ -56,7 +56,7 @@ class Epochs:
       raise InputError(f'config.mixture: there is no source {", ".join(strange)}; there are {", ".join(sorted(census.sources))}')
     if most < 1 or mixture.text_cap < 0:
       raise InputError(f'config.packed {most}, config.text_cap {mixture.text_cap}: give clips from 1, a number from 0')
-    self._census, self._needs, self._frames, self._most = census, np.minimum(needs, frames), frames, most
+    self._census, self._needs, self._frames, self._most = census, needs, frames, most
     self._times = np.array([mixture.weights.get(name, 1.0) for name in census.sources])[census.source]
     self._cap, self._views, self._how, self._seed = mixture.text_cap, views, how, seed
     self._rows = functools.lru_cache(2)(self._made)

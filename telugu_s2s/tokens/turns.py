@@ -1,13 +1,11 @@
 """What was said and what was answered: adjacent turns of a dialogue as rows of two streams, the user's and the assistant's."""
 import collections
 import dataclasses
-import functools
 
-import grain
 import numpy as np
 
 from telugu_s2s.errors import InputError
-from telugu_s2s.tokens import batches, labels, slots
+from telugu_s2s.tokens import batches, labels
 from telugu_s2s.tokens.batches import ASSISTANT, USER, Clips, Window
 from telugu_s2s.tokens.census import Census
 from telugu_s2s.tokens.epochs import Epochs, Mixture
@@ -67,22 +65,6 @@ def row(asked, answered, pause: int, window: Window, silence) -> dict:
           'answer': (start <= frame) & (frame < start + len(answer))}
 
 
-class Items(grain.transforms.MapWithIndex):
-  """The number of a row to its exchanges and clips."""
-
-  def __init__(self, clips, found, epochs):
-    self._clips, self._found, self._epochs = clips, found, epochs
-
-  def map_with_index(self, index, _):
-    return [self._item(*one) for one in self._epochs.row(index)]
-
-  def _item(self, item, view):
-    if item >= len(self._found):
-      return self._clips.view(item - len(self._found), view)
-    one = self._found[item]
-    return self._clips.view(one.asked, view), self._clips.view(one.answered, view)
-
-
 class Cast(batches.Cast):
   """Exchanges as they are, and clips with one silent side, as in stage 2."""
 
@@ -113,17 +95,19 @@ def make(clips: Clips, found: list[Exchange], window: Window, rate: float, *, ba
   if not found:
     raise InputError(f'{clips!r}: no turn follows another one: no two clips have the same label `dialogue`, another `turn` and another '
                      '`speaker`')
-  if batch % processes:
-    raise InputError(f'config.batch: {batch} does not divide over {processes} processes')
   pause = tuple(max(1, round(seconds * rate)) for seconds in PAUSE_S)
   both = np.array([counted.frames[one.asked] + counted.frames[one.answered] for one in found]) + pause[1] + 1
   frames = np.concatenate([both, counted.frames])
   source = np.repeat(np.array([0, 1], np.int32), [len(found), len(clips)])
   items = Census(frames, source, np.zeros(len(frames), np.uint64), (EXCHANGES, CLIPS))
   epochs = Epochs(items, batches.needs(frames, window), window.frames, window.clips, Mixture({CLIPS: replay}), clips.views, views, seed)
-  rows = grain.MapDataset.source(range(epochs.rows)).seed(seed).repeat().map_with_index(Items(clips, found, epochs))
-  rows = rows.random_map(Cast(window, clips.silence, asked, pause))
-  return rows[process::processes].batch(batch // processes, drop_remainder=True)
+
+  def read(item, view):
+    if item >= len(found):
+      return clips.view(item - len(found), view)
+    return clips.view(found[item].asked, view), clips.view(found[item].answered, view)
+
+  return batches.endless(epochs, read, Cast(window, clips.silence, asked, pause), batch, seed, process, processes)
 
 
 def tests(clips: Clips, found: list[Exchange], window: Window, rate: float, batch: int, shift: int = 0,
@@ -141,6 +125,4 @@ def tests(clips: Clips, found: list[Exchange], window: Window, rate: float, batc
     return {name: value for name, value in made.items() if name != 'answer'} | {'weight': made['answer'].astype(np.float32)} | (
         asked.row(answer, True) if asked else {})
 
-  rows = [one(number) for number in range(len(found))]
-  rows += [{**rows[0], 'weight': np.zeros(window.frames, np.float32)}] * (-len(rows) % batch)
-  return [{name: np.stack([row[name] for row in rows[at:at + batch]]) for name in rows[0]} for at in range(0, len(rows), batch)]
+  return batches.stacked([one(number) for number in range(len(found))], batch)

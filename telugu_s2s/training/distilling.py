@@ -9,7 +9,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 
 from telugu_s2s import axes
@@ -17,15 +16,16 @@ from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import conditions, losses
 from telugu_s2s.lm.model import AudioLM
-from telugu_s2s.tokens import batches, census
-from telugu_s2s.tokens.epochs import Mixture, weights as mixed
+from telugu_s2s.tokens import batches
 from telugu_s2s.training import hosts, lm_step, loop, runs, stage2, texts, voices
 
 
 def run(config, workdir):
   """The job: continues the run `config.run` with its own data; prints how far guided and distilled speech are apart."""
   of = Path(config.run).absolute()
-  config, model, teacher, trained = begun(config, of)
+  model, teacher, trained = runs.loaded(of)
+  check(model, of)
+  config, teacher = runs.continued(config, of), hosts.whole(teacher)
   workdir, mesh = loop.begin(config, workdir), axes.mesh(**config.mesh)
   how = stage2.update_of(config)
   lm_step.check(model, how, config.batch, mesh)
@@ -35,9 +35,7 @@ def run(config, workdir):
   texts.keep(text, config, workdir)
   asked, asked_then = voices.asked(config, model, workdir, clips, tested, (train, held_out), trained.config.frame_rate)
   window = stage2.window_of(config, model)
-  made = batches.make(clips, window, batch=config.batch, seed=config.seed, process=jax.process_index(),
-                      processes=jax.process_count(), views=config.views, text=text, asked=asked, census=census.of(train, clips),
-                      mixture=Mixture(mixed(config.mixture), config.text_cap))
+  made = stage2.batches_of(config, clips, window, stage2.census_of(train, clips), text, asked)
   tests = batches.evaluation(tested, window, config.batch // how.accumulate, text, asked_then)
   score = scoring(model, how, tests, mesh)
   tx = stage2.optimiser_of(config)
@@ -58,19 +56,13 @@ def run(config, workdir):
       show(before, after, workdir)
 
 
-def begun(config, of):
-  """(config, model, its weights, codec): the config is that of the run `of` but for what config says itself."""
-  model, teacher, trained = runs.loaded(of)
+def check(model, of):
+  """Raises InputError where the model of the run `of` has no place for a coefficient, or nothing to guide by."""
   if not model.guidances:
     raise InputError(f'config.run: {of} was trained with config.model.guidances = 0, so the coefficient has no place in it; train '
                      f'one with {len(conditions.COEFFICIENTS)}')
   if not voices.of_data(model):
     raise InputError(f'config.run: {of} has no speakers, recordings, emotions or knobs: there is nothing to guide by')
-  found = ml_collections.ConfigDict(runs.config_of(of).to_dict())
-  found.unlock()
-  found.update({name: value for name, value in config.to_dict().items() if name != 'data'})
-  found.data.tokens = config.data.tokens or str(stage2.folders(found, of)[0].parent)
-  return found, model, hosts.whole(teacher), trained
 
 
 def step(model, tx, state, batch, how, key):

@@ -34,6 +34,15 @@ def loaded(folder):
     saved.close()
 
 
+def continued(config, folder):
+  """The config of a run, but for what `config`, of the job that goes on from it, says itself; its tokens are that run's."""
+  found = ml_collections.ConfigDict(config_of(folder).to_dict())
+  found.unlock()
+  found.update({name: value for name, value in config.to_dict().items() if name != 'data'})
+  found.data.tokens = config.data.tokens or str(stage2.folders(found, folder)[0].parent)
+  return found
+
+
 def state_of(config, model, key):
   """A fresh state of a run; of a distillation its teacher is a part."""
   state = lm_step.init(model, stage2.optimiser_of(config), key, config.get('ema', 0.0))

@@ -13,7 +13,6 @@ import numpy as np
 from telugu_s2s import axes
 from telugu_s2s.audio import files, pictures
 from telugu_s2s.codec import weights
-from telugu_s2s.codec.model import Codec
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import frames, losses, sampling
 from telugu_s2s.lm.model import Config
@@ -40,7 +39,7 @@ def run(config, workdir):
   window, tested = window_of(config, model), batches.Clips(held_out, trained.name)
   asked, asked_then = voices.asked(config, model, workdir, clips, tested, (train, held_out), trained.config.frame_rate)
   tests = batches.evaluation(tested, window, config.batch // how.accumulate, text, asked_then)
-  counted = hosts.first(lambda: census.of(train, clips), None) or census.of(train, clips)
+  counted = census_of(train, clips)
   made_s = time.monotonic() - began
   stage, score = stage_of(config, model, how, clips, window, tests, mesh, trained, text, asked, counted)
   schedule = loop.Schedule(config.steps, config.log_every, config.save_every, config.evaluate_every)
@@ -82,21 +81,34 @@ def optimiser_of(config):
 
 def stage_of(config, model, how, clips, window, tests, mesh, trained, text=None, asked=None, counted=None):
   """What the loop needs, and the scoring of a batch. counted: the clips' census."""
-  tx, rate = optimiser_of(config), trained.config.frame_rate
-  score = jax.jit(lambda params, batch: parts_of(model, params, batch, how.loss_chunk),
-                  out_shardings=jax.NamedSharding(mesh, jax.P()))
-  made = batches.make(clips, window, batch=config.batch, seed=config.seed,
-                      process=jax.process_index(), processes=jax.process_count(), views=config.views, text=text,
-                      asked=asked, census=counted, mixture=Mixture(mixed(config.mixture), config.text_cap))
+  tx, rate, score = optimiser_of(config), trained.config.frame_rate, scoring(model, how, mesh)
   return loop.Stage(
       init=lambda key: init(model, tx, key, how.ema),
       phases=((0, lambda state, batch, key: step(model, tx, state, batch, how, key)),),
-      batches=Checked(made, model),
+      batches=Checked(batches_of(config, clips, window, counted, text, asked), model),
       audio_s=config.batch * config.frames / rate,
       facts={'stage': 2, 'data': clips.manifest['content'], 'codec': trained.name, 'seed': config.seed,
              'batch': config.batch, 'packed': config.packed, 'mixture': config.mixture, 'text_cap': config.text_cap,
              **({'vocabulary': text.vocabulary.name} if text else {})},
       line=line, evaluate=lambda state, now: evaluated(score, learnt(state), tests, mesh)), score
+
+
+def batches_of(config, clips, window, counted, text, asked):
+  """The batches of a run, of this process."""
+  return batches.make(clips, window, batch=config.batch, seed=config.seed, process=jax.process_index(),
+                      processes=jax.process_count(), views=config.views, text=text, asked=asked, census=counted,
+                      mixture=Mixture(mixed(config.mixture), config.text_cap))
+
+
+def census_of(folder, clips):
+  """The census of a folder of tokens, counted by the first process alone where it is not kept there yet."""
+  return hosts.first(lambda: census.of(folder, clips), None) or census.of(folder, clips)
+
+
+def scoring(model, how, mesh):
+  """score(params, batch): the loss and its parts."""
+  return jax.jit(lambda params, batch: parts_of(model, params, batch, how.loss_chunk),
+                 out_shardings=jax.NamedSharding(mesh, jax.P()))
 
 
 class Checked:
@@ -205,10 +217,8 @@ def continuations(params, model, trained, config, held_out, workdir, count=3):
     moves[row, ::2] = clip.prosody[:(prompt + 1) // 2]
   silence = jnp.broadcast_to(held_out.silence, (count, prompt + more, model.codebooks))
   spoken = continued(model, params, codes, jnp.asarray(moves), silence, jax.random.key(config.seed), how)
-  decode = jax.jit(lambda params, codes: Codec(trained.config).apply({'params': params}, codes, method='decode')[0])
-  decoded = np.asarray(decode(trained.params, spoken))
   names = []
-  for row, audio in enumerate(np.clip(decoded, -1, 1)):
+  for row, audio in enumerate(encoding.decoded(trained, spoken)):
     name = f'continuation-{row}'
     files.write_wav(workdir / 'samples' / f'{name}.wav', audio)
     cut = prompt * trained.config.hop

@@ -7,14 +7,12 @@ import json
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
-import ml_collections
 import numpy as np
 
 from telugu_s2s import axes
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
-from telugu_s2s.tokens import batches, census, turns
+from telugu_s2s.tokens import batches, turns
 from telugu_s2s.training import hosts, lm_step, loop, runs, stage2, voices
 
 Z = 1.96                         # of a 95 % interval
@@ -23,7 +21,10 @@ Z = 1.96                         # of a 95 % interval
 def run(config, workdir):
   """The job: exchanges of the run's data -> train or resume -> what answers are worth after their own question and after another."""
   of = Path(config.run).absolute()
-  config, model, params, trained = begun(config, of)
+  model, params, trained = runs.loaded(of)
+  if model.text_codes:
+    raise InputError(f"config.run: {of} has a text slot, which stage 3 does not fill yet; give a run of config.text.vocabulary = ''")
+  config, params = runs.continued(config, of), hosts.whole(params)
   workdir, mesh, rate = loop.begin(config, workdir), axes.mesh(**config.mesh), trained.config.frame_rate
   how = stage2.update_of(config)
   lm_step.check(model, how, config.batch, mesh)
@@ -37,11 +38,10 @@ def run(config, workdir):
   asked, asked_then = voices.asked(config, model, workdir, clips, tested, (train, held_out), rate)
   made = turns.make(clips, found, window, rate, batch=config.batch, seed=config.seed, replay=config.replay,
                     process=jax.process_index(), processes=jax.process_count(), views=config.views, asked=asked,
-                    counted=census.of(train, clips))
+                    counted=stage2.census_of(train, clips))
   tx = stage2.optimiser_of(config)
   tests = turns.tests(tested, held, window, rate, config.batch // how.accumulate, asked=asked_then)
-  score = jax.jit(lambda params, batch: lm_step.parts_of(model, params, batch, how.loss_chunk),
-                  out_shardings=jax.NamedSharding(mesh, jax.P()))
+  score = stage2.scoring(model, how, mesh)
   stage = loop.Stage(
       init=lambda key: lm_step.init(model, tx, key, how.ema),
       given=lambda: {'params': params} | ({'mean': params} if how.ema else {}),
@@ -60,18 +60,6 @@ def run(config, workdir):
   summary = {'exchanges': len(found), 'held_out': len(held), 'before': of_pairs(params), 'after': of_pairs(learnt)}
   files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
   show(summary)
-
-
-def begun(config, of):
-  """(config, model, weights, codec): the config is that of the run `of` but for what config says itself."""
-  model, params, trained = runs.loaded(of)
-  if model.text_codes:
-    raise InputError(f'config.run: {of} has a text slot, which stage 3 does not fill yet; give a run of config.text.vocabulary = \'\'')
-  found = ml_collections.ConfigDict(runs.config_of(of).to_dict())
-  found.unlock()
-  found.update({name: value for name, value in config.to_dict().items() if name != 'data'})
-  found.data.tokens = config.data.tokens or str(stage2.folders(found, of)[0].parent)
-  return found, model, hosts.whole(params), trained
 
 
 def listens(model, params, clips, found, window, rate, asked=None) -> dict:
