@@ -54,8 +54,8 @@ def get_config(size='toy'):
       window=3000, sinks=4, dtype='float32' if toy else 'bfloat16', attention='xla' if toy else 'auto',
       remat='none' if toy else 'dots_with_no_batch_dims_saveable', depth_remat='none',
       # Conditions, see lm/conditions.py; 0 = there is no such one.
-      speakers=0 if toy else 4096, reference=not toy, voice_width=192, emotions=0 if toy else 9, knob_bins=0 if toy else 5,
-      tasks=0 if toy else 3, guidances=0 if toy else 8)
+      speakers=64 if toy else 4096, reference=True, voice_width=32 if toy else 192, emotions=9, knob_bins=5,
+      tasks=0 if toy else 3, guidances=8)
   config.labels = ''                         # labels.json of an earlier run, whose numbers of speakers go on; '' = none
   config.reference_s = 3.0                   # of the recordings that a voice is told by
   config.text = dict(                        # the text slot; more in configs/align.py

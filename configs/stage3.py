@@ -19,6 +19,10 @@ def get_config():
   config.frames = 200                        # of a row: 8 s; longer questions lose their beginning
   config.packed = 1                          # most exchanges and clips of a row
   config.replay = 0.3                        # how often each clip comes alone while each exchange comes once
+  config.swapped = 0.2                       # and each exchange with the assistant asking
+  config.interrupted = 0.2                   # and each exchange with the user asking something else meanwhile
+  config.history_s = 20.0                    # of the dialogue before the question, where it fits in
+  config.floor = True                        # a head tells who speaks in the 2 s that follow
   config.user_share = 0.3                    # of those clips, how many are heard
   config.accumulate = 1
   config.lr = 1e-3                           # peak
@@ -27,5 +31,13 @@ def get_config():
   config.log_every = 20
   config.save_every = 120
   config.evaluate_every = 120
-  config.data = dict(tokens='')              # a folder with tokens in train/ and eval/; '' = those of the run
+  config.heard = dict(                       # how the user reaches the model; drawn evenly from (lowest, highest)
+      views=2,                               # of each clip: in rooms, over noise, by telephone; 0 = clips as they are
+      echoes=1,                              # of each clip as it comes out of a loudspeaker; 0 = the assistant is not heard
+      noises=32,                             # pieces of noise that stand where nobody speaks; 0 = silence
+      share=0.5,                             # of the rows, how many have such a view, an echo, noise
+      speed=(0.85, 1.18), gain_db=(-12.0, 6.0), noise_snr_db=(5.0, 40.0), room_s=(0.1, 0.6), telephone=0.2, echo_db=(-40.0, -20.0))
+  config.data = dict(
+      tokens='',                             # a folder with tokens in train/ and eval/; '' = those of the run
+      segments='')                           # the segments that training tokens were made of; '' = those of the run
   return config

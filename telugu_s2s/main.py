@@ -33,6 +33,7 @@ JOBS = {
     'stage1': 'telugu_s2s.training.stage1',
     'stage2': 'telugu_s2s.training.stage2',
     'stage3': 'telugu_s2s.training.stage3',
+    'stage4': 'telugu_s2s.training.stage4',
     'reply': 'telugu_s2s.evaluation.reply',
     'distil': 'telugu_s2s.training.distilling',
     'generate': 'telugu_s2s.evaluation.generate',

@@ -12,6 +12,7 @@ TEXT_WEIGHT = 1.0
 FILLER_WEIGHT = 0.5              # of text steps that hold no word, most of them (moshi-finetune, text_padding_weight)
 FILLERS = 2                      # PAD and EPAD are the first of the text codes, see tokens/vocabulary.py
 USER_WEIGHT = 0.25
+FLOOR_WEIGHT = 0.1               # of telling who speaks next
 Z_WEIGHT = 1e-4                  # keeps logits near zero (PaLM, Chowdhery et al., 2022, 5)
 
 
@@ -132,6 +133,29 @@ def weighed(config, means):
   nats = dict(zip(names, means, strict=True))
   nats['codes'] = sum(share * nats[f'a{level}'] for level, share in enumerate(code_weights(config.codebooks)))
   return nats['codes'] + PROSODY_WEIGHT * nats['prosody'] + TEXT_WEIGHT * nats.get('text', 0.0), nats
+
+
+def floor_sum(logits, target, weight):
+  """The sum of binary cross-entropies. logits: f32[b t k]; target: i32[b t k], 1 or 0, -1 = not known; weight: f32[b t]."""
+  nats = jax.nn.softplus(logits) - jnp.maximum(target, 0) * logits
+  return jnp.sum(weight[..., None] * (target >= 0) * nats)
+
+
+def floor_count(target, weight):
+  """f32[]: what `floor_sum` is divided by."""
+  return jnp.maximum(jnp.sum(weight[..., None] * (target >= 0)), 1.0)
+
+
+def by_row(config, every_logits, slots, weight):
+  """f32[b], the mean nats a code of each row, weighted over codebooks. Arguments as in `sums`; weight: f32[b t]."""
+  first, total = config.slots - config.codebooks, 0.0
+  for share, slot in zip(code_weights(config.codebooks), range(first, config.slots)):
+    target = slots[..., slot]
+    log_p = jax.nn.log_softmax(every_logits[slot])
+    nats = -jnp.take_along_axis(log_p, jnp.maximum(target, 0)[..., None], -1)[..., 0]
+    there = weight * (target >= 0)
+    total += share * jnp.sum(there * nats, 1) / jnp.maximum(jnp.sum(there, 1), 1.0)
+  return total
 
 
 def divergence_sum(wanted, logits, target, weight):

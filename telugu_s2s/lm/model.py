@@ -17,6 +17,7 @@ from telugu_s2s.lm import conditions
 from telugu_s2s.lm.frames import before, delayed, looked_up, positions
 
 STREAMS = 2
+SPANS = 4                        # of the seconds that follow, in which a stream speaks or not; see tokens/scenes.py
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Config:
   text_codes: int = 0            # text slot's vocabulary; 0 = no text slot
   delay: int = 1                 # frames that a1.. come after a0
   user_every: int = 4            # the user's next frame is predicted at one frame in so many, in training
+  floor_frames: int = 0          # frames of 0.2 s, of a head that tells who speaks next; 0 = there is none
   window: int = 3000             # frames seen back: 120 s
   sinks: int = 4                 # first frames, never forgotten
   dtype: str = 'bfloat16'        # of activations; parameters stay float32
@@ -93,6 +95,8 @@ class AudioLM(nn.Module):
       self.text_vd = self.param('text_vd', normal(0.5), (c.text_codes, d))
     if c.conditions.any:
       self.conditions = conditions.Conditions(c.conditions)
+    if c.floor_frames:
+      self.floor_dc = self.param('floor_dc', zeros, (d, STREAMS * SPANS))
     self.temporal = Transformer(c.temporal)
     self.norm_out_d = self.param('norm_out_d', zeros, (d,))
     self.depth = Transformer(c.depth)
@@ -196,6 +200,13 @@ class AudioLM(nn.Module):
     if self.config.conditions.any and self.is_initializing():
       self.condition({})           # its parameters are born here
     return self.think(before(slots, position), codes[:, 1], position, condition=condition, segment=segment)[0], slots
+
+  def floor(self, h):
+    """Logits f32[... 2 spans] that the assistant, then the user, speaks in each span that follows. h: f[... d].
+
+    Voice activity projection with independent spans (Ekstedt and Skantze, 2022, 3.1).
+    """
+    return (h @ self.floor_dc.astype(h.dtype)).astype(jnp.float32)
 
   def speak_for_user(self, h, heard):
     """Logits of the user's next frame, a list of f32[b u v]. h: f[b u d]; heard: i32[b u q], that frame."""

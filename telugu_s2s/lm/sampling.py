@@ -22,12 +22,15 @@ def empty_state(c: model.Config, batch: int, guided=False):
 
   Returns:
     {cache, position: i32[b], each stream's frames so far, said: i32[b slots], what it said last,
-    recent: i32[b RECENT], its last a0}, and with a model that has conditions condition: f32[b d], from `conditioned`.
+    recent: i32[b RECENT], its last a0}, with a model that has conditions condition: f32[b d], from `conditioned`, and with one
+    that tells who speaks next floor: f32[b 2 spans], the logits of AudioLM.floor at the last frame.
     Where guided the cache has 2 b rows, the last b without conditions.
   """
   state = {'cache': model.empty_memory(c, 2 * batch if guided else batch)[0], 'position': jnp.zeros((batch,), jnp.int32),
            'said': jnp.full((batch, c.slots), ABSENT, jnp.int32),
            'recent': jnp.full((batch, drawing.RECENT), ABSENT, jnp.int32)}
+  if c.floor_frames:
+    state['floor'] = jnp.zeros((batch, model.STREAMS * model.SPANS))
   return {**state, 'condition': jnp.zeros((batch, c.width))} if c.conditions.any else state
 
 
@@ -61,7 +64,7 @@ def reset(state, rows):
   """The state with the streams of bool[b] begun anew; keys and values stay, as nothing that has no position is seen."""
   begun = lambda x, value: jnp.where(rows.reshape(-1, *[1] * (x.ndim - 1)), value, x)
   seen = jnp.where(_twice(state, rows)[:, None], EMPTY, state['cache']['position'])
-  fresh = {'position': 0, 'said': ABSENT, 'recent': ABSENT, 'condition': 0.0}
+  fresh = {'position': 0, 'said': ABSENT, 'recent': ABSENT, 'condition': 0.0, 'floor': 0.0}
   return {'cache': {**state['cache'], 'position': seen}} | {name: begun(state[name], fresh[name]) for name in fresh.keys() & state}
 
 
@@ -123,6 +126,8 @@ def step(c: model.Config, params, state, user, keys, how, forced=None):
     said.append(last)
   said = jnp.stack(said, 1)
   recent = jnp.concatenate([state['recent'][:, 1:], said[:, first:first + 1]], 1)
+  if c.floor_frames:
+    state = {**state, 'floor': net.apply({'params': params}, h[:b, 0], method='floor')}
   return {**state, 'cache': cache, 'position': position + 1, 'said': said, 'recent': recent}, said
 
 
@@ -147,8 +152,10 @@ def prefill(c: model.Config, params, state, slots, user):
   net = model.AudioLM(c)
   read = jnp.concatenate([state['said'][:, None], slots[:, :-1]], 1)
   position = state['position'][:, None] + jnp.arange(slots.shape[1])
-  _, cache = net.apply({'params': dense(params)}, *(_twice(state, x) for x in (read, user, position)), state['cache'],
+  h, cache = net.apply({'params': dense(params)}, *(_twice(state, x) for x in (read, user, position)), state['cache'],
                        _condition(state), method='think')
+  if c.floor_frames:
+    state = {**state, 'floor': net.apply({'params': dense(params)}, h[:len(slots), -1], method='floor')}
   recent = jnp.concatenate([state['recent'], slots[..., c.slots - c.codebooks]], 1)[:, -drawing.RECENT:]
   return {**state, 'cache': cache, 'position': state['position'] + slots.shape[1], 'said': slots[:, -1], 'recent': recent}
 

@@ -177,13 +177,13 @@ def packed_row(cast, window: Window, silence) -> dict:
       found[name] = np.pad(several, ((0, window.clips - len(parts)),) + ((0, 0),) * value.ndim, constant_values=ABSENT)
       continue
     blank = {'codes': np.tile(silence.astype(np.int32), (2, rest, 1)), 'weight': np.zeros(rest, np.float32)}
-    empty = blank.get(name, np.full(rest, ABSENT, np.int32))
+    empty = blank[name] if name in blank else np.full((rest, *value.shape[1:]), ABSENT, np.int32)
     found[name] = np.concatenate([*(part[name] for part in parts), empty], OF_FRAMES[name])
   sizes = [len(part['weight']) for part in parts]
   return found | {'segment': np.repeat(np.array([*range(len(parts)), ABSENT], np.int32), [*sizes, rest])}
 
 
-OF_FRAMES = {'codes': 1, 'prosody': 0, 'weight': 0, 'text': 0}       # what of a row goes by frames: {name: their axis}
+OF_FRAMES = {'codes': 1, 'prosody': 0, 'weight': 0, 'text': 0, 'floor': 0}       # what of a row goes by frames: {name: their axis}
 
 
 def _frames(name, value, count):

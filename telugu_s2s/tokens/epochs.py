@@ -43,13 +43,14 @@ class Epochs:
     most: clips of a row; 1 = none is packed with others.
     views: how many each clip has; how = 'turns': each epoch another one, 'all': an epoch is every view once, 'first':
       the clips as they are.
+    times: f[n], how often each clip comes beside what the mixture says of its source; None = once.
 
   Raises:
     InputError: the mixture names a source that is not there, or leaves no clip.
   """
 
   def __init__(self, census: Census, needs, frames: int, most: int = 1, mixture: Mixture = Mixture(), views: int = 1,
-               how: str = 'turns', seed: int = 0):
+               how: str = 'turns', seed: int = 0, times=None):
     if how not in VIEWS:
       raise InputError(f'config.views {how!r}: give one of {", ".join(VIEWS)}')
     if strange := sorted(set(mixture.weights) - set(census.sources)):
@@ -58,6 +59,7 @@ class Epochs:
       raise InputError(f'config.packed {most}, config.text_cap {mixture.text_cap}: give clips from 1, a number from 0')
     self._census, self._needs, self._frames, self._most = census, needs, frames, most
     self._times = np.array([mixture.weights.get(name, 1.0) for name in census.sources])[census.source]
+    self._times = self._times if times is None else self._times * times
     self._cap, self._views, self._how, self._seed = mixture.text_cap, views, how, seed
     self._rows = functools.lru_cache(2)(self._made)
     if not self._times.any():

@@ -1,4 +1,9 @@
-"""What was said and what was answered: adjacent turns of a dialogue as rows of two streams, the user's and the assistant's."""
+"""Dialogues as rows of two streams: the user asks, the assistant answers, and either may be interrupted.
+
+A dialogue is the clips that share a label `dialogue`. Where they say when each turn begins (`at_s`, in seconds from the
+dialogue's beginning, of corpora with a timeline), turns lie there, overlaps and backchannels included; elsewhere one comes
+after the other with a drawn pause.
+"""
 import collections
 import dataclasses
 
@@ -9,120 +14,265 @@ from telugu_s2s.tokens import batches, labels
 from telugu_s2s.tokens.batches import ASSISTANT, USER, Clips, Window
 from telugu_s2s.tokens.census import Census
 from telugu_s2s.tokens.epochs import Epochs, Mixture
-from telugu_s2s.tokens.record import ABSENT
+from telugu_s2s.tokens.scenes import Said, laid, with_floor
 
-EXCHANGES, CLIPS = 'exchanges', 'clips'
-PAUSE_S = 0.08, 0.48             # between the end of a question and its answer: drawn evenly
+EXCHANGES, SWAPPED, INTERRUPTED, CLIPS = 'exchanges', 'swapped', 'interrupted', 'clips'
+PAUSE_S = 0.08, 0.48             # between turns of a dialogue without a timeline: drawn evenly
+YIELD_S = 0.08                   # that an assistant who is interrupted speaks on
+HOLD_S = 0.4                     # that it has spoken before, at least
+TURN = 'turn'                    # what a clip is in a dialogue; others (backchannel, filler, breath) are heard, not answered
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+  """A clip in its dialogue."""
+  clip: int
+  speaker: str
+  at_s: float | None = None      # None = not known
+  act: str = TURN
+  emotion: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
 class Exchange:
-  """Two clips of a dialogue, by their numbers."""
-  asked: int
-  answered: int
+  """Two turns of a dialogue, the second of which answers the first, by their places."""
+  turns: tuple[Turn, ...]
+  first: int
+  second: int
+
+  @property
+  def asked(self) -> int:
+    """The clip of the question."""
+    return self.turns[self.first].clip
+
+  @property
+  def answered(self) -> int:
+    """The clip of the answer."""
+    return self.turns[self.second].clip
+
+  @property
+  def voice(self) -> tuple[str, str]:
+    """Who answers, and with what emotion."""
+    return self.turns[self.second].speaker, self.turns[self.second].emotion
 
 
 def exchanges(clips: Clips) -> list[Exchange]:
   """Where a speaker follows another one in a dialogue, in the order of the clips that answer.
 
   Of turns that were cut into several clips these are the last one of the first and the first one of the second.
+
+  Raises:
+    InputError: a clip's at_s is no number.
   """
   dialogues = collections.defaultdict(list)
   for number in range(len(clips)):
     one = clips[number].labels
     if one.get('dialogue') and one.get('turn') is not None:
-      dialogues[one.get('source'), one['dialogue']].append((one['turn'], one.get('start_s') or 0.0, number, labels.speaker(one)))
+      custom = one.get('custom') or {}
+      turn = Turn(number, labels.speaker(one), _seconds(custom.get('at_s'), one), custom.get('act') or TURN,
+                  (one.get('emotion') or '').lower())
+      dialogues[one.get('source'), one['dialogue']].append((one['turn'], one.get('start_s') or 0.0, number, turn))
   found = []
-  for turns in dialogues.values():
-    turns.sort()
-    found += [Exchange(first[2], second[2]) for first, second in zip(turns, turns[1:]) if first[0] != second[0] and first[3] != second[3]]
+  for rows in dialogues.values():
+    rows.sort(key=lambda row: row[:3])
+    turns = tuple(row[3] for row in rows)
+    main = [place for place, turn in enumerate(turns) if turn.act == TURN]
+    found += [Exchange(turns, first, second) for first, second in zip(main, main[1:])
+              if rows[first][0] != rows[second][0] and turns[first].speaker != turns[second].speaker]
   return sorted(found, key=lambda one: one.answered)
 
 
-def row(asked, answered, pause: int, window: Window, silence) -> dict:
-  """An exchange as a row: the user asks, and after a pause the assistant answers; both are silent otherwise.
+def _seconds(value, labels) -> float | None:
+  try:
+    return None if value in (None, '') else float(value)
+  except (TypeError, ValueError):
+    raise InputError(f'clip {labels.get("id")}: at_s {value!r} is no number of seconds; mend the manifest that it came from') from None
 
-  Args:
-    asked, answered: record.Tokens. Of a question that is too long the beginning is left out, of an answer its end.
-    pause: frames between them; one more where prosody would not come at an even frame.
-    window: the row's length.
-    silence: i32[q].
 
-  Returns:
-    As `batches.row` without text, and answer: bool[t], the frames of the answer.
-  """
-  t, answer = window.frames, answered.codes.astype(np.int32)
-  question = asked.codes.astype(np.int32)[-max(1, t - min(len(answer), t // 2) - pause - 1):]
-  start = len(question) + pause + (len(question) + pause) % 2
-  answer = answer[:t - start]
-  codes = np.tile(silence.astype(np.int32), (2, t, 1))
-  codes[USER, :len(question)], codes[ASSISTANT, start:start + len(answer)] = question, answer
-  prosody = np.full(t, ABSENT, np.int32)
-  moves = answered.prosody[:(len(answer) + 1) // 2]
-  prosody[start:start + 2 * len(moves):2] = moves
-  frame = np.arange(t)
-  return {'codes': codes, 'prosody': prosody, 'weight': (frame < start + len(answer) + window.trailing).astype(np.float32),
-          'answer': (start <= frame) & (frame < start + len(answer))}
+@dataclasses.dataclass(frozen=True)
+class Heard:
+  """How the user's side reaches the model, which hears it through a microphone."""
+  clips: Clips | None = None     # the clips in views that a microphone makes of them (rooms, noise, telephones); None = as they are
+  echoes: Clips | None = None    # and as it hears them from a loudspeaker: the assistant's voice in the user's stream
+  noises: np.ndarray | None = None         # i32[n m q], what stands between turns instead of silence
+  share: float = 0.5             # of the rows, how many have views, how many echo, and how many noise
+
+  def question(self, clips: Clips, number: int, view: int, rng) -> np.ndarray:
+    """Codes i32[t q] of the user's clip: in one of these views, or in a view of the clips themselves."""
+    if self.clips is None or rng is None or rng.random() >= self.share:
+      return clips.view(number, view).codes.astype(np.int32)
+    return self._view(self.clips, number, rng)
+
+  def echo(self, number: int, rng) -> np.ndarray | None:
+    """Codes i32[t q] of the assistant's clip as the microphone hears it, or None."""
+    return None if self.echoes is None or rng is None or rng.random() >= self.share else self._view(self.echoes, number, rng)
+
+  def background(self, frames: int, rng) -> np.ndarray | None:
+    """Codes i32[frames q] of noise alone, or None for silence."""
+    if self.noises is None or rng is None or rng.random() >= self.share:
+      return None
+    one = self.noises[int(rng.integers(len(self.noises)))]
+    return np.resize(np.roll(one, int(rng.integers(len(one))), 0), (frames, one.shape[1]))
+
+  @staticmethod
+  def _view(clips, number, rng):
+    return clips.view(number, int(rng.integers(1, clips.views)) if clips.views > 1 else 0).codes.astype(np.int32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenes:
+  """Casts exchanges as rows."""
+  clips: Clips
+  rate: float                    # frames a second
+  heard: Heard = Heard()
+  history: int = 0               # frames before a question that are heard too, at most
+  floor: int = 0                 # frames of a model's floor_frames, see lm/model.py; 0 = rows say nothing of it
+
+  def row(self, exchange: Exchange, window: Window, view=0, rng=None, swapped=False, interruption: Exchange | None = None,
+          silence=None) -> dict:
+    """A row, see `scenes.laid`. Of a question that is too long the beginning is left out, of an answer its end.
+
+    Args:
+      view: of the clips.
+      rng: draws pauses, views and noises; None = the mean pause and nothing else.
+      swapped: the assistant asks, and the user answers.
+      interruption: another exchange, whose question comes while the answer is said, and is answered instead.
+    """
+    said = self._said(exchange, window.frames, view, rng, swapped)
+    if interruption is not None:
+      said = self._interrupted(said, interruption, view, rng)
+    silence = self.clips.silence if silence is None else silence
+    return laid(said, window, silence, self.heard.background(window.frames, rng), self.floor)
+
+  def pause(self, rng) -> int:
+    """Frames between two turns."""
+    low, high = (max(1, round(seconds * self.rate)) for seconds in PAUSE_S)
+    return round((low + high) / 2) if rng is None else int(rng.integers(low, high + 1))
+
+  def _said(self, exchange, frames, view, rng, swapped):
+    """The turns up to the answer with their places, as many as fit in; the question and the answer come last."""
+    every = exchange.turns[:exchange.second + 1]
+    mine = every[-1].speaker
+    sides = [ASSISTANT if (one.speaker == mine) != swapped else USER for one in every]
+    parts = [self._part(one.clip, side, view, rng) for one, side in zip(every, sides)]
+    starts, before = [], 0
+    for place, (one, (codes, *_)) in enumerate(zip(every, parts)):
+      if all(turn.at_s is not None for turn in every):
+        start = round((one.at_s - every[0].at_s) * self.rate)
+      else:
+        start = before + self.pause(rng) if place else 0
+      before = max(before, start + len(codes))
+      starts.append(start)
+    asked, answer = starts[exchange.first], starts[-1]
+    room = frames - min(len(parts[-1][0]), frames // 2) - 1         # 1: where prosody would not come at an even frame
+    begin = next((start for start in sorted(starts) if 0 <= asked - start <= self.history and answer - start <= room),
+                 max(asked, answer - room))
+    kept = [place for place, start in enumerate(starts) if start >= min(begin, asked)]
+    return [Said(parts[place][0], sides[place], starts[place] - begin, *parts[place][1:], last=place == len(every) - 1)
+            for place in kept]
+
+  def _part(self, clip, side, view, rng):
+    """(codes, prosody, echo) of a clip on a side."""
+    if side == USER:
+      return self.heard.question(self.clips, clip, view, rng), None, None
+    tokens = self.clips.view(clip, view)
+    echo = self.heard.echo(clip, rng)
+    return tokens.codes.astype(np.int32), tokens.prosody, echo
+
+  def _interrupted(self, said, exchange, view, rng):
+    """The same turns, the last of which breaks off where the user asks something else, which is then answered."""
+    last = dataclasses.replace(said[-1], start=said[-1].start + said[-1].start % 2)        # where it will lie
+    hold = round(HOLD_S * self.rate)
+    begin = last.start + int(rng.integers(hold, max(hold + 1, len(last.codes) - hold)))
+    spoken = begin + round(YIELD_S * self.rate) - last.start
+    question = self._part(exchange.asked, USER, view, rng)[0]
+    answer, prosody, echo = self._part(exchange.answered, ASSISTANT, view, rng)
+    return [*said[:-1], dataclasses.replace(last, codes=last.codes[:spoken], last=False, echo=None if last.echo is None else last.echo[:spoken]),
+            Said(question, USER, begin), Said(answer, ASSISTANT, begin + len(question) + self.pause(rng), prosody, echo, last=True)]
 
 
 class Cast(batches.Cast):
-  """Exchanges as they are, and clips with one silent side, as in stage 2."""
+  """Exchanges as rows of dialogue, and clips with one silent side, as in stage 2."""
 
-  def __init__(self, window, silence, asked, pause):
-    super().__init__(window, silence, None, asked)
-    self._pause = pause
+  def __init__(self, window, scenes: Scenes, found: list[Exchange], asked):
+    super().__init__(window, scenes.clips.silence, None, asked)
+    self._scenes, self._found, self._voices = scenes, found, collections.defaultdict(list)
+    for one in found:
+      self._voices[one.turns[one.second].speaker].append(one)
 
-  def _one(self, tokens, rng, window):
-    if not isinstance(tokens, tuple):
-      return super()._one(tokens, rng, window)
-    known = self._asked.row(tokens[1], True, rng) if self._asked else {}
-    found = row(*tokens, int(rng.integers(self._pause[0], self._pause[1] + 1)), window, self._silence)
+  def _one(self, item, rng, window):
+    kind, number, view = item
+    scenes = self._scenes
+    if kind == CLIPS:
+      tokens = scenes.clips.view(number, view)
+      return with_floor(super()._one(tokens, rng, window), self._silence, scenes.floor)
+    exchange, other = self._found[number], None
+    if kind == INTERRUPTED:
+      same = self._voices[exchange.turns[exchange.second].speaker]           # the assistant's voice stays what it is
+      other = same[int(rng.integers(len(same)))]
+    found = scenes.row(exchange, window, view, rng, kind == SWAPPED, other)
+    known = {}
+    if self._asked:
+      voice = exchange.asked if kind == SWAPPED else exchange.answered
+      known = self._asked.row(scenes.clips.view(voice, view), True, rng)
     return {name: value for name, value in found.items() if name != 'answer'} | known
 
 
-def make(clips: Clips, found: list[Exchange], window: Window, rate: float, *, batch, seed, replay: float, process=0, processes=1,
-         views='turns', asked: labels.Asked | None = None, counted: Census):
+def balanced(found: list[Exchange], exponent: float, most: float = 4.0) -> np.ndarray:
+  """f64[n], how often each exchange comes so that voices (speaker and emotion) do so alike: exponent 1 = equally, 0 = as they are.
+
+  most: times that an exchange of a seldom voice comes, at most.
+  """
+  count = collections.Counter(one.voice for one in found)
+  mean = len(found) / len(count)
+  return np.minimum(most, np.array([(mean / count[one.voice]) ** exponent for one in found]))
+
+
+def make(scenes: Scenes, found: list[Exchange], window: Window, *, batch, seed, times: dict, process=0, processes=1, views='turns',
+         asked: labels.Asked | None = None, counted: Census, often=None):
   """Endless batches of exchanges and of single clips, as `batches.make`.
 
   Args:
-    rate: frames a second.
-    replay: how often each clip comes an epoch, alone, while each exchange comes once.
+    times: {SWAPPED, INTERRUPTED, CLIPS: how often each exchange comes with its sides swapped and interrupted, and each clip
+      alone, an epoch}; each exchange as it is comes once.
     counted: the clips' census.
+    often: f[n], from `balanced`; None = each exchange once.
 
   Raises:
     InputError: there are no exchanges.
   """
+  clips = scenes.clips
   if not found:
     raise InputError(f'{clips!r}: no turn follows another one: no two clips have the same label `dialogue`, another `turn` and another '
                      '`speaker`')
-  pause = tuple(max(1, round(seconds * rate)) for seconds in PAUSE_S)
-  both = np.array([counted.frames[one.asked] + counted.frames[one.answered] for one in found]) + pause[1] + 1
-  frames = np.concatenate([both, counted.frames])
-  source = np.repeat(np.array([0, 1], np.int32), [len(found), len(clips)])
-  items = Census(frames, source, np.zeros(len(frames), np.uint64), (EXCHANGES, CLIPS))
-  epochs = Epochs(items, batches.needs(frames, window), window.frames, window.clips, Mixture({CLIPS: replay}), clips.views, views, seed)
+  both = np.array([counted.frames[one.asked] + counted.frames[one.answered] for one in found]) + round(PAUSE_S[1] * scenes.rate) + 2
+  behind = np.minimum(scenes.history, [sum(counted.frames[turn.clip] for turn in one.turns[:one.first]) for one in found])
+  kinds = (EXCHANGES, SWAPPED, INTERRUPTED, CLIPS)
+  frames = np.concatenate([both + behind, both + behind, both + behind + round(both.mean()), counted.frames])
+  source = np.repeat(np.arange(4, dtype=np.int32), [len(found)] * 3 + [len(clips)])
+  items = Census(frames, source, np.zeros(len(frames), np.uint64), kinds)
+  epochs = Epochs(items, batches.needs(frames, window), window.frames, window.clips, Mixture(times), clips.views, views, seed,
+                  None if often is None else np.concatenate([often, often, often, np.ones(len(clips))]))
 
   def read(item, view):
-    if item >= len(found):
-      return clips.view(item - len(found), view)
-    return clips.view(found[item].asked, view), clips.view(found[item].answered, view)
+    kind = kinds[source[item]]
+    return kind, item - kinds.index(kind) * len(found), view
 
-  return batches.endless(epochs, read, Cast(window, clips.silence, asked, pause), batch, seed, process, processes)
+  return batches.endless(epochs, read, Cast(window, scenes, found, asked), batch, seed, process, processes)
 
 
-def tests(clips: Clips, found: list[Exchange], window: Window, rate: float, batch: int, shift: int = 0,
-          asked: labels.Asked | None = None) -> list[dict]:
-  """Every exchange once, in batches whose weight is on the answers alone; the last is filled with rows of weight 0.
+def tests(scenes: Scenes, found: list[Exchange], window: Window, batch: int, shift: int = 0, asked: labels.Asked | None = None) -> list[dict]:
+  """Every exchange once, its two turns alone, in batches whose weight is on the answers; the last is filled with rows of weight 0.
 
   shift: the answer of each exchange comes after the question of the exchange so many further on; 0 = its own.
   """
-  window = dataclasses.replace(window, trailing=0)
-  pause = round(sum(PAUSE_S) / 2 * rate)
+  window, scenes = dataclasses.replace(window, trailing=0), dataclasses.replace(scenes, heard=Heard(), history=0)
 
   def one(number):
-    question, answer = clips[found[(number + shift) % len(found)].asked], clips[found[number].answered]
-    made = row(question, answer, pause, window, clips.silence)
-    return {name: value for name, value in made.items() if name != 'answer'} | {'weight': made['answer'].astype(np.float32)} | (
-        asked.row(answer, True) if asked else {})
+    mine, other = found[number], found[(number + shift) % len(found)]
+    pair = (dataclasses.replace(other.turns[other.first], at_s=None), dataclasses.replace(mine.turns[mine.second], at_s=None))
+    made = scenes.row(Exchange(tuple(dataclasses.replace(turn, speaker=str(place)) for place, turn in enumerate(pair)), 0, 1), window)
+    known = asked.row(scenes.clips[mine.answered], True) if asked else {}
+    return {name: value for name, value in made.items() if name != 'answer'} | {'weight': made['answer'].astype(np.float32)} | known
 
   return batches.stacked([one(number) for number in range(len(found))], batch)

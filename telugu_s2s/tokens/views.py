@@ -1,7 +1,7 @@
 """Several views of one clip, so that an epoch more is not the same codes once more.
 
 A view begins elsewhere within a codec's frame, which alone gives other codes of the same sound, and is spoken faster or
-slower, louder or softer, and over noise. View 0 is the clip as it is.
+slower, louder or softer, over noise, in a room and through a telephone. View 0 is the clip as it is.
 """
 import dataclasses
 import hashlib
@@ -23,18 +23,23 @@ class Ranges:
   speed: tuple = (0.9, 1.1)                # above 1: faster, and higher by as much
   gain_db: tuple = (-6.0, 6.0)
   noise_snr_db: tuple = (15.0, 40.0)       # of speech to added noise, from white to falling 6 dB an octave
+  room_s: tuple = ()                       # reverberation time (RT60)
+  telephone: float = 0.0                   # share of the views that are heard through a telephone's band
 
   def __post_init__(self):
-    for name in ('speed', 'gain_db', 'noise_snr_db'):
+    for name in ('speed', 'gain_db', 'noise_snr_db', 'room_s'):
       limits = getattr(self, name)
       if limits != () and not (len(limits) == 2 and limits[0] <= limits[1]):
         raise InputError(f'view.{name}: {limits} is neither (lowest, highest) nor ()')
     if self.speed and not 0.5 <= self.speed[0] <= self.speed[1] <= 2:
       raise InputError(f'view.speed: {self.speed} is not between 0.5 and 2')
+    if self.room_s and not 0 < self.room_s[0] or not 0 <= self.telephone <= 1:
+      raise InputError(f'view.room_s {self.room_s}, view.telephone {self.telephone}: give seconds over 0, and a share from 0 to 1')
 
 
 def view(clip: Segment, number: int, ranges: Ranges, seed: int, hop: int) -> tuple[Segment, dict]:
-  """View `number` of a clip, and what was done: {number, phase, speed, gain_db, noise_snr_db}; {} of view 0.
+  """View `number` of a clip, and what was done: {number, phase, speed, gain_db, noise_snr_db, and room_s and telephone where
+  they are asked for}; {} of view 0.
 
   It is a function of the arguments alone. Labels are those of what is heard: start_s, the measures of level, pitch, rate
   and noise follow, and opinion scores are left out where noise was added; `id` and `sha256` stay the segment's.
@@ -54,17 +59,25 @@ def view(clip: Segment, number: int, ranges: Ranges, seed: int, hop: int) -> tup
   audio = clip.audio[phase:]
   if speed != 1:
     audio = soxr.resample(audio, round(1000 * speed), 1000, 'HQ')
+  placed = {}
+  if ranges.room_s:
+    placed['room_s'] = round(float(rng.uniform(*ranges.room_s)), 3)
+    audio = in_room(audio, placed['room_s'], rng)
+  if ranges.telephone:
+    placed['telephone'] = bool(rng.random() < ranges.telephone)
   snr_db = drawn('noise_snr_db', 1) if ranges.noise_snr_db and np.any(audio) else None
   if snr_db is not None:
     audio = audio + noise(len(audio), at['colour'], rng) * 10 ** ((level.rms_dbfs(audio) - snr_db) / 20)
+  if placed.get('telephone'):
+    audio = through_telephone(audio)
   gain_db = drawn('gain_db', 1) if ranges.gain_db else 0.0
   peak = float(np.abs(audio).max(initial=0))
   if peak * 10 ** (gain_db / 20) > 1:
     gain_db = float(np.floor(-200 * np.log10(peak)) / 10)        # as loud as it may be without being clipped
   audio = (audio * 10 ** (gain_db / 20)).astype(np.float32)
-  done = {'number': number, 'phase': phase, 'speed': speed, 'gain_db': gain_db, 'noise_snr_db': snr_db}
+  done = {'number': number, 'phase': phase, 'speed': speed, 'gain_db': gain_db, 'noise_snr_db': snr_db, **placed}
   return dataclasses.replace(clip, audio=audio, start_s=round(clip.start_s + phase / files.SAMPLE_RATE, 4),
-                             quality=measures(clip.quality, audio, speed, snr_db)), done
+                             quality=measures(clip.quality, audio, speed, snr_db, bool(placed.get('telephone')))), done
 
 
 def halves(number: int) -> float:
@@ -79,7 +92,23 @@ def noise(samples: int, colour: float, rng) -> np.ndarray:
   return (found / np.sqrt(np.mean(found ** 2))).astype(np.float32)
 
 
-def measures(quality: dict, audio, speed: float, snr_db: float | None) -> dict:
+def in_room(audio, seconds: float, rng) -> np.ndarray:
+  """f32[samples], as it sounds in a room in whose echoes, noise that decays by 60 dB in so many seconds, it loses 0 to 10 dB."""
+  at = np.arange(1, int(seconds * files.SAMPLE_RATE)) / files.SAMPLE_RATE
+  tail = rng.standard_normal(len(at)) * 10 ** (-3 * at / seconds)
+  tail *= 10 ** (-rng.uniform(0, 10) / 20) / np.sqrt(np.sum(tail ** 2))
+  size = len(audio) + len(tail) + 1
+  found = np.fft.irfft(np.fft.rfft(audio, size) * np.fft.rfft(np.concatenate([[1.0], tail]), size), size)[:len(audio)]
+  return found.astype(np.float32)
+
+
+def through_telephone(audio) -> np.ndarray:
+  """f32[samples] without what lies outside of 300 to 3400 Hz (the band of ITU-T G.712)."""
+  spectrum, hertz = np.fft.rfft(audio), np.fft.rfftfreq(len(audio), 1 / files.SAMPLE_RATE)
+  return np.fft.irfft(spectrum * ((hertz >= 300) & (hertz <= 3400)), len(audio)).astype(np.float32)
+
+
+def measures(quality: dict, audio, speed: float, snr_db: float | None, telephone=False) -> dict:
   """The quality record of a segment, as it is of a view of it."""
   result = {name: value for name, value in quality.items() if snr_db is None or name not in JUDGED}
   for name in ('syllables_per_s', 'f0_median_hz', 'bandwidth_hz'):
@@ -87,6 +116,7 @@ def measures(quality: dict, audio, speed: float, snr_db: float | None) -> dict:
       result[name] = round(result[name] * speed, 2)
   if result.get('bandwidth_hz') is not None:
     result['bandwidth_hz'] = min(round(result['bandwidth_hz']), files.SAMPLE_RATE // 2)
+    result['bandwidth_hz'] = min(result['bandwidth_hz'], 3400) if telephone else result['bandwidth_hz']
   if result.get('rms_dbfs') is not None:
     result['rms_dbfs'] = round(float(level.rms_dbfs(audio)), 2)
   if snr_db is not None and result.get('snr_db') is not None:

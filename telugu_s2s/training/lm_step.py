@@ -11,7 +11,7 @@ from telugu_s2s.lm.model import AudioLM, targets, user_part
 from telugu_s2s.training import optimiser, voices
 
 # Not read by a chunk of the loss.
-HEARD = ('temporal', 'norm_out_d', 'code_qvd', 'stream_cd', 'prosody_vd', 'text_vd', 'conditions')
+HEARD = ('temporal', 'norm_out_d', 'code_qvd', 'stream_cd', 'prosody_vd', 'text_vd', 'conditions', 'floor_dc')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,12 +95,17 @@ def conditioned(model, params, batch):
 
 
 def counts(model, batch):
-  """`losses.counts` of a batch, and how many of its rows have a speaker and a recording that are tied, f32[]."""
+  """`losses.counts` of a batch, how many of its rows have a speaker and a recording that are tied, f32[], and `floor_count`."""
   slots = targets(model, batch['codes'], batch['prosody'], batch.get('text'), batch.get('segment'))
   given = asked(model, batch)
   tied = None if given is None else conditions.tied(model.conditions, given)
   many = jnp.zeros(()) if tied is None else jnp.maximum(jnp.sum(tied).astype(jnp.float32), 1.0)
-  return *losses.counts(model, slots, batch['codes'][:, 1], batch['weight']), many
+  floor = losses.floor_count(batch['floor'], batch['weight']) if tells_floor(model, batch) else jnp.zeros(())
+  return *losses.counts(model, slots, batch['codes'][:, 1], batch['weight']), many, floor
+
+
+def tells_floor(model, batch) -> bool:
+  return bool(model.floor_frames) and 'floor' in batch
 
 
 def with_tie(model, loss, parts, squares, many):
@@ -112,10 +117,20 @@ def with_tie(model, loss, parts, squares, many):
   return loss, {**parts, 'loss': loss, 'tie': tie}
 
 
+def with_floor(model, loss, parts, logits, batch, count):
+  """(loss, parts) with telling who speaks next, where model and batch have that. logits: of AudioLM.floor, as a function."""
+  if not tells_floor(model, batch):
+    return loss, parts
+  floor = losses.floor_sum(logits(), batch['floor'], batch['weight']) / count
+  loss += losses.FLOOR_WEIGHT * floor
+  return loss, {**parts, 'loss': loss, 'floor': floor}
+
+
 def parts_of(model, params, batch, chunk=0, divisors=None):
   """(loss, its parts) of a batch; see lm/losses.py. divisors: `counts` of the batch that this one is a part of.
 
-  A batch may have conditions, see lm/conditions.py, `keep`, which of them are read, and `segment`, see tokens/batches.py.
+  A batch may have conditions, see lm/conditions.py, `keep`, which of them are read, `segment`, see tokens/batches.py, and
+  `floor`, see tokens/scenes.py.
   """
   net, user, weight = AudioLM(model), batch['codes'][:, 1], batch['weight']
   condition, squares = conditioned(model, params, batch)
@@ -123,23 +138,23 @@ def parts_of(model, params, batch, chunk=0, divisors=None):
   if divisors is None:
     divisors = counts(model, batch)
   weight_heard = weight[:, 1::model.user_every]
-  if not chunk:
-    mine, theirs, slots = net.apply({'params': params}, *inputs)
-    found = losses.combined(model, losses.sums(mine, slots, losses.slot_weights(model, slots, weight)),
-                            losses.sums(theirs, user[:, 1::model.user_every], weight_heard), divisors)
-    return with_tie(model, *found, squares, divisors[2])
-
-  spoken = axes.gathered({name: params[name] for name in params if name not in HEARD})
+  spoken = params
+  if chunk:
+    spoken = {**params, **axes.gathered({name: params[name] for name in params if name not in HEARD})}
 
   def speak(method):
-    return lambda h, said: net.apply({'params': {**params, **spoken}}, h, said, method=method)
+    return lambda h, said: net.apply({'params': spoken}, h, said, method=method)
 
   h, slots = net.apply({'params': params}, *inputs, method='hear')
-  weight = losses.slot_weights(model, slots, weight)
-  found = losses.combined(model, losses.chunked_sums(speak('speak'), h, slots, weight, chunk),
-                          losses.chunked_sums(speak('speak_for_user'), *user_part(model, h, user), weight_heard, chunk),
-                          divisors)
-  return with_tie(model, *found, squares, divisors[2])
+  each, heard = losses.slot_weights(model, slots, weight), user_part(model, h, user)
+  if chunk:
+    mine = losses.chunked_sums(speak('speak'), h, slots, each, chunk)
+    theirs = losses.chunked_sums(speak('speak_for_user'), *heard, weight_heard, chunk)
+  else:
+    mine = losses.sums(speak('speak')(h, slots), slots, each)
+    theirs = losses.sums(speak('speak_for_user')(*heard), user[:, 1::model.user_every], weight_heard)
+  found = with_tie(model, *losses.combined(model, mine, theirs, divisors), squares, divisors[2])
+  return with_floor(model, *found, lambda: net.apply({'params': params}, h, method='floor'), batch, divisors[3])
 
 
 def gradients(model, params, batch, how: Update, parts_of=parts_of):

@@ -9,7 +9,7 @@ from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
 from telugu_s2s.training import checkpoints, lm_step, loop, stage2
 
-JOBS = ('stage2', 'stage3', 'distil')
+JOBS = ('stage2', 'stage3', 'stage4', 'distil')
 
 
 def loaded(folder):
@@ -39,14 +39,15 @@ def continued(config, folder):
   found = ml_collections.ConfigDict(config_of(folder).to_dict())
   found.unlock()
   found.update({name: value for name, value in config.to_dict().items() if name != 'data'})
+  found.data.segments = config.data.get('segments', '')
   found.data.tokens = config.data.tokens or str(stage2.folders(found, folder)[0].parent)
   return found
 
 
 def state_of(config, model, key):
-  """A fresh state of a run; of a distillation its teacher is a part."""
+  """A fresh state of a run; its teacher is a part where there is one."""
   state = lm_step.init(model, stage2.optimiser_of(config), key, config.get('ema', 0.0))
-  return state | {'teacher': state['params']} if config.job == 'distil' else state
+  return state | {'teacher': state['params']} if config.job in ('distil', 'stage4') else state
 
 
 def config_of(folder):

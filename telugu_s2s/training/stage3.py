@@ -1,54 +1,46 @@
-"""Stage 3, conversation: a model that goes on speaking learns to listen first, and to answer.
+"""Stage 3, conversation: a model that goes on speaking learns to listen first, to answer, and to stop when it is interrupted.
 
-Continues a stage 2 run on adjacent turns of dialogues in two streams, among its own data (replay). A start: no timing
-beyond a drawn pause, no noise on what the user says, no heads for turn-taking.
+Continues a stage 2 run on exchanges of dialogues in two streams, among its own data (replay). The user's side is heard as a
+microphone hears it; a head tells who speaks in the two seconds that follow.
 """
+import dataclasses
 import json
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from telugu_s2s import axes
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
+from telugu_s2s.lm import model as lm
 from telugu_s2s.tokens import batches, turns
-from telugu_s2s.training import hosts, lm_step, loop, runs, stage2, voices
+from telugu_s2s.training import heard, hosts, lm_step, loop, metrics, runs, stage2, voices
 
-Z = 1.96                         # of a 95 % interval
+FLOOR_S = 0.2                    # of the first span in which it is told who speaks
 
 
 def run(config, workdir):
   """The job: exchanges of the run's data -> train or resume -> what answers are worth after their own question and after another."""
   of = Path(config.run).absolute()
-  model, params, trained = runs.loaded(of)
-  if model.text_codes:
-    raise InputError(f"config.run: {of} has a text slot, which stage 3 does not fill yet; give a run of config.text.vocabulary = ''")
-  config, params = runs.continued(config, of), hosts.whole(params)
+  model, params, trained = begun(of, config.floor)
+  config = runs.continued(config, of)
+  config.model.floor_frames = model.floor_frames
   workdir, mesh, rate = loop.begin(config, workdir), axes.mesh(**config.mesh), trained.config.frame_rate
   how = stage2.update_of(config)
   lm_step.check(model, how, config.batch, mesh)
-  train, held_out = stage2.folders(config, workdir)
-  clips, tested = batches.Clips(train, trained.name), batches.Clips(held_out, trained.name)
-  found, held = turns.exchanges(clips), turns.exchanges(tested)
-  if len(held) < 2:
-    raise InputError(f'{held_out}: {len(held)} exchanges, and at least 2 are compared; hold out dialogues')
-  print(f'exchanges: {len(found)} to learn from, {len(held)} held out', flush=True)
-  window = stage2.window_of(config, model)
-  asked, asked_then = voices.asked(config, model, workdir, clips, tested, (train, held_out), rate)
-  made = turns.make(clips, found, window, rate, batch=config.batch, seed=config.seed, replay=config.replay,
-                    process=jax.process_index(), processes=jax.process_count(), views=config.views, asked=asked,
-                    counted=stage2.census_of(train, clips))
-  tx = stage2.optimiser_of(config)
-  tests = turns.tests(tested, held, window, rate, config.batch // how.accumulate, asked=asked_then)
-  score = stage2.scoring(model, how, mesh)
+  talk = talk_of(config, of, model, trained, workdir)
+  made = talk.batches(config)
+  tx, score = stage2.optimiser_of(config), stage2.scoring(model, how, mesh)
+  tests = turns.tests(talk.compared, talk.held, talk.window, config.batch // how.accumulate, asked=talk.asked_then)
   stage = loop.Stage(
       init=lambda key: lm_step.init(model, tx, key, how.ema),
       given=lambda: {'params': params} | ({'mean': params} if how.ema else {}),
       phases=((0, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key)),),
       batches=stage2.Checked(made, model), audio_s=config.batch * config.frames / rate,
-      facts={'stage': 3, 'data': clips.manifest['content'], 'codec': trained.name, 'seed': config.seed, 'batch': config.batch},
-      line=stage2.line, evaluate=lambda state, now: stage2.evaluated(score, lm_step.learnt(state), tests, mesh))
+      facts={'stage': 3, 'data': talk.clips.manifest['content'], 'codec': trained.name, 'seed': config.seed, 'batch': config.batch},
+      line=line, evaluate=lambda state, now: stage2.evaluated(score, lm_step.learnt(state), tests, mesh))
   schedule = loop.Schedule(config.steps, config.log_every, config.save_every, config.evaluate_every)
   state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
   if not done:
@@ -56,13 +48,73 @@ def run(config, workdir):
   learnt = hosts.whole(lm_step.learnt(state))
   if jax.process_index() > 0:
     return
-  of_pairs = lambda params: listens(model, params, tested, held, window, rate, asked_then)
-  summary = {'exchanges': len(found), 'held_out': len(held), 'before': of_pairs(params), 'after': of_pairs(learnt)}
+  of_pairs = lambda params: listens(model, params, talk)
+  summary = {'exchanges': len(talk.found), 'held_out': len(talk.held), 'before': of_pairs(params), 'after': of_pairs(learnt)}
   files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
   show(summary)
 
 
-def listens(model, params, clips, found, window, rate, asked=None) -> dict:
+def begun(of, floor: bool):
+  """(model, params, codec) that a run of conversation begins with. Raises InputError where it has a text slot."""
+  model, params, trained = runs.loaded(of)
+  if model.text_codes:
+    raise InputError(f"config.run: {of} has a text slot, which stage 3 does not fill yet; give a run of config.text.vocabulary = ''")
+  return *with_floor(model, hosts.whole(params), trained.config.frame_rate, floor), trained
+
+
+@dataclasses.dataclass(frozen=True)
+class Talk:
+  """What a run of conversation learns from, and what it is measured on."""
+  clips: batches.Clips
+  counted: object                # their census
+  found: list                    # turns.Exchange, to learn from
+  held: list                     # held out
+  window: batches.Window
+  scenes: turns.Scenes           # of the clips
+  compared: turns.Scenes         # of held-out ones
+  asked: object                  # labels.Asked or None
+  asked_then: object
+
+  def batches(self, config, often=None):
+    """Those of stage 3."""
+    return turns.make(self.scenes, self.found, self.window, batch=config.batch, seed=config.seed, times=times(config),
+                      process=jax.process_index(), processes=jax.process_count(), views=config.views, asked=self.asked,
+                      counted=self.counted, often=often)
+
+
+def talk_of(config, of, model, trained, workdir) -> Talk:
+  """The exchanges of a run's data. Raises InputError where fewer than two are held out."""
+  train, held_out = stage2.folders(config, workdir)
+  clips, tested, rate = batches.Clips(train, trained.name), batches.Clips(held_out, trained.name), trained.config.frame_rate
+  found, held = turns.exchanges(clips), turns.exchanges(tested)
+  if len(held) < 2:
+    raise InputError(f'{held_out}: {len(held)} exchanges, and at least 2 are compared; hold out dialogues')
+  print(f'exchanges: {len(found)} to learn from, {len(held)} held out', flush=True)
+  asked, asked_then = voices.asked(config, model, workdir, clips, tested, (train, held_out), rate)
+  scenes = turns.Scenes(clips, rate, heard.of(config, of, workdir, trained, clips, train), round(config.history_s * rate),
+                        model.floor_frames)
+  return Talk(clips, stage2.census_of(train, clips), found, held, stage2.window_of(config, model), scenes,
+              turns.Scenes(tested, rate, floor=model.floor_frames), asked, asked_then)
+
+
+def with_floor(model, params, rate: float, wanted: bool):
+  """A model and its weights with the head that tells who speaks next, which begins knowing nothing."""
+  if not wanted or model.floor_frames:
+    return model, params
+  model = dataclasses.replace(model, floor_frames=max(1, round(FLOOR_S * rate)))
+  return model, params | {'floor_dc': jnp.zeros((model.width, lm.STREAMS * lm.SPANS))}
+
+
+def times(config) -> dict:
+  """How often an epoch has each kind of row while it has each exchange once."""
+  return {turns.SWAPPED: config.swapped, turns.INTERRUPTED: config.interrupted, turns.CLIPS: config.replay}
+
+
+def line(values):
+  return stage2.line(values) + (f' | floor {values["floor"]:.3f}' if 'floor' in values else '')
+
+
+def listens(model, params, talk: Talk) -> dict:
   """Whether answers are likelier after their own question than after another one, of held-out exchanges.
 
   Returns:
@@ -70,15 +122,15 @@ def listens(model, params, clips, found, window, rate, asked=None) -> dict:
     their own question; interval: its 95 % interval (Wilson, 1927)}.
   """
   score = jax.jit(jax.vmap(lambda row: lm_step.parts_of(model, params, jax.tree.map(lambda x: x[None], row))[1]['codes']))
+  found = talk.held
 
   def nats(shift):
-    every = turns.tests(clips, found, window, rate, 8, shift, asked)
+    every = turns.tests(talk.compared, found, talk.window, 8, shift, talk.asked_then)
     return np.concatenate([np.asarray(score(batch)) for batch in every])[:len(found)]
 
   own, other = nats(0), nats(1 + len(found) // 2)
-  n, share = len(found), float(np.mean(own < other))
-  middle, half = (share + Z**2 / (2 * n)) / (1 + Z**2 / n), Z / (1 + Z**2 / n) * (share * (1 - share) / n + Z**2 / (4 * n**2)) ** 0.5
-  return {'own': float(own.mean()), 'other': float(other.mean()), 'share': share, 'interval': [middle - half, middle + half]}
+  share = float(np.mean(own < other))
+  return {'own': float(own.mean()), 'other': float(other.mean()), 'share': share, 'interval': metrics.wilson(share, len(found))}
 
 
 def show(summary):

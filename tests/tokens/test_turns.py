@@ -32,13 +32,46 @@ def clips(tmp_path_factory):
   return batches.Clips(folder, CODEC)
 
 
+@pytest.fixture(scope='module')
+def scenes(clips):
+  return turns.Scenes(clips, RATE)
+
+
+def places(found):
+  return [(one.asked, one.answered) for one in found]
+
+
+def exchange(*spoken):
+  """Of turns (clip, speaker, at_s), the last of which answers the one before it."""
+  return turns.Exchange(tuple(turns.Turn(*one) for one in spoken), len(spoken) - 2, len(spoken) - 1)
+
+
+def spans(row, side):
+  """{clip: (first frame, frames)} of a side."""
+  level = row['codes'][side, :, 0]
+  return {int(value) - 100: (int(np.flatnonzero(level == value)[0]), int(np.sum(level == value))) for value in set(level) - {7}}
+
+
 def test_exchanges_are_adjacent_turns_of_two_speakers(clips):
-  assert turns.exchanges(clips) == [turns.Exchange(1, 0), turns.Exchange(0, 2), turns.Exchange(6, 7)]
+  assert places(turns.exchanges(clips)) == [(1, 0), (0, 2), (6, 7)]
 
 
-@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 12))
-def test_the_user_asks_then_the_assistant_answers_and_nobody_else_speaks(asked, answered, pause):
-  found = turns.row(clip(1, asked), clip(0, answered), pause, WINDOW, SILENCE)
+class Said:
+  """Clips whose codes are as long as asked."""
+  silence, views = SILENCE, 1
+
+  def __init__(self, *lengths):
+    self.lengths = lengths
+
+  def view(self, number, view):
+    return clip(number, self.lengths[number])
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 2 ** 32 - 1))
+def test_the_user_asks_then_the_assistant_answers_and_nobody_else_speaks(asked, answered, seed):
+  rng = np.random.default_rng(seed)
+  pause = turns.Scenes(None, RATE).pause(np.random.default_rng(seed))
+  found = turns.Scenes(Said(answered, asked), RATE).row(exchange((1, 'a'), (0, 'b')), WINDOW, rng=rng)
   user, mine = found['codes'][batches.USER], found['codes'][batches.ASSISTANT]
   heard, said = np.flatnonzero(user[:, 0] == 101), np.flatnonzero(mine[:, 0] == 100)
   assert len(heard) and len(said) and said[0] % 2 == 0
@@ -56,43 +89,94 @@ def test_the_user_asks_then_the_assistant_answers_and_nobody_else_speaks(asked, 
   np.testing.assert_array_equal(found['weight'], np.arange(40) < said[-1] + 1 + 3)
 
 
+def test_turns_of_a_timeline_lie_where_it_says_and_as_many_as_fit_in():
+  scenes = turns.Scenes(Said(8, 6, 5), RATE, history=40)
+  talk = exchange((0, 'a', 0.0), (1, 'b', 0.2), (2, 'a', 0.48))              # b begins before a ends; a answers
+  row = scenes.row(talk, WINDOW)
+  assert spans(row, batches.ASSISTANT) == {0: (0, 8), 2: (12, 5)} and spans(row, batches.USER) == {1: (5, 6)}
+  swapped = scenes.row(talk, WINDOW, swapped=True)
+  assert spans(swapped, batches.USER) == {0: (0, 8), 2: (12, 5)} and spans(swapped, batches.ASSISTANT) == {1: (6, 6)}
+  short = turns.Scenes(Said(8, 6, 5), RATE).row(talk, WINDOW)                # without the history
+  assert spans(short, batches.USER) == {1: (0, 6)} and spans(short, batches.ASSISTANT) == {2: (8, 5)}
+
+
+def test_who_is_interrupted_stops_and_answers_the_other_question():
+  scenes = turns.Scenes(Said(4, 30, 6, 5), RATE)
+  for seed in range(20):
+    row = scenes.row(exchange((0, 'a'), (1, 'b')), batches.Window(80, trailing=3), rng=np.random.default_rng(seed),
+                     interruption=exchange((2, 'c'), (3, 'b')))
+    mine, user = spans(row, batches.ASSISTANT), spans(row, batches.USER)
+    assert mine[1][0] + 10 <= user[2][0] < mine[1][0] + 30                   # it has spoken for 0.4 s and has not ended
+    assert sum(mine[1]) == user[2][0] + 2                                    # it speaks on for 80 ms
+    assert mine[3][0] > sum(user[2]) and row['answer'].sum() == 5
+
+
+def test_the_user_is_heard_over_noise_and_with_the_assistants_echo():
+  other = Said(6, 6, 6)
+  other.views = 3
+  other.view = lambda number, view: clip(number + 3 * view, 6)               # clip 4 is the first view of clip 1
+  heard = turns.Heard(other, other, np.full((2, 50, Q), 500), share=1.0)
+  row = turns.Scenes(Said(8, 6), RATE, heard).row(exchange((1, 'a'), (0, 'b')), WINDOW, rng=np.random.default_rng(0))
+  level, start = row['codes'][batches.USER, :, 0], spans(row, batches.ASSISTANT)[0][0]
+  assert set(level[:6]) <= {104, 107} and set(level[start:start + 6]) <= {103, 106}
+  assert set(np.delete(level, [*range(6), *range(start, start + 6)])) == {500}
+  assert set(row['codes'][batches.ASSISTANT, :, 0]) == {7, 100}
+  quiet = turns.Scenes(Said(8, 6), RATE, heard).row(exchange((1, 'a'), (0, 'b')), WINDOW)      # where nothing is drawn
+  assert set(quiet['codes'][batches.USER, :, 0]) == {7, 101}
+
+
+def test_the_floor_tells_who_speaks_in_the_seconds_that_follow():
+  row = turns.Scenes(Said(20, 10), 10.0, floor=2).row(exchange((1, 'a', 0.0), (0, 'b', 1.2)), batches.Window(60, trailing=20))
+  active = np.stack([(12 <= np.arange(60)) & (np.arange(60) < 32), np.arange(60) < 10])
+  for frame in range(60):
+    for side in range(2):
+      for span, (first, last) in enumerate(((0, 2), (2, 6), (6, 12), (12, 20))):
+        part = active[side, frame + 1 + first:frame + 1 + last]
+        want = batches.ABSENT if frame + last >= 52 else int(2 * part.sum() >= last - first)
+        assert row['floor'][frame, 4 * side + span] == want
+
+
 def made(clips, window=WINDOW, **more):
-  return turns.make(clips, turns.exchanges(clips), window, RATE, **{'batch': 4, 'seed': 0, 'replay': 1.0, 'counted': census.counted(clips)} | more)
+  times = {turns.SWAPPED: 0.0, turns.INTERRUPTED: 0.0, turns.CLIPS: more.pop('replay', 1.0)} | more.pop('times', {})
+  return turns.make(turns.Scenes(clips, RATE, floor=more.pop('floor', 0)), turns.exchanges(clips), window,
+                    **{'batch': 4, 'seed': 0, 'times': times, 'counted': census.counted(clips)} | more)
 
 
 def test_an_epoch_has_every_exchange_once_and_clips_as_often_as_asked(clips):
-  seen = []
-  for row in (made(clips, batch=12, replay=1.0)[0]['codes']):
-    heard, said = (set(row[side, :, 0]) - {7} for side in (batches.USER, batches.ASSISTANT))
-    seen.append((min(heard, default=0), min(said, default=0)))
+  def sides(row):
+    return tuple(max(set(row[side, :, 0]) - {7}, default=0) for side in (batches.USER, batches.ASSISTANT))
+  seen = [sides(row) for row in made(clips, batch=12, replay=1.0)[0]['codes']]
   pairs = [one for one in seen if all(one)]
   assert sorted(pairs) == [(100, 102), (101, 100), (106, 107)]
   assert sorted(max(one) - 100 for one in seen if not all(one)) == list(range(9))
   alone = made(clips, batch=3, replay=0.0)[0]['codes']
-  assert sorted(tuple(max(row[side, :, 0]) for side in (batches.USER, batches.ASSISTANT)) for row in alone) == sorted(pairs)
+  assert sorted(map(sides, alone)) == sorted(pairs)
+  both = made(clips, batch=6, replay=0.0, times={turns.SWAPPED: 1.0})[0]['codes']
+  assert sorted(map(sides, both)) == sorted(pairs + [one[::-1] for one in pairs])
 
 
 def test_batches_are_a_function_of_seed_and_step_and_cut_by_process(clips):
-  whole = made(clips)
+  more = dict(times={turns.SWAPPED: 0.5, turns.INTERRUPTED: 1.0}, floor=5)
+  whole = made(clips, **more)
   for process in range(2):
-    part = made(clips, process=process, processes=2)
+    part = made(clips, process=process, processes=2, **more)
     for name, values in whole[5].items():
       np.testing.assert_array_equal(values[process::2], part[5][name])
-  assert any((made(clips, seed=1)[5]['codes'] != whole[5]['codes']).ravel())
-  packed = made(clips, batches.Window(frames=160, user_share=0.5, trailing=3, clips=4), batch=2)[0]
-  assert packed['segment'].max() > 0 and packed['codes'].shape == (2, 2, 160, Q)
+  assert any((made(clips, seed=1, **more)[5]['codes'] != whole[5]['codes']).ravel())
+  packed = made(clips, batches.Window(frames=160, user_share=0.5, trailing=3, clips=4), batch=2, **more)[0]
+  assert packed['segment'].max() > 0 and packed['codes'].shape == (2, 2, 160, Q) and packed['floor'].shape == (2, 160, 8)
 
 
-def test_tests_have_each_answer_after_its_own_question_or_after_another(clips):
+def test_tests_have_each_answer_after_its_own_question_or_after_another(clips, scenes):
   found = turns.exchanges(clips)
   for shift, asked in ((0, [101, 100, 106]), (1, [100, 106, 101])):
-    batch, = turns.tests(clips, found, WINDOW, RATE, 4, shift)
+    batch, = turns.tests(scenes, found, WINDOW, 4, shift)
     assert [max(row[batches.USER, :, 0]) for row in batch['codes'][:3]] == asked
     assert [max(row[batches.ASSISTANT, :, 0]) for row in batch['codes'][:3]] == [100, 102, 107]
     np.testing.assert_array_equal(batch['weight'][:3], batch['codes'][:3, batches.ASSISTANT, :, 0] >= 100)
     assert not batch['weight'][3].any()
 
 
-def test_clips_that_are_no_dialogue_are_refused(clips):
+def test_clips_that_are_no_dialogue_are_refused(clips, scenes):
   with pytest.raises(InputError, match='no turn follows another'):
-    turns.make(clips, [], WINDOW, RATE, batch=4, seed=0, replay=1.0, counted=census.counted(clips))
+    turns.make(scenes, [], WINDOW, batch=4, seed=0, times={}, counted=census.counted(clips))

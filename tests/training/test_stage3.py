@@ -44,10 +44,16 @@ def config(name, **fields):
   return found
 
 
+def conversation(before, **fields):
+  found = config('stage3', run=str(before), frames=400, interrupted=0.5, swapped=0.5, **fields)
+  found.heard.update(dict(views=1, echoes=1, noises=2))
+  return found
+
+
 @pytest.fixture(scope='module')
 def done(before, tmp_path_factory):
   workdir = tmp_path_factory.mktemp('stage3')
-  stage3.run(config('stage3', run=str(before), steps=4, frames=400, save_every=2, evaluate_every=2, log_every=2), workdir)
+  stage3.run(conversation(before, steps=4, save_every=2, evaluate_every=2, log_every=2), workdir)
   return workdir
 
 
@@ -58,7 +64,7 @@ def test_the_job_goes_on_from_stage_2_and_says_whether_it_listens(done, before, 
   for one in (summary['before'], summary['after']):
     assert 0 < one['own'] < 6 and 0 < one['other'] < 6 and one['interval'][0] <= one['share'] <= one['interval'][1]
   assert summary['before'] != summary['after']
-  stage3.run(config('stage3', run=str(before), steps=4, frames=400), done)
+  stage3.run(conversation(before, steps=4), done)
   said = capsys.readouterr().out
   assert 'resumed from step 4 of 4' in said and 'chance is 50 %' in said
   first, then = runs.loaded(before)[1], runs.loaded(done)[1]

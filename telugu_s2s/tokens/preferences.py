@@ -1,0 +1,97 @@
+"""Answers beside worse ones: the answer of another question, the same voice drifted into another, another emotion than asked for."""
+import collections
+import dataclasses
+
+import numpy as np
+
+from telugu_s2s.tokens import batches, labels, turns
+from telugu_s2s.tokens.census import Census
+from telugu_s2s.tokens.epochs import Epochs
+
+KINDS = ('reply', 'speaker', 'emotion')
+WORSE = 'worse_'                 # before the names of the arrays of the worse row
+
+
+class Worse:
+  """For each exchange the clips that would be worse answers than its own, by kind.
+
+  Of another speaker or emotion a clip of the same sentence is taken where there is one: then only that is wrong.
+  """
+
+  def __init__(self, found: list[turns.Exchange], text):
+    self._found, self._text = found, text
+    self._of = {name: collections.defaultdict(list) for name in ('speaker', 'voice', 'text')}
+    for one in found:
+      self._of['speaker'][one.voice[0]].append(one)
+      self._of['voice'][one.voice].append(one)
+      self._of['text'][int(text[one.answered])].append(one)
+
+  def clip(self, exchange: turns.Exchange, kind: str, rng) -> int | None:
+    """A clip that is worse in that way; None where there is none."""
+    speaker, emotion = exchange.voice
+    said = int(self._text[exchange.answered])
+    same = [one for one in self._of['text'][said] if one is not exchange] if said else []
+    if kind == 'reply':
+      other = [one for one in self._of['voice'][exchange.voice] if int(self._text[one.answered]) != said or not said and one is not exchange]
+    elif kind == 'speaker':
+      other = [one for one in same if one.voice[0] != speaker] or [one for one in self._found if one.voice[0] != speaker]
+    else:
+      unlike = lambda one: emotion and one.voice[1] and one.voice[1] != emotion
+      other = [one for one in same if one.voice[0] == speaker and unlike(one)] or [one for one in self._of['speaker'][speaker] if unlike(one)]
+    return other[int(rng.integers(len(other)))].answered if other else None
+
+
+def pair(scenes: turns.Scenes, exchange: turns.Exchange, clip: int, window, seed: int | None, view: int = 0) -> dict:
+  """An exchange as a row with its answer, and with another clip instead: arrays of `turns`' rows, those of the worse one named WORSE...
+
+  answer and worse_answer are f32[t]. The same pause, view and noise are drawn for both, from seed; None = the mean pause.
+  """
+  drawn = lambda: None if seed is None else np.random.default_rng(seed)
+  last = dataclasses.replace(exchange.turns[exchange.second], clip=clip)
+  other = dataclasses.replace(exchange, turns=exchange.turns[:exchange.second] + (last,) + exchange.turns[exchange.second + 1:])
+  better, worse = scenes.row(exchange, window, view, drawn()), scenes.row(other, window, view, drawn())
+  found = better | {WORSE + name: worse[name] for name in ('codes', 'prosody', 'answer')}
+  return {name: value.astype(np.float32) if name in ('answer', WORSE + 'answer') else value for name, value in found.items()}
+
+
+class Cast(batches.Cast):
+  """Exchanges with a worse answer of a drawn kind beside their own."""
+
+  def __init__(self, window, scenes, found, worse: Worse, asked):
+    super().__init__(window, scenes.clips.silence, None, asked)
+    self._scenes, self._found, self._worse = scenes, found, worse
+
+  def _one(self, item, rng, window):
+    number, view = item
+    exchange, clip, kind = self._found[number], None, 0
+    for kind in rng.permutation(len(KINDS)):
+      clip = self._worse.clip(exchange, KINDS[kind], rng)
+      if clip is not None:
+        break
+    weight = np.float32(clip is not None)        # an only exchange has nothing worse
+    row = pair(self._scenes, exchange, exchange.answered if clip is None else clip, window, int(rng.integers(2 ** 31)), view)
+    known = self._asked.row(self._scenes.clips.view(exchange.answered, view), True, rng) if self._asked else {}
+    return row | {'compared': weight} | known
+
+
+def make(scenes: turns.Scenes, found: list[turns.Exchange], window, *, batch, seed, process=0, processes=1, views='turns',
+         asked: labels.Asked | None = None, counted: Census, often=None):
+  """Endless batches of exchanges beside worse ones, as `turns.make`; one exchange a row."""
+  window = dataclasses.replace(window, clips=1)
+  answers = np.array([one.answered for one in found])
+  items = Census(counted.frames[answers], np.zeros(len(found), np.int32), np.zeros(len(found), np.uint64), (turns.EXCHANGES,))
+  epochs = Epochs(items, np.full(len(found), window.frames), window.frames, 1, views=scenes.clips.views, how=views, seed=seed, times=often)
+  cast = Cast(window, scenes, found, Worse(found, counted.text), asked)
+  return batches.endless(epochs, lambda item, view: (item, view), cast, batch, seed, process, processes)
+
+
+def tests(scenes: turns.Scenes, found: list[turns.Exchange], window, kind: str, counted: Census, batch: int, seed: int,
+          asked: labels.Asked | None = None) -> tuple[list[dict], int]:
+  """(batches of each exchange beside one that is worse in that way, how many exchanges there are of that), in their order."""
+  window = dataclasses.replace(window, clips=1, trailing=0)
+  worse, rows = Worse(found, counted.text), []
+  for number, one in enumerate(found):
+    clip = worse.clip(one, kind, np.random.default_rng([seed, number]))
+    if clip is not None:
+      rows.append(pair(scenes, one, clip, window, None) | (asked.row(scenes.clips[one.answered], True) if asked else {}))
+  return (batches.stacked(rows, batch) if rows else []), len(rows)

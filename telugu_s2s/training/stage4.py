@@ -1,0 +1,163 @@
+"""Stage 4, speaker and emotion: one voice held and an emotion given on request, then answers preferred to worse ones.
+
+Continues a stage 3 run on its own or other dialogues: voices, each a speaker with an emotion, come equally often, with their
+conditions. In the last steps each answer stands beside a worse one (tokens/preferences.py), and the model learns to tell
+which is which: direct preference optimisation (Rafailov et al., 2023, equation 7), with log-likelihoods a frame, so that
+long answers count no more than short ones.
+"""
+import functools
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from telugu_s2s import axes
+from telugu_s2s.audio import files
+from telugu_s2s.errors import InputError
+from telugu_s2s.lm import losses
+from telugu_s2s.lm.model import AudioLM
+from telugu_s2s.tokens import preferences, turns
+from telugu_s2s.tokens.census import counted
+from telugu_s2s.training import hosts, lm_step, loop, metrics, runs, stage2, stage3, voices
+
+
+def run(config, workdir):
+  """The job: trains or resumes -> how often a held-out answer is likelier than a worse one, before and after."""
+  of = Path(config.run).absolute()
+  model, params, trained = stage3.begun(of, False)
+  if not voices.of_data(model):
+    raise InputError(f'config.run: {of} has no speakers, recordings, emotions or knobs, so no voice can be asked for; train stage 2 with '
+                     'config.model.speakers, reference, emotions or knob_bins')
+  config = runs.continued(config, of)
+  steps = config.steps - config.preference_steps
+  if not 0 <= steps <= config.steps:
+    raise InputError(f'config.preference_steps {config.preference_steps}: give 0 to config.steps = {config.steps}')
+  workdir, mesh, rate = loop.begin(config, workdir), axes.mesh(**config.mesh), trained.config.frame_rate
+  how = stage2.update_of(config)
+  lm_step.check(model, how, config.batch, mesh)
+  talk = stage3.talk_of(config, of, model, trained, workdir)
+  often = turns.balanced(talk.found, config.balance)
+  print(told(talk.found), flush=True)
+  tx = stage2.optimiser_of(config)
+  score = stage2.scoring(model, how, mesh)
+  tests = turns.tests(talk.compared, talk.held, talk.window, config.batch // how.accumulate, asked=talk.asked_then)
+  stage = loop.Stage(
+      init=lambda key: runs.state_of(config, model, key),
+      given=lambda: {'params': params, 'teacher': params} | ({'mean': params} if how.ema else {}),
+      phases=((0, lambda state, batch, key: supervised(model, tx, state, batch, how, key)),
+              (steps, lambda state, batch, key: preferring(model, tx, state, batch, how, steps, config.beta, config.anchor))),
+      batches=stage2.Checked(Phased(talk.batches(config, often), pairs_of(config, talk, often), steps), model),
+      audio_s=config.batch * config.frames / rate,
+      facts={'stage': 4, 'data': talk.clips.manifest['content'], 'codec': trained.name, 'seed': config.seed, 'batch': config.batch},
+      line=line, evaluate=lambda state, now: stage2.evaluated(score, lm_step.learnt(state), tests, mesh))
+  schedule = loop.Schedule(config.steps, config.log_every, config.save_every, config.evaluate_every)
+  state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
+  if not done:
+    return
+  learnt = hosts.whole(lm_step.learnt(state))
+  if jax.process_index() > 0:
+    return
+  held = [prefers(model, weights, talk, config.seed) for weights in (params, learnt)]
+  summary = {'exchanges': len(talk.found), 'voices': len({one.voice for one in talk.found}), 'held_out': len(talk.held),
+             'before': held[0], 'after': held[1], 'listens': {'before': stage3.listens(model, params, talk),
+                                                              'after': stage3.listens(model, learnt, talk)}}
+  files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
+  show(summary)
+
+
+def told(found) -> str:
+  """What voices there are, in a line."""
+  speakers, emotions = ({one.voice[place] for one in found} - {''} for place in (0, 1))
+  return (f'voices: {len(speakers)} speakers, emotions {", ".join(sorted(emotions)) or "not labelled"}' +
+          ('; with one emotion alone none can be asked for' if len(emotions) < 2 else ''))
+
+
+class Phased:
+  """Batches of conversation, then of preferences."""
+
+  def __init__(self, first, second, start: int):
+    self._first, self._second, self._start = first, second, start
+
+  def __getitem__(self, step):
+    return self._first[step] if step < self._start else self._second[step]
+
+
+def pairs_of(config, talk, often):
+  return preferences.make(talk.scenes, talk.found, talk.window, batch=config.batch, seed=config.seed, process=jax.process_index(),
+                          processes=jax.process_count(), views=config.views, asked=talk.asked, counted=talk.counted, often=often)
+
+
+def supervised(model, tx, state, batch, how, key):
+  """One update on conversation. The teacher, which nobody asks yet, stays."""
+  new, parts = lm_step.step(model, tx, without(state), batch, how, key)
+  return new | {'teacher': state['teacher']}, parts
+
+
+def without(state):
+  return {name: value for name, value in state.items() if name != 'teacher'}
+
+
+def preferring(model, tx, state, batch, how, first: int, beta: float, anchor: float):
+  """One update on preferences. The teacher is the model as it was at step `first`."""
+  teacher = jax.tree.map(lambda now, then: jnp.where(state['step'] == first, now, then), state['params'], state['teacher'])
+  new, parts = lm_step.step(model, tx, without(state), batch, how, None, functools.partial(parts_of, teacher=teacher, beta=beta, anchor=anchor))
+  return new | {'teacher': teacher}, parts
+
+
+def parts_of(model, params, batch, chunk=0, divisors=None, *, teacher, beta, anchor):
+  """(loss, its parts) of a batch of preferences.
+
+  Args:
+    beta: how far a nat a code that the model moved away from the teacher counts.
+    anchor: weight of the loss of conversation on the better rows, without which both rows become unlikely.
+  """
+  loss, parts = lm_step.parts_of(model, params, batch, chunk, divisors)
+  moved = advantage(model, teacher, batch), advantage(model, params, batch)
+  margin = beta * (moved[1] - jax.lax.stop_gradient(moved[0]))
+  there = batch['compared']
+  mean = lambda value: jnp.sum(there * value) / jnp.maximum(jnp.sum(there), 1.0)
+  preference = mean(jax.nn.softplus(-margin))
+  loss = preference + anchor * loss
+  return loss, parts | {'loss': loss, 'preference': preference, 'preferred': mean(moved[1] > 0), 'margin': mean(margin)}
+
+
+def advantage(model, params, batch):
+  """f32[b], how many nats a code the better answer is likelier than the worse one, weighted over codebooks."""
+  worse = {name: batch[preferences.WORSE + name] for name in ('codes', 'prosody', 'answer')}
+  return nats(model, params, batch | worse) - nats(model, params, batch)
+
+
+def nats(model, params, batch):
+  """f32[b], of the answers of a batch of rows, a code."""
+  net, (condition, _) = AudioLM(model), lm_step.conditioned(model, params, batch)
+  h, slots = net.apply({'params': params}, batch['codes'], batch['prosody'], None, condition, method='hear')
+  every = net.apply({'params': params}, h, slots, method='speak')
+  return losses.by_row(model, every, slots, batch['answer'])
+
+
+def prefers(model, params, talk, seed: int) -> dict:
+  """{kind: {share: of the held-out answers that are likelier than a worse one, interval, n}} of the kinds that there are."""
+  score, found, census = jax.jit(lambda batch: advantage(model, params, batch)), {}, counted(talk.compared.clips)
+  for kind in preferences.KINDS:
+    every, n = preferences.tests(talk.compared, talk.held, talk.window, kind, census, 8, seed, talk.asked_then)
+    if n:
+      share = float(np.mean(np.concatenate([np.asarray(score(batch)) for batch in every])[:n] > 0))
+      found[kind] = {'share': share, 'interval': metrics.wilson(share, n), 'n': n}
+  return found
+
+
+def line(values):
+  """The stage's part of the screen's line."""
+  if 'preference' in values:
+    return f'loss {values["loss"]:.3f} | preference {values["preference"]:.3f} | preferred {100 * values["preferred"]:.0f} % | codes {values["codes"]:.3f}'
+  return stage3.line(values)
+
+
+def show(summary):
+  """Prints what is preferred before and after."""
+  print('held-out answers that are likelier than a worse one (chance is 50 %):')
+  for kind, after in summary['after'].items():
+    before = summary['before'][kind]
+    print(f'{kind:>8} {before["share"]:4.0%} -> {after["share"]:4.0%} ({after["interval"][0]:.0%} to {after["interval"][1]:.0%}, n = {after["n"]})')
