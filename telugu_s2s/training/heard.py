@@ -33,9 +33,9 @@ def of(config, run, workdir, trained, clips, tokens) -> turns.Heard:
   wanted = config.heard
   if not (wanted.views or wanted.echoes):
     return turns.Heard(noises=noises(wanted.noises, trained, config.seed), share=wanted.share)
-  segments = Path(config.data.segments or Path(run) / 'segments' / 'train')
-  if not (segments / shards.MANIFEST).is_file():
-    raise InputError(f'config.data.segments: {segments} holds no segments, of which the user is heard in rooms and over noise; give the '
+  segments = Path(config.data.segments)
+  if not (config.data.segments and (segments / shards.MANIFEST).is_file()):
+    raise InputError(f'config.data.segments {config.data.segments!r} holds no segments, of which the user is heard in rooms and over noise; give the '
                      'folder of the segments of these tokens, or config.heard.views=0 and config.heard.echoes=0')
   found = {}
   for name, count, ranges in (('heard', wanted.views, microphone(wanted)), ('echoes', wanted.echoes, loudspeaker(wanted))):

@@ -39,7 +39,9 @@ def continued(config, folder):
   found = ml_collections.ConfigDict(config_of(folder).to_dict())
   found.unlock()
   found.update({name: value for name, value in config.to_dict().items() if name != 'data'})
-  found.data.segments = config.data.get('segments', '')
+  # Those that tokens were made of; of tokens from elsewhere nobody knows.
+  found.data.segments = config.data.get('segments', '') or (
+      '' if config.data.tokens else found.data.get('segments', '') or str(Path(folder) / 'segments' / 'train'))
   found.data.tokens = config.data.tokens or str(stage2.folders(found, folder)[0].parent)
   return found
 

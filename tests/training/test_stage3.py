@@ -1,4 +1,4 @@
-"""Stage 3 from a stage 2 run to an answer, in a size that takes seconds."""
+"""Stages 3 and 4 from a stage 2 run to an answer, in a size that takes seconds."""
 import csv
 import json
 import os
@@ -13,7 +13,7 @@ from telugu_s2s import usage
 from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import reply
-from telugu_s2s.training import runs, stage2, stage3
+from telugu_s2s.training import runs, stage2, stage3, stage4
 
 from tests.training import test_voices
 from tests.training.test_lm_step import LM
@@ -42,6 +42,15 @@ def config(name, **fields):
   found = runpy.run_path(os.path.join(usage.ROOT, f'configs/{name}.py'))['get_config']()
   found.update(fields)
   return found
+
+
+@pytest.mark.slow
+def test_the_user_is_heard_in_views_of_the_runs_segments(done):
+  for name, views in (('heard', 2), ('echoes', 2)):
+    manifest = json.loads((done / name / 'train' / 'manifest.json').read_text())
+    assert manifest['views'] == views and manifest['made_from']['ranges']['room_s']
+  log = [json.loads(line) for line in (done / 'log.jsonl').read_text().splitlines()]
+  assert all(0 < line['train/floor'] < 2 for line in log if 'train/loss' in line)
 
 
 def conversation(before, **fields):
@@ -96,3 +105,40 @@ def test_a_run_with_a_text_slot_is_refused(monkeypatch, tmp_path):
   monkeypatch.setattr(runs, 'loaded', lambda folder: (LM, {}, None))
   with pytest.raises(InputError, match='has a text slot'):
     stage3.run(config('stage3', run=str(tmp_path)), tmp_path / 'out')
+
+
+@pytest.fixture(scope='module')
+def voiced(done, tmp_path_factory):
+  """A stage 4 run, and what it was called with."""
+  workdir = tmp_path_factory.mktemp('stage4')
+  asked = config('stage4', run=str(done), steps=6, preference_steps=3, frames=400, save_every=2, evaluate_every=3, log_every=1)
+  asked.heard.update(dict(views=1, echoes=1, noises=2))
+  stage4.run(asked, workdir)
+  return workdir, asked
+
+
+@pytest.mark.slow
+def test_stage_4_prefers_answers_to_worse_ones_after_a_teacher_that_stays(voiced, done):
+  workdir, asked = voiced
+  log = [json.loads(line) for line in (workdir / 'log.jsonl').read_text().splitlines()]
+  told = {line['step']: line for line in log if 'train/loss' in line}
+  assert 'train/preference' not in told[3] and 'train/preference' in told[4]
+  assert told[4]['train/preference'] == pytest.approx(np.log(2), abs=1e-5) and told[4]['train/margin'] == pytest.approx(0, abs=1e-5)
+  assert told[6]['train/margin'] != 0                                        # the model moves, its teacher does not
+  summary = json.loads((workdir / 'summary.json').read_text())
+  assert set(summary['after']) == {'speaker'}        # one sentence and one emotion are held out
+  for one in summary['after'].values():
+    assert one['n'] == 2 and one['interval'][0] <= one['share'] <= one['interval'][1]
+  reply.run(config('reply', run=str(workdir), seconds=0.2, speaker='sample-mezzo', count=1), workdir)
+  assert list((workdir / 'replies').glob('*.wav'))
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(voiced, done, tmp_path):
+  workdir, asked = voiced
+  shutil.copytree(workdir, tmp_path / 'again')
+  shutil.rmtree(tmp_path / 'again' / 'checkpoints' / '6')
+  stage4.run(asked, tmp_path / 'again')
+  first, then = runs.loaded(workdir)[1], runs.loaded(tmp_path / 'again')[1]
+  for name in ('code_qvd', 'head3_dv', 'floor_dc'):
+    np.testing.assert_array_equal(first[name], then[name])
