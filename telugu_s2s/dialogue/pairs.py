@@ -1,0 +1,229 @@
+"""Dialogues as a folder that every job reads: a file and a manifest row for each turn, with when it begins and whose it is.
+
+What makes dialogues (spoken.py, found.py, matched.py, selfplay.py) gives units, each of which makes its dialogues by itself, so
+that a unit which is done is not made again. What a unit cannot give is set aside, counted and told in report.tsv.
+"""
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import tqdm
+
+import telugu_s2s
+from telugu_s2s.audio import files, opus
+from telugu_s2s.corpora import folder as corpus
+from telugu_s2s.corpora import licences
+from telugu_s2s.dialogue import timing
+from telugu_s2s.errors import InputError
+
+PAIRS, NEGATIVES, REPORT = 'pairs', 'negatives', 'report.tsv'
+COLUMNS = ('path', 'split', 'language', 'speaker', 'gender', 'style', 'emotion', 'text', 'text_provenance', 'licence', 'source', 'dialogue',
+           'turn', 'channel', 'seconds', 'at_s', 'act', 'sources', 'licences', 'attribution', 'generator', 'negative')
+KBPS = 24.0                      # Opus, of synthetic speech
+
+
+class Aside(Exception):
+  """Why a unit, or a dialogue, is left out: (reason, detail), the reason a word or two."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+  """One sound of one side, and when it begins."""
+  at_s: float                    # from the dialogue's beginning
+  samples: np.ndarray            # f32 at 16 kHz
+  speaker: str
+  source: str
+  licence: str                   # SPDX
+  act: str = timing.TURN
+  text: str = ''
+  text_provenance: str = ''      # human where there is text
+  gender: str = ''
+  style: str = ''
+  emotion: str = ''
+  language: str = 'te'
+  channel: int | None = None
+  attribution: str = ''
+
+  @property
+  def end_s(self) -> float:
+    return self.at_s + len(self.samples) / files.SAMPLE_RATE
+
+
+@dataclasses.dataclass(frozen=True)
+class Dialogue:
+  """Turns in the order of time. `negative`: why it is a bad example, '' of a good one. `texts`: (source, licence) of what is said."""
+  name: str
+  split: str
+  turns: Sequence[Turn]
+  negative: str = ''
+  texts: tuple[str, str] = ('', '')
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+  """What is made in one go and kept: a conversation that was found, or one to be spoken."""
+  name: str                      # letters, digits, - and _; unique
+  made: Callable[[], list[Dialogue | Aside]]       # raises Aside where there is none
+
+
+def generator(name: str, **settings) -> str:
+  """The hash of a generator: its name, the version of this package, and the settings that what it makes follows from."""
+  told = json.dumps({'name': name, 'version': telugu_s2s.__version__, 'settings': settings}, sort_keys=True, default=_plain)
+  return f'{name}-{hashlib.sha256(told.encode()).hexdigest()[:16]}'
+
+
+def _plain(value):
+  return value.to_dict() if hasattr(value, 'to_dict') else dataclasses.asdict(value)
+
+
+def rng_of(seed: int, name: str) -> np.random.Generator:
+  """What a unit is drawn from: another unit more or less changes nothing of it."""
+  return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+def write(units: Iterable[Unit], workdir, made_by: str, form: str, workers: int = 0) -> dict:
+  """Makes the units that are not there yet, and the manifests of workdir/pairs and workdir/negatives.
+
+  Args:
+    made_by: from `generator`; units that another one made are made again.
+    form: of the files, 'opus' or 'flac'.
+    workers: threads; 0 = one a core.
+
+  Returns:
+    {dialogues, negatives, aside, turns, seconds: of speech, made: units of this call, wall_s}.
+
+  Raises:
+    InputError: nothing came of any unit.
+  """
+  workdir, units, began = Path(workdir), list(units), time.monotonic()
+  pool = ThreadPoolExecutor(workers or os.cpu_count())
+  try:
+    one = functools.partial(_unit, workdir=workdir, made_by=made_by, form=form)
+    done = list(tqdm.tqdm(pool.map(one, units), 'dialogues', len(units), unit='unit', disable=None))
+  finally:
+    pool.shutdown(cancel_futures=True)
+  wall_s = time.monotonic() - began
+  skips = [corpus.Skip(unit.name, *left) for unit, (kept, _) in zip(units, done) for left in kept['aside']]
+  rows = [row for kept, _ in done for row in kept['rows']]
+  rows, held = kept_apart(rows)
+  skips += held
+  good, bad = ([row for row in rows if bool(row['negative']) == negative] for negative in (False, True))
+  corpus.report(workdir / REPORT, skips)
+  if not good:
+    raise InputError(f'{workdir}: no dialogue came of {len(units)} ({corpus.counted(corpus.reasons(skips)) or "nothing to begin with"}); '
+                     f'{REPORT} says more')
+  for name, some in ((PAIRS, good), (NEGATIVES, bad)):
+    if some or (workdir / name).exists():
+      files.write(workdir / name / 'MANIFEST.tsv', tsv(some))
+  count = lambda some: len({row['dialogue'] for row in some})
+  fresh = sum(new for _, new in done)
+  print(f'{workdir / PAIRS}: {count(good)} dialogues, {len(good)} turns, {sum(float(row["seconds"]) for row in good) / 60:.1f} minutes; '
+        f'{count(bad)} negatives; set aside: {corpus.counted(corpus.reasons(skips)) or "none"}')
+  if fresh:
+    print(f'{fresh} units made in {wall_s:.1f} s, {60 * fresh / wall_s:.0f} a minute; {len(units) - fresh} were there')
+  return {'dialogues': count(good), 'negatives': count(bad), 'aside': len(skips), 'turns': len(good), 'made': fresh,
+          'seconds': sum(float(row['seconds']) for row in good), 'wall_s': wall_s}
+
+
+def _unit(unit: Unit, workdir, made_by, form) -> tuple[dict, bool]:
+  """What is kept of a unit, {generator, rows, aside: [(reason, detail)]}, and whether it was made now."""
+  place = workdir / 'units' / f'{unit.name}.json'
+  try:
+    kept = json.loads(place.read_bytes())
+    if kept['generator'] == made_by and all((workdir / _folder(row) / row['path']).is_file() for row in kept['rows']):
+      return kept, False
+  except (OSError, ValueError, KeyError):
+    pass                             # not there, or of another kind: made again
+  kept = {'generator': made_by, 'rows': [], 'aside': []}
+  try:
+    for one in unit.made():
+      try:
+        if isinstance(one, Aside):
+          raise one
+        kept['rows'] += rows_of(one, made_by, form, workdir)
+      except Aside as problem:
+        kept['aside'].append(problem.args)
+  except Aside as problem:
+    kept['aside'].append(problem.args)
+  except files.Unreadable as problem:
+    kept['aside'].append((problem.reason, problem.detail))
+  files.write(place, (json.dumps(kept, ensure_ascii=False) + '\n').encode())
+  return kept, True
+
+
+def _folder(row):
+  return NEGATIVES if row['negative'] else PAIRS
+
+
+def rows_of(dialogue: Dialogue, made_by: str, form: str, workdir) -> list[dict]:
+  """The manifest rows of a dialogue, whose files are written.
+
+  Raises:
+    Aside: its parts' licences may not stand side by side.
+  """
+  turns = sorted(dialogue.turns, key=lambda one: (one.at_s, one.end_s))
+  rights = sorted({(one.source, one.licence) for one in turns} | ({dialogue.texts} if dialogue.texts[0] else set()))
+  under = one_licence([licence for _, licence in rights])
+  rows = []
+  for number, one in enumerate(turns):
+    path = f'audio/{dialogue.name}-{number:02}.{form}'
+    data = opus.encoded(one.samples, KBPS) if form == 'opus' else files.encoded(one.samples, form='flac')
+    rows.append(dict(
+        path=path, split=dialogue.split, language=one.language, speaker=one.speaker, gender=one.gender, style=one.style, emotion=one.emotion,
+        text=' '.join(one.text.split()), text_provenance=one.text_provenance or ('human' if one.text else ''), licence=under, source=one.source,
+        dialogue=dialogue.name, turn=number, channel='' if one.channel is None else one.channel,
+        seconds=f'{len(one.samples) / files.SAMPLE_RATE:.3f}', at_s=f'{one.at_s:.3f}', act=one.act,
+        sources='; '.join(dict.fromkeys(source for source, _ in rights)), licences='; '.join(licence or 'unknown' for _, licence in rights),
+        attribution=one.attribution, generator=made_by, negative=dialogue.negative))
+    files.write(workdir / _folder(rows[-1]) / path, data)
+  return rows
+
+
+def one_licence(given: Iterable[str]) -> str:
+  """The licence that holds for all parts of a dialogue, the one of the strictest class.
+
+  Raises:
+    Aside: two of them may not stand side by side.
+  """
+  under = None
+  for licence in sorted(set(given), key=lambda one: (licences.licence_class(one), one)):
+    together = licence if under is None else licences.combined(under, licence)
+    if together is None:
+      raise Aside('licence', f'{under or "unknown"} and {licence or "unknown"} may not be in one dialogue')
+    under = together
+  return under
+
+
+def kept_apart(rows: Sequence[Mapping]) -> tuple[list, list[corpus.Skip]]:
+  """The rows without the dialogues of split train that share a speaker or a sentence with split eval, and skips for those."""
+  held = [row for row in rows if row['split'] == 'eval']
+  speakers = {(row['source'], row['speaker']) for row in held if row['speaker']}
+  texts = {row['text'] for row in held if row['text']}
+  found, skips = [], []
+  for name, group in itertools.groupby(rows, lambda row: row['dialogue']):
+    group = list(group)
+    shared = group[0]['split'] != 'eval' and next(
+        (f'{what} {value!r} is of split eval' for row in group for what, value, of in (
+            ('speaker', row['speaker'], (row['source'], row['speaker']) in speakers), ('sentence', row['text'], row['text'] in texts)) if of), '')
+    if shared:
+      skips.append(corpus.Skip(name, 'held out', shared))
+    else:
+      found += group
+  return found, skips
+
+
+def tsv(rows) -> bytes:
+  """A manifest of rows."""
+  clean = lambda value: ' '.join(str(value).split())
+  return ('\n'.join(['\t'.join(COLUMNS)] + ['\t'.join(clean(row[column]) for column in COLUMNS) for row in rows]) + '\n').encode()
+
+
