@@ -3,6 +3,7 @@
 What makes dialogues (spoken.py, found.py, matched.py, selfplay.py) gives units, each of which makes its dialogues by itself, so
 that a unit which is done is not made again. What a unit cannot give is set aside, counted and told in report.tsv.
 """
+import collections
 import dataclasses
 import functools
 import hashlib
@@ -204,21 +205,24 @@ def one_licence(given: Iterable[str]) -> str:
 
 
 def kept_apart(rows: Sequence[Mapping]) -> tuple[list, list[corpus.Skip]]:
-  """The rows without the dialogues of split train that share a speaker or a sentence with split eval, and skips for those."""
-  held = [row for row in rows if row['split'] == 'eval']
-  speakers = {(row['source'], row['speaker']) for row in held if row['speaker']}
-  texts = {row['text'] for row in held if row['text']}
-  found, skips = [], []
-  for name, group in itertools.groupby(rows, lambda row: row['dialogue']):
-    group = list(group)
-    shared = group[0]['split'] != 'eval' and next(
-        (f'{what} {value!r} is of split eval' for row in group for what, value, of in (
-            ('speaker', row['speaker'], (row['source'], row['speaker']) in speakers), ('sentence', row['text'], row['text'] in texts)) if of), '')
-    if shared:
-      skips.append(corpus.Skip(name, 'held out', shared))
-    else:
-      found += group
-  return found, skips
+  """The rows without dialogues by which a speaker or a sentence would be in split eval and in another one, and skips for those.
+
+  Of what is in both, the dialogues of that side go which has fewer of them; of equally many those that are trained on.
+  """
+  groups = [list(group) for _, group in itertools.groupby(rows, lambda row: row['dialogue'])]
+  uses = collections.defaultdict(lambda: ([], []))       # (what, value) -> numbers of the dialogues of train, and of eval
+  for number, group in enumerate(groups):
+    for thing in sorted({('speaker', f'{row["source"]}/{row["speaker"]}') for row in group if row['speaker']} |
+                        {('sentence', row['text']) for row in group if row['text']}):
+      uses[thing][group[0]['split'] == 'eval'].append(number)
+  out = {}
+  for (what, value), sides in uses.items():
+    train, held = ([number for number in side if number not in out] for side in sides)
+    if train and held:
+      fewer, other = (held, 'train') if len(held) < len(train) else (train, 'eval')
+      out |= {number: f'{what} {value} is in split {other} too' for number in fewer}
+  skips = [corpus.Skip(groups[number][0]['dialogue'], 'held out', why) for number, why in sorted(out.items())]
+  return [row for number, group in enumerate(groups) if number not in out for row in group], skips
 
 
 def tsv(rows) -> bytes:

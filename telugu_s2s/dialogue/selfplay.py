@@ -152,7 +152,11 @@ def repeated(codes, silence: int) -> float:
 
 
 def prompts(recordings, folder, encoder, count: int, seed: int) -> list[Prompt]:
-  """`count` recordings of a fit length as the beginnings of dialogues, in an order drawn from the seed; questions alone, if there are any."""
+  """`count` recordings of a fit length as the beginnings of dialogues, in an order drawn from the seed; questions alone, if there are any.
+
+  None is of split eval: nobody is measured on what a model said to itself.
+  """
+  recordings = [one for one in recordings if one.split != 'eval']
   asking = [one for one in recordings if one.style == 'question' or one.text.endswith('?')] or list(recordings)
   result = []
   for number in np.random.default_rng(seed).permutation(len(asking)):

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import folder as corpus
@@ -22,6 +21,7 @@ BACKCHANNEL_S = 1.0              # a longer sound within the other's turn is one
 SHORTEST_S = 1.5                 # of a turn in which backchannels are counted and put
 GAP_S, GAP_STEP_S = (-1.0, 2.0), 0.1
 SHARE_STEP = 0.1
+AUDIBLE_DB = -40.0              # below the peak of a turn
 MOST_OVERLAP = 0.5               # of the shorter of two turns, when one is drawn
 FILLED = re.compile(r'<(um+|uh+|hm+|er+)>', re.IGNORECASE)              # as transcripts of IndicVoices write them
 BREATHED = re.compile(r'<(breath\w*|inhal\w*|sigh\w*)>', re.IGNORECASE)
@@ -120,17 +120,29 @@ def _within(one, spans):
 
 
 def spans(folder) -> list[list[Span]]:
-  """The dialogues of a folder of recordings whose rows say who speaks when: start_s and end_s in a shared file, or at_s."""
+  """The dialogues of a folder of recordings whose rows say who speaks when: start_s and end_s in a shared file, or at_s of its own file.
+
+  Of a file of its own the silence at its ends is no speech.
+  """
   dialogues = {}
   for one in corpus.recordings(folder, '')[0]:
     at_s = one.custom.get('at_s')
     if not (one.dialogue and one.speaker) or at_s is None and one.end_s is None:
       continue
-    start_s = float(at_s) if at_s is not None else one.start_s or 0.0
-    seconds = one.end_s - (one.start_s or 0.0) if one.end_s is not None else soundfile.info(Path(folder) / one.path).duration
-    dialogues.setdefault((one.source, one.dialogue), []).append(
-        Span(start_s, start_s + seconds, one.speaker, one.custom.get('act', TURN), one.custom.get('text_raw') or one.text))
+    limits = (one.start_s or 0.0, one.end_s)
+    if at_s is not None:
+      limits = tuple(float(at_s) + edge for edge in heard(files.read(Path(folder) / one.path, one.channel, *limits)[0]))
+    text = one.custom.get('text_raw') or one.text
+    dialogues.setdefault((one.source if at_s is None else '', one.dialogue), []).append(
+        Span(*limits, one.speaker, one.custom.get('act', TURN), text))
   return list(dialogues.values())
+
+
+def heard(samples) -> tuple[float, float]:
+  """Where the sound of a recording begins and ends, in s: the silence at its ends is AUDIBLE_DB below its peak."""
+  level = np.abs(samples)
+  loud = np.flatnonzero(level > level.max() * 10 ** (AUDIBLE_DB / 20))
+  return (float(loud[0]) / files.SAMPLE_RATE, float(loud[-1] + 1) / files.SAMPLE_RATE) if len(loud) else (0.0, 0.0)
 
 
 def save(path, timing: Timing) -> None:
