@@ -80,8 +80,13 @@ def espeak(voices: Mapping) -> Engine:
                 voices_of({name: one.held_out for name, one in voices.items()}))
 
 
-def festival(voices: Mapping[str, bool]) -> Engine:
-  """Festival with voices such as telugu_NSK_diphone, of people's recorded diphones. voices: {voice: whether it is held out}."""
+def festival(voices: Mapping[str, bool], licence: str = '') -> Engine:
+  """Festival with voices such as telugu_NSK_diphone, of people's recorded diphones.
+
+  Args:
+    voices: {voice: whether it is held out}.
+    licence: SPDX identifier of what it says; that of a person's diphones is for whoever uses them to judge.
+  """
   program = shutil.which('festival')
   if not program:
     raise InputError('config.engine festival: there is no such program; run: apt-get install festival festival-te festvox-te-nsk; '
@@ -97,7 +102,7 @@ def festival(voices: Mapping[str, bool]) -> Engine:
       said = text.replace('\\', ' ').replace('"', ' ')
       script.write_text(SCHEME.format(voice=voice, pitch=pitch, stretch=1.4 / rate, text=said, out=out), 'utf-8')
       samples = heard([program, '--batch', str(script)], out)
-    return Spoken(samples, voice, 'm' if voice == NSK else 'u', 'neutral', f'festival {voice}', 'LicenseRef-festival-voice')
+    return Spoken(samples, voice, 'm' if voice == NSK else 'u', 'neutral', f'festival {voice}', licence)
 
   return Engine('festival', '2', False, speak, voices_of(voices))
 
@@ -193,7 +198,7 @@ def chosen(config, model: Engine | None = None) -> Engine:
   if config.engine == 'espeak':
     return espeak(config.voices)
   if config.engine == 'festival':
-    return festival(held or {NSK: False})
+    return festival(held or {NSK: False}, config.licence)
   if config.engine == 'command':
     if len(held) < 2:
       raise InputError('config.voice_names: name the voices of config.command, at least two, parted by commas')

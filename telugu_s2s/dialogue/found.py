@@ -19,7 +19,7 @@ LAYOUTS = ('', 'indicvoices_raw', 'diarised', 'two_channel')
 GAP_S = -0.5, 2.0                # between two turns of one dialogue; beyond, another dialogue begins
 TURN_S = 0.3, 30.0
 OVERLAP_S = 0.2                  # of a turn in one channel over which somebody else speaks, at most
-EDGE_S = 0.1                     # kept around a turn that activity found: onsets are soft
+HANGOVER_S = 0.1                 # by which activity reaches further beyond the end of speech than before its beginning
 JOINED_S = 0.5                   # a pause within a turn of a channel
 
 
@@ -165,8 +165,7 @@ def spoken(samples, vad):
     if joined and (start - joined[-1][1]) * seconds <= JOINED_S:
       start = joined.pop()[0]
     joined.append((start, end))
-  return [(max(0.0, round(start * seconds - EDGE_S, 3)), round(min(end * seconds + EDGE_S, len(samples) / files.SAMPLE_RATE), 3))
-          for start, end in joined]
+  return [(round(start * seconds, 3), round(max(end * seconds - HANGOVER_S, (start + 1) * seconds), 3)) for start, end in joined]
 
 
 class Audio:

@@ -15,7 +15,7 @@ from telugu_s2s.audio import activity
 from telugu_s2s.audio.level import HOP
 from telugu_s2s.dialogue.engines import Engine, Spoken, Unspoken
 from telugu_s2s.errors import InputError
-from telugu_s2s.lm import sampling
+from telugu_s2s.lm import drawing, sampling
 from telugu_s2s.lm.frames import ABSENT, undelayed
 from telugu_s2s.tokens import encoding, slots
 
@@ -32,7 +32,7 @@ def said(c, params, text, silence, given, key, how):
   state = sampling.empty_state(c, 1)
   if given:
     state = sampling.conditioned(c, params, state, given)
-  keys, how = sampling.each(key, 1), sampling._arrays(c, how, 1)
+  keys, how = sampling.each(key, 1), drawing.settings(c, [how])
   step = lambda state, now: sampling.step(c, params, state, silence[None], keys, how, now)
   _, found = jax.lax.scan(step, state, forced)
   return undelayed(found.swapaxes(0, 1)[..., -c.codebooks:], c.delay)[0]

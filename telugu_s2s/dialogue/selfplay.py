@@ -15,7 +15,7 @@ from telugu_s2s.audio import files
 from telugu_s2s.dialogue import found, timing, voiceprint
 from telugu_s2s.dialogue.pairs import Dialogue, Turn, Unit
 from telugu_s2s.errors import InputError
-from telugu_s2s.lm import frames, sampling
+from telugu_s2s.lm import drawing, frames, sampling
 from telugu_s2s.tokens import encoding
 
 PROMPT_S = 0.6, 8.0              # of a question that begins a dialogue
@@ -66,16 +66,15 @@ def played(c, params, prompt, silence, key, more: int, how):
   other = lambda x: jnp.concatenate([x[b:], x[:b]])
   padded = jnp.concatenate([jnp.broadcast_to(silence, (2 * b, lag, q)), said], 1)
   state = sampling.prefill(c, params, sampling.empty_state(c, 2 * b), slots, other(padded)[:, :t])
-  keys, how = sampling.each(key, 2 * b), sampling._arrays(c, how, 2 * b)
+  keys, how = sampling.each(key, 2 * b), drawing.settings(c, [how] * (2 * b))
 
   def body(carry, _):
-    state, heard = carry                                               # heard: [2b lag q], whole frames still on their way
-    state, now = sampling.step(c, params, state, other(heard[:, 0]), keys, how)
-    a0 = state['recent'][:, -1 - c.delay]                              # of the frame that is whole now
-    whole = jnp.concatenate([a0[:, None], now[:, first + 1:]], -1)
-    return (state, jnp.concatenate([heard[:, 1:], whole[:, None]], 1)), now
+    state, whole = carry                                               # [2b q], the newest frame of which all levels are known
+    state, now = sampling.step(c, params, state, other(whole), keys, how)
+    a0 = state['recent'][:, -1 - c.delay]                              # of the frame that has just become whole
+    return (state, jnp.concatenate([a0[:, None], now[:, first + 1:]], -1)), now
 
-  _, drawn = jax.lax.scan(body, (state, padded[:, t:t + lag]), None, more)
+  _, drawn = jax.lax.scan(body, (state, padded[:, t]), None, more)
   return frames.undelayed(jnp.concatenate([late, drawn.swapaxes(0, 1)[..., first:]], 1), c.delay)
 
 
