@@ -231,3 +231,20 @@ def tsv(rows) -> bytes:
   return ('\n'.join(['\t'.join(COLUMNS)] + ['\t'.join(clean(row[column]) for column in COLUMNS) for row in rows]) + '\n').encode()
 
 
+
+
+def tracks(folder, name: str) -> dict[str, np.ndarray]:
+  """{speaker: f32[samples]} of a dialogue of workdir/pairs, on one time axis, a track each; their sum is what a room would hear.
+
+  Raises:
+    InputError: the folder has no such dialogue.
+  """
+  turns = [one for one in corpus.recordings(folder, '')[0] if one.dialogue == name]
+  if not turns:
+    raise InputError(f'{folder}: there is no dialogue {name!r} in its manifest')
+  sounds = [(one.speaker, round(float(one.custom['at_s']) * files.SAMPLE_RATE), files.read(Path(folder) / one.path)[0]) for one in turns]
+  length = max(at + len(sound) for _, at, sound in sounds)
+  found = {}
+  for speaker, at, sound in sounds:
+    found.setdefault(speaker, np.zeros(length, np.float32))[max(0, at):at + len(sound)] += sound[max(0, -at):]
+  return found

@@ -5,7 +5,7 @@ import numpy as np
 
 from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import sample
-from telugu_s2s.dialogue import engines, found, matched, measure, own_voice, pairs, selfplay, spoken, timing
+from telugu_s2s.dialogue import engines, found, matched, measure, own_voice, pairs, selfplay, spoken, timing, voiceprint
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import sampling
 from telugu_s2s.tokens import encoding, labels, vocabulary
@@ -98,6 +98,6 @@ def from_selfplay(config, workdir):
   prompts = selfplay.prompts(corpus.recordings(folder, config.licence)[0], folder, encoder, config.count, config.seed)
   limits = selfplay.Limits(**config.limits)
   made_by = pairs.generator('selfplay', run=own_voice.digest(params), codec=trained.name, how=how, limits=limits, seconds=config.seconds,
-                            batch=config.batch, seed=config.seed, count=config.count)
+                            batch=config.batch, seed=config.seed, count=config.count, drift=voiceprint.available())
   units = selfplay.units(prompts, player, limits, config.seconds, config.batch, config.seed)
   return pairs.write(units, workdir, made_by, 'opus', 1)

@@ -40,6 +40,7 @@ class Letters:
     return [4 + ord(letter) % 9 for letter in text]
 
 
+@pytest.mark.slow
 def test_each_side_hears_the_other_late_by_the_delay_and_one():
   delay = 2                        # 1 would not tell the delay from the frame beside it
   c = dataclasses.replace(C, text_codes=0, delay=delay)
