@@ -18,6 +18,9 @@ SWITCH_VECTORS = 2.0             # likewise of cosines, summed over steps of 0.1
 ROUNDS = 12
 JOINED_S = 0.5                   # a pause of one speaker that does not end a turn
 SHORTEST_S = 0.3
+PITCH = 3.0                      # its weight among the numbers of a window's vector: it is one of 39, and tells most
+STEPS = round(WINDOW_S / STEP_S) # from a window to the next one that shares nothing with it
+FEW = 100                        # frames of a speaker, of which no Gaussian is made
 RIDGE = 1e-2                     # of a covariance's mean variance
 
 
@@ -69,24 +72,47 @@ def _windows(speech):
 
 
 def _by_frames(samples, speech):
-  """i64[frames], 0 or 1, by Gaussians over cepstra."""
+  """i64[frames], 0 or 1, by Gaussians over cepstra: of several first guesses the one from which they explain the frames best."""
   features = voiceprint.cepstra(samples)
   features = np.pad(features, ((0, max(0, len(speech) - len(features))), (0, 0)), mode='edge')[:len(speech)]
   windows = _windows(speech)
   vectors = np.array([voiceprint.plain(features[start:end][speech[start:end]]) for start, end in windows])
   pitch = vectors[:, -1]
-  vectors[:, -1] = np.where(np.isnan(pitch), np.nanmedian(pitch) if not np.isnan(pitch).all() else 0.0, pitch)
+  pitch = np.where(np.isnan(pitch), np.nanmedian(pitch) if not np.isnan(pitch).all() else 0.0, pitch)
   vectors = (vectors - vectors.mean(0)) / (vectors.std(0) + 1e-6)
-  vectors[:, -1] *= 3.0          # the pitch is one number of 39, and tells most
-  who = _spread(halves(vectors), windows, len(speech))
-  use = features[:, :-1]
+  spread = (pitch - pitch.mean()) / (pitch.std() + 1e-6)
+  vectors[:, -1] = PITCH * spread
+  guesses = [halves(vectors), halves(vectors[:, :-1]), halves(spread[:, None]), halves(_sphered(vectors[:, :-1]))]
+  refined = [_refined(features[:, :-1], speech, _spread(guess, windows, len(speech))) for guess in guesses if len(set(guess)) == 2]
+  return max(refined, key=lambda one: one[0])[1] if refined else np.zeros(len(speech), int)
+
+
+def _sphered(vectors):
+  """Vectors in axes in which those of neighbours, mostly one speaker, vary alike: what differs between speakers then stands out."""
+  apart = vectors[STEPS:] - vectors[:-STEPS]
+  if len(apart) < 2:
+    return vectors
+  cov = np.cov(apart.T)
+  cov = 0.7 * cov + 0.3 * np.trace(cov) / len(cov) * np.eye(len(cov))
+  return np.linalg.solve(np.linalg.cholesky(cov), vectors.T).T
+
+
+def _refined(use, speech, who):
+  """(how well two Gaussians explain the frames of speech, i64[frames] of the path by them), from a first guess."""
+  few = lambda who: min(np.sum(speech & (who == side)) for side in (0, 1)) < FEW
+  best = -np.inf, who
   for _ in range(ROUNDS):
+    if few(who):
+      break
     scores = np.stack([_log_density(use, use[speech & (who == side)]) for side in (0, 1)], 1)
     scores[~speech] = 0
     before, who = who, path(scores, SWITCH)
-    if (who == before).all() or min(np.sum(speech & (who == side)) for side in (0, 1)) < 100:
-      return before if min(np.sum(speech & (who == side)) for side in (0, 1)) < 100 else who
-  return who
+    value = float(scores[np.arange(len(who)), who].sum() - SWITCH * np.sum(who[1:] != who[:-1]))
+    if value > best[0] and not few(who):
+      best = value, who
+    if (who == before).all():
+      break
+  return best
 
 
 def _by_vectors(samples, speech):
