@@ -1,7 +1,7 @@
 """Who speaks when in a recording of two: voice activity, a vector for each window, two clusters, and the best path between them.
 
 The windows give a first guess. Each speaker is then a Gaussian over the cepstra of their frames, frames go to the speaker who
-explains them better along a path that seldom changes (Viterbi), and both are repeated. With `ge2e` the vectors alone decide.
+explains them better along a path that seldom changes (Viterbi), and both are repeated.
 """
 import numpy as np
 
@@ -14,7 +14,7 @@ from telugu_s2s.errors import InputError
 
 WINDOW_S, STEP_S = 1.6, 0.4
 SWITCH = 60.0                    # nats that a change of speaker costs, of Gaussians over 10 ms frames that are not independent
-SWITCH_VECTORS = 2.0             # likewise of cosines, summed over steps of 0.1 s
+SWITCH_VECTORS = 3.2             # likewise of cosines, summed over frames
 ROUNDS = 12
 JOINED_S = 0.5                   # a pause of one speaker that does not end a turn
 SHORTEST_S = 0.3
@@ -39,7 +39,7 @@ def turns(samples, by: str = 'plain', vad: str = 'energy') -> list[Span]:
   speech = activity.speech(samples, vad)
   if speech.sum() * HOP < 2 * WINDOW_S * SAMPLE_RATE:
     return [Span(start, end, '0') for start, end in _joined(np.zeros(len(speech), int), speech)]
-  who = _by_vectors(samples, speech) if by == 'ge2e' else _by_frames(samples, speech)
+  who = _refined(_features(samples, speech), speech, _by_vectors(samples, speech))[1] if by == 'ge2e' else _by_frames(samples, speech)
   first = who[np.flatnonzero(speech)[0]]
   return _spans(who != first, speech)
 
@@ -73,9 +73,7 @@ def _windows(speech):
 
 def _by_frames(samples, speech):
   """i64[frames], 0 or 1, by Gaussians over cepstra: of several first guesses the one from which they explain the frames best."""
-  features = voiceprint.cepstra(samples)
-  features = np.pad(features, ((0, max(0, len(speech) - len(features))), (0, 0)), mode='edge')[:len(speech)]
-  windows = _windows(speech)
+  features, windows = _features(samples, speech, pitch=True), _windows(speech)
   vectors = np.array([voiceprint.plain(features[start:end][speech[start:end]]) for start, end in windows])
   pitch = vectors[:, -1]
   pitch = np.where(np.isnan(pitch), np.nanmedian(pitch) if not np.isnan(pitch).all() else 0.0, pitch)
@@ -85,6 +83,13 @@ def _by_frames(samples, speech):
   guesses = [halves(vectors), halves(vectors[:, :-1]), halves(spread[:, None]), halves(_sphered(vectors[:, :-1]))]
   refined = [_refined(features[:, :-1], speech, _spread(guess, windows, len(speech))) for guess in guesses if len(set(guess)) == 2]
   return max(refined, key=lambda one: one[0])[1] if refined else np.zeros(len(speech), int)
+
+
+def _features(samples, speech, pitch=False):
+  """f32[frames, 20], cepstra and pitch of each frame of `speech`; with `pitch` also whether there is any."""
+  found = voiceprint.cepstra(samples)
+  found = np.pad(found, ((0, max(0, len(speech) - len(found))), (0, 0)), mode='edge')[:len(speech)]
+  return found if pitch else found[:, :-1]
 
 
 def _sphered(vectors):
@@ -131,8 +136,7 @@ def _by_vectors(samples, speech):
     third = (end - start) // 3       # its middle tells most
     total[start + third:end - third] += one
     count[start + third:end - third] += 1
-  scores = total / np.maximum(count, 1)[:, None] * 2.5       # per frame of 10 ms
-  return path(scores, SWITCH_VECTORS * 4)
+  return path(total / np.maximum(count, 1)[:, None], SWITCH_VECTORS)
 
 
 def halves(vectors) -> np.ndarray:

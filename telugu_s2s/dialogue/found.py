@@ -3,7 +3,7 @@
 Of one channel, turns over which the other speaks are left out, as nothing here parts voices; of two channels they stay.
 """
 import dataclasses
-import re
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -57,17 +57,11 @@ def units(config, how: How) -> list[Unit]:
     raise InputError('config.folder is empty: name a folder of conversations')
   folder, groups = Path(config.folder), {}
   for one in _rows(config, folder):
-    groups.setdefault((one.source, one.dialogue or one.path), []).append(one)
-  return [unit(folder, key[1], group, how) for key, group in list(groups.items())[:config.count]]
-
-
-def unit(folder, name, group, how) -> Unit:
-  return Unit(clean(name), lambda: dialogues(folder, clean(name), group, how))
-
-
-def clean(name: str) -> str:
-  """A name that a file may have: letters, digits, - and _."""
-  return re.sub(r'[^A-Za-z0-9_-]+', '-', name.rpartition('.')[0] or name).strip('-') or 'dialogue'
+    groups.setdefault((one.source, one.dialogue or one.path.rpartition('.')[0]), []).append(one)
+  groups = dict(list(groups.items())[:config.count])
+  names = pairs.named('-'.join(key) for key in groups)
+  return [Unit(name, functools.partial(dialogues, folder, name, group, how), pairs.hashed(group))
+          for name, group in zip(names.values(), groups.values())]
 
 
 def _rows(config, folder):
@@ -148,14 +142,19 @@ def _parts(audio, group, how):
       yield Part(one.start_s or 0.0, one.end_s, one.speaker, labels, one.channel)
     elif one.channel is not None:
       for start_s, end_s in spoken(audio.whole(one.path, one.channel), how.vad):
-        yield Part(start_s, end_s, one.speaker or f'{clean(one.path)}-{one.channel}', labels | {'text': '', 'text_provenance': ''}, one.channel)
+        yield Part(start_s, end_s, one.speaker or f'{stem(one.path)}-{one.channel}', labels | {'text': '', 'text_provenance': ''}, one.channel)
     elif audio.channels(one.path) == 2:
       for channel in (0, 1):
         for start_s, end_s in spoken(audio.whole(one.path, channel), how.vad):
-          yield Part(start_s, end_s, f'{clean(one.path)}-{channel}', labels | {'text': '', 'text_provenance': '', 'gender': ''}, channel)
+          yield Part(start_s, end_s, f'{stem(one.path)}-{channel}', labels | {'text': '', 'text_provenance': '', 'gender': ''}, channel)
     else:
       for span in diarise.turns(audio.whole(one.path, None), how.voiceprint, how.vad):
-        yield Part(max(0.0, span.start_s), span.end_s, f'{clean(one.path)}-{span.speaker}', labels | {'text': '', 'text_provenance': '', 'gender': ''})
+        yield Part(max(0.0, span.start_s), span.end_s, f'{stem(one.path)}-{span.speaker}', labels | {'text': '', 'text_provenance': '', 'gender': ''})
+
+
+def stem(path) -> str:
+  """What a recording's speakers are called by: its path without its ending."""
+  return path.rpartition('.')[0] or path
 
 
 def spoken(samples, vad):

@@ -1,5 +1,6 @@
 """Dialogues of recordings that do not belong together: a question, and the turn of another speaker that fits it best."""
 import collections
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,14 @@ def units(config, table: timing.Timing) -> list[Unit]:
   if not chosen:
     raise InputError(f'config.folder: {folder} has no question with an answer by another speaker, by {by}; of {len(recordings)} recordings '
                      f'with a speaker {sum(asking)} ask')
-  return [Unit(f'r-{found.clean(recordings[asked].path)}-{asked:06}', lambda asked=asked, answer=answer: [
-      paired(folder, recordings[asked], recordings[answer], table, config.seed, asked)]) for asked, answer in chosen]
+  names = pairs.named(f'r-{found.stem(recordings[asked].path)}-{asked:06}' for asked, _ in chosen)
+  sides = [(recordings[asked], recordings[answer]) for asked, answer in chosen]
+  return [Unit(name, functools.partial(_alone, folder, *both, table, config.seed, name), pairs.hashed(both))
+          for name, both in zip(names.values(), sides)]
+
+
+def _alone(*given):
+  return [paired(*given)]
 
 
 def asks(one: corpus.Recording) -> bool:
@@ -82,7 +89,7 @@ def matches(recordings, asking, bags, rng, reuse: int, answers_ask: bool = False
   return result
 
 
-def paired(folder, asked, answered, table, seed, number) -> Dialogue:
+def paired(folder, asked, answered, table, seed, name) -> Dialogue:
   """A question with its answer after a drawn gap.
 
   Raises:
@@ -91,7 +98,6 @@ def paired(folder, asked, answered, table, seed, number) -> Dialogue:
   """
   if licences.combined(asked.licence, answered.licence) is None:
     raise Aside('licence', f'{asked.licence or "unknown"} and {answered.licence or "unknown"} may not be in one dialogue')
-  name = f'r-{found.clean(asked.path)}-{number:06}'
   clips = [sample.finished(files.read(folder / one.path, one.channel, one.start_s or 0.0, one.end_s)[0]) for one in (asked, answered)]
   seconds = [len(clip) / files.SAMPLE_RATE - 2 * sample.END_S for clip in clips]
   starts = timing.laid([('a', seconds[0]), ('b', seconds[1])], table, pairs.rng_of(seed, name))

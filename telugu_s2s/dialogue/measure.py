@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from telugu_s2s.audio import files, level
+from telugu_s2s.codec import weights
 from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import licences, sample
-from telugu_s2s.dialogue import diarise, retrieval, timing, voiceprint
+from telugu_s2s.dialogue import diarise, matched, retrieval, timing, voiceprint
 from telugu_s2s.dialogue.timing import Span
 from telugu_s2s.errors import InputError
 
@@ -17,15 +18,17 @@ CLIP_S = 1.0, 8.0
 EDGE_DB = -35.0                  # below a clip's peak level, where its speech is taken to begin and end
 
 
-def measured(folder, mixes: int, seed: int, vad: str, workdir) -> dict:
+def measured(folder, mixes: int, seed: int, vad: str, codec: str, workdir) -> dict:
   """Diarisation on mixes of a folder's held-out speakers, with each vector that is installed, and retrieval on the sample corpus."""
-  result = {'diarisation': diarisation(folder, mixes, seed, vad), 'retrieval': by_text(sample.folder())}
+  result = {'diarisation': diarisation(folder, mixes, seed, vad), 'letters': by_text(sample.folder()),
+            'codes': by_codes(sample.folder(), weights.load(codec))}
   for by, one in result['diarisation'].items():
     low, high = one['interval']
     print(f'diarisation, {by}, of {one["mixes"]} mixes: error {one["error"]:.1%} ({low:.1%} to {high:.1%}) = missed {one["missed"]:.1%} + false '
           f'alarm {one["false_alarm"]:.1%} + confusion {one["confusion"]:.1%}; with a collar of 0.25 s {one["collar"]:.1%}')
-  found = result['retrieval']
-  print(f'answers found by letters among {found["of"]}: {found["top1"]:.1%} at once, {found["top5"]:.1%} among five; chance {found["chance"]:.1%}')
+  for by in ('letters', 'codes'):
+    found = result[by]
+    print(f'answers found by {by} among {found["of"]}: {found["top1"]:.1%} at once, {found["top5"]:.1%} among five; chance {found["chance"]:.1%}')
   files.write(Path(workdir) / 'measure.json', (json.dumps(result, indent=1) + '\n').encode())
   return result
 
@@ -90,9 +93,23 @@ def audible(samples) -> np.ndarray:
 
 def by_text(folder) -> dict:
   """How often the own answer of a question is found by letters, in a folder whose dialogues are a question and an answer."""
-  texts = {}
+  asked, answered = questions(folder)
+  return retrieval.accuracy([retrieval.grams(one.text) for one in asked], [retrieval.grams(one.text) for one in answered])
+
+
+def by_codes(folder, trained) -> dict:
+  """The same by the codes of the recordings, which other speakers speak."""
+  asked, answered = questions(folder)
+  bags = matched.coded(folder, asked + answered, trained)
+  return retrieval.accuracy(bags[:len(asked)], bags[len(asked):])
+
+
+def questions(folder) -> tuple[list, list]:
+  """The questions of a folder and, at the same places, their answers, of the last telling of each."""
+  found = collections.defaultdict(dict)
   for one in corpus.recordings(folder, licences.OWN)[0]:
     if one.style in ('question', 'answer') and one.text:
-      texts.setdefault(one.dialogue.rpartition('-')[0], {})[one.style] = one.text
-  both = [texts[name] for name in sorted(texts) if len(texts[name]) == 2]
-  return retrieval.accuracy([retrieval.grams(one['question']) for one in both], [retrieval.grams(one['answer']) for one in both])
+      found[one.dialogue.rpartition('-')[0]].setdefault(one.dialogue, {})[one.style] = one
+  both = [found[name][max(found[name])] for name in sorted(found)]
+  both = [one for one in both if len(one) == 2]
+  return [one['question'] for one in both], [one['answer'] for one in both]

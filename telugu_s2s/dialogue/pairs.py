@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -72,8 +73,9 @@ class Dialogue:
 @dataclasses.dataclass(frozen=True)
 class Unit:
   """What is made in one go and kept: a conversation that was found, or one to be spoken."""
-  name: str                      # letters, digits, - and _; unique
+  name: str                      # letters, digits, - and _; unique, see `named`
   made: Callable[[], list[Dialogue | Aside]]       # raises Aside where there is none
+  of: str = ''                   # a hash of what it is made of: where that changes, it is made again
 
 
 def generator(name: str, **settings) -> str:
@@ -84,6 +86,21 @@ def generator(name: str, **settings) -> str:
 
 def _plain(value):
   return value.to_dict() if hasattr(value, 'to_dict') else dataclasses.asdict(value)
+
+
+def hashed(*things) -> str:
+  """A hash of what things look like in print."""
+  return hashlib.sha256(repr(things).encode()).hexdigest()[:16]
+
+
+def named(names: Iterable[str]) -> dict[str, str]:
+  """{name: the same as a file may be called, of letters, digits, - and _}, each of them once."""
+  found, taken = {}, collections.Counter()
+  for name in dict.fromkeys(names):
+    stem = re.sub(r'[^A-Za-z0-9_-]+', '-', name).strip('-') or 'dialogue'
+    taken[stem] += 1
+    found[name] = stem if taken[stem] == 1 else f'{stem}--{taken[stem]}'
+  return found
 
 
 def rng_of(seed: int, name: str) -> np.random.Generator:
@@ -109,7 +126,7 @@ def write(units: Iterable[Unit], workdir, made_by: str, form: str, workers: int 
   pool = ThreadPoolExecutor(workers or os.cpu_count())
   try:
     one = functools.partial(_unit, workdir=workdir, made_by=made_by, form=form)
-    done = list(tqdm.tqdm(pool.map(one, units), 'dialogues', len(units), unit='unit', disable=None))
+    done = list(tqdm.tqdm(pool.map(one, units), 'dialogues', len(units), unit='unit'))
   finally:
     pool.shutdown(cancel_futures=True)
   wall_s = time.monotonic() - began
@@ -130,21 +147,24 @@ def write(units: Iterable[Unit], workdir, made_by: str, form: str, workers: int 
   print(f'{workdir / PAIRS}: {count(good)} dialogues, {len(good)} turns, {sum(float(row["seconds"]) for row in good) / 60:.1f} minutes; '
         f'{count(bad)} negatives; set aside: {corpus.counted(corpus.reasons(skips)) or "none"}')
   if fresh:
-    print(f'{fresh} units made in {wall_s:.1f} s, {60 * fresh / wall_s:.0f} a minute; {len(units) - fresh} were there')
+    made = len({row['dialogue'] for kept, new in done if new for row in kept['rows']})
+    print(f'{made} dialogues made in {wall_s:.1f} s, {60 * made / wall_s:.0f} a minute; {len(units) - fresh} of {len(units)} units were there')
   return {'dialogues': count(good), 'negatives': count(bad), 'aside': len(skips), 'turns': len(good), 'made': fresh,
           'seconds': sum(float(row['seconds']) for row in good), 'wall_s': wall_s}
 
 
 def _unit(unit: Unit, workdir, made_by, form) -> tuple[dict, bool]:
-  """What is kept of a unit, {generator, rows, aside: [(reason, detail)]}, and whether it was made now."""
+  """What is kept of a unit, {generator, of, rows, aside: [(reason, detail)]}, and whether it was made now."""
   place = workdir / 'units' / f'{unit.name}.json'
   try:
     kept = json.loads(place.read_bytes())
-    if kept['generator'] == made_by and all((workdir / _folder(row) / row['path']).is_file() for row in kept['rows']):
+    # What was set aside is tried again: a program may have been mended, a file replaced.
+    if (kept['generator'], kept['of']) == (made_by, unit.of) and kept['rows'] and all(
+        (workdir / _folder(row) / row['path']).is_file() for row in kept['rows']):
       return kept, False
   except (OSError, ValueError, KeyError):
     pass                             # not there, or of another kind: made again
-  kept = {'generator': made_by, 'rows': [], 'aside': []}
+  kept = {'generator': made_by, 'of': unit.of, 'rows': [], 'aside': []}
   try:
     for one in unit.made():
       try:

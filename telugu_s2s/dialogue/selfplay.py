@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from telugu_s2s.audio import files
-from telugu_s2s.dialogue import found, timing, voiceprint
+from telugu_s2s.dialogue import found, pairs, timing, voiceprint
 from telugu_s2s.dialogue.pairs import Dialogue, Turn, Unit
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import drawing, frames, sampling
@@ -88,7 +88,7 @@ def units(prompts: Sequence[Prompt], player: Player, limits: Limits, seconds: fl
     raise InputError(f'config.folder: no recording of {PROMPT_S[0]:g} to {PROMPT_S[1]:g} s begins a dialogue; name a folder of questions')
   groups = [prompts[first:first + batch] for first in range(0, len(prompts), batch)]
   return [Unit(f'self-{number:05}', lambda number=number, group=group: play(group, player, limits, seconds, jax.random.fold_in(
-      jax.random.key(seed), number), batch)) for number, group in enumerate(groups)]
+      jax.random.key(seed), number), batch), pairs.hashed([one.name for one in group])) for number, group in enumerate(groups)]
 
 
 def play(prompts: Sequence[Prompt], player: Player, limits: Limits, seconds: float, key, batch: int) -> list[Dialogue]:
@@ -171,5 +171,6 @@ def prompts(recordings, folder, encoder, count: int, seed: int) -> list[Prompt]:
     turn = Turn(0.0, samples, one.speaker, one.source, one.licence, text=one.text, text_provenance=one.text_provenance if one.text else '',
                 gender=one.gender, style='question', emotion=one.emotion, language=one.language or 'te',
                 attribution=one.custom.get('attribution', ''))
-    result.append(Prompt(f'self-{found.clean(one.path)}-{number:06}', encoder([samples])[0].astype(np.int32), turn, one.split))
+    [name] = pairs.named([f'self-{found.stem(one.path)}-{number:06}']).values()
+    result.append(Prompt(name, encoder([samples])[0].astype(np.int32), turn, one.split))
   return result

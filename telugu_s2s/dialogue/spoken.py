@@ -1,5 +1,6 @@
 """Dialogues from text: cast, spoken by an engine, and laid out in time with the listener's backchannels, fillers and breaths."""
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -60,10 +61,13 @@ def units(rows: Sequence[Mapping], how: How, texts: tuple[str, str]) -> list[Uni
   for row in rows:
     groups.setdefault(row['dialogue'], []).append(row)
 
-  def unit(name, group):
-    return Unit(name, lambda: [spoken(name, group, how, texts)])
+  names = pairs.named(groups)
+  return [Unit(names[key], functools.partial(_alone, names[key], group, how, texts), pairs.hashed(
+      [(row['kind'], row['text'], row['split']) for row in group], texts)) for key, group in groups.items()]
 
-  return [unit(name, group) for name, group in groups.items()]
+
+def _alone(*given):
+  return [spoken(*given)]
 
 
 def spoken(name: str, rows: Sequence[Mapping], how: How, texts: tuple[str, str]) -> Dialogue:
@@ -154,7 +158,12 @@ def _with_extras(turns, sides, starts, seconds, voices, split, how, rate, rng):
       word = str(rng.choice(BACKCHANNELS[split]))
       if one := short(word, listener):
         result.append(_turn(one, start + moved + at, word, BACKCHANNEL, BACKCHANNEL))
-  return result
+  return [one for one in result if one.act != BACKCHANNEL or not _busy(one, result)]
+
+
+def _busy(one, turns) -> bool:
+  """Whether somebody would say a backchannel while they say something else."""
+  return any(other is not one and other.speaker == one.speaker and other.at_s < one.end_s and one.at_s < other.end_s for other in turns)
 
 
 def breaths(folder, licence: str) -> tuple[Turn, ...]:
@@ -166,5 +175,6 @@ def breaths(folder, licence: str) -> tuple[Turn, ...]:
     samples = files.read(Path(folder) / one.path, one.channel, one.start_s or 0.0, one.end_s)[0]
     loudest = float(np.abs(samples).max())
     quiet = samples * min(1.0, 10 ** (-20 / 20) / max(loudest, 1e-6))        # well below speech at -3 dBFS
-    found.append(Turn(0.0, quiet.astype(np.float32), '', one.source, one.licence, BREATH, style=BREATH, attribution=one.custom.get('attribution', '')))
+    found.append(Turn(0.0, quiet.astype(np.float32), '', one.source, one.licence, BREATH, style=BREATH,
+                      attribution=one.custom.get('attribution', '')))
   return tuple(found)

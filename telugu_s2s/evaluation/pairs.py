@@ -38,7 +38,7 @@ def run(config, workdir):
           'give it as config.timing')
     return table
   if config.source == 'measure':
-    return measure.measured(config.folder or sample.folder(), config.count, config.seed, config.vad, workdir)
+    return measure.measured(config.folder or sample.folder(), config.count, config.seed, config.vad, config.codec, workdir)
   raise InputError(f'config.source {config.source!r}: choose one of {", ".join(SOURCES)}')
 
 
@@ -53,9 +53,9 @@ def from_text(config, workdir):
   how = spoken.How(engine, timing.load(config.timing), config.seed, tuple(config.rates), tuple(config.emotions), config.extras,
                    spoken.breaths(config.breaths, config.licence))
   made_by = pairs.generator(config.source, engine=(engine.name, engine.version), voices=config.voices, names=config.voice_names,
-                            held_out=config.held_out_names, timing=how.timing, seed=config.seed, rates=low + 10 * high, extras=config.extras,
-                            emotions=list(config.emotions), breaths=config.breaths, text=config.grammar + config.sentences,
-                            eval_share=config.eval_share, licence=config.licence)
+                            held_out=config.held_out_names, timing=how.timing, seed=config.seed, rates=(low, high), extras=config.extras,
+                            emotions=list(config.emotions), breaths=config.breaths,
+                            licence=config.licence)
   units = (spoken.from_grammar if config.source == 'grammar' else spoken.from_text)(config, how)
   workers = 1 if config.engine == 'model' else config.workers
   return pairs.write(units, workdir, made_by, 'flac' if engine.real else 'opus', workers)
@@ -98,6 +98,6 @@ def from_selfplay(config, workdir):
   prompts = selfplay.prompts(corpus.recordings(folder, config.licence)[0], folder, encoder, config.count, config.seed)
   limits = selfplay.Limits(**config.limits)
   made_by = pairs.generator('selfplay', run=own_voice.digest(params), codec=trained.name, how=how, limits=limits, seconds=config.seconds,
-                            batch=config.batch, seed=config.seed, count=config.count, drift=voiceprint.available())
+                            batch=config.batch, seed=config.seed, drift=voiceprint.available())
   units = selfplay.units(prompts, player, limits, config.seconds, config.batch, config.seed)
   return pairs.write(units, workdir, made_by, 'opus', 1)

@@ -47,7 +47,7 @@ def test_two_channels_give_turns_overlaps_and_all(two, tmp_path):
   wav(tmp_path / 'in/talk.wav', channels)
   job.run(config(source='recordings', folder=str(tmp_path / 'in'), layout='two_channel'), tmp_path)
   rows = rows_of(tmp_path)
-  assert [row[0] for row in rows] == ['talk-000'] * 4 + ['talk-001'] * 2
+  assert [row[0] for row in rows] == ['in-talk-000'] * 4 + ['in-talk-001'] * 2
   starts = [start - spans[0][0] for start, *_ in spans[:4]] + [0.0, spans[5][0] - spans[4][0]]
   assert [row[2] for row in rows] == pytest.approx(starts, abs=0.15)
   assert [row[3] for row in rows] == [f'talk-{number % 2}' for number in range(6)]
@@ -64,7 +64,7 @@ def test_a_list_of_turns_in_one_channel_gives_those_that_nobody_overlaps(two, tm
   (tmp_path / 'in/talk.json').write_text(json.dumps({'segments': listed}))
   job.run(config(source='recordings', folder=str(tmp_path / 'in'), layout='diarised', licence='CC-BY-4.0'), tmp_path)
   rows = manifest(tmp_path / 'pairs')
-  assert [(row['dialogue'], row['text']) for row in rows] == [('talk-000', 'మాట 0'), ('talk-000', 'మాట 1'), ('talk-001', 'మాట 4'), ('talk-001', 'మాట 5')]
+  assert [(row['dialogue'], row['text']) for row in rows] == [('in-talk-000', 'మాట 0'), ('in-talk-000', 'మాట 1'), ('in-talk-001', 'మాట 4'), ('in-talk-001', 'మాట 5')]
   assert float(rows[1]['at_s']) == pytest.approx(spans[1][0] - spans[0][0], abs=1e-3) and rows[0]['licence'] == 'CC-BY-4.0'
   cut = files.read(tmp_path / 'pairs' / rows[0]['path'])[0]
   assert np.abs(cut - channels.sum(0)[round(spans[0][0] * 16000):][:len(cut)]).max() < 1e-4
@@ -79,7 +79,7 @@ def test_one_channel_without_a_list_is_diarised_and_a_broken_file_is_set_aside(t
   (tmp_path / 'in/broken.wav').write_bytes(b'RIFF no more')
   job.run(config(source='recordings', folder=str(tmp_path / 'in')), tmp_path)
   rows = manifest(tmp_path / 'pairs')
-  assert [row['speaker'] for row in rows] == [f'talk-{number % 2}' for number in range(6)] and {row['dialogue'] for row in rows} == {'talk-000'}
+  assert [row['speaker'] for row in rows] == [f'talk-{number % 2}' for number in range(6)] and {row['dialogue'] for row in rows} == {'in-talk-000'}
   assert 'broken' in (tmp_path / 'report.tsv').read_text()
 
 

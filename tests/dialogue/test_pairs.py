@@ -121,6 +121,33 @@ def test_what_is_there_is_not_made_again_and_another_generator_makes_it_anew(tmp
   assert calls[4:] == ['a'] and len(manifest(tmp_path / 'pairs')) == 1
 
 
+def test_a_unit_is_made_again_where_what_it_is_made_of_changed_or_it_failed(tmp_path):
+  calls = []
+  def made(good):
+    calls.append(good)
+    if not good:
+      raise Aside('not spoken', 'the program is missing')
+    return [Dialogue('b', 'train', [turn()])]
+  fixed = Unit('a', lambda: [Dialogue('a', 'train', [turn()])])
+  for good, of in ((False, 'x'), (True, 'x'), (True, 'x'), (True, 'y')):
+    done = pairs.write([fixed, Unit('b', lambda good=good: made(good), of)], tmp_path, 'g', 'flac', 1)
+    assert done['dialogues'] == 1 + good
+  assert calls == [False, True, True]
+
+
+def test_names_become_those_of_files_each_once():
+  assert pairs.named(['talk', '../a b', 'a-b', 'a b', '...']) == {'talk': 'talk', '../a b': 'a-b', 'a-b': 'a-b--2', 'a b': 'a-b--3', '...': 'dialogue'}
+
+
+def test_tracks_lie_on_one_axis_and_sum_up(tmp_path):
+  written([Dialogue('d', 'train', [turn(0, 'A'), turn(0.5, 'B'), turn(2, 'A')])], tmp_path)
+  tracks = pairs.tracks(tmp_path / 'pairs', 'd')
+  assert list(tracks) == ['A', 'B'] and {len(one) for one in tracks.values()} == {round(3.2 * 16000)}
+  assert not tracks['B'][:8000].any() and np.abs(tracks['B'][8000:8000 + 19200] - tone()).max() < 1e-4
+  with pytest.raises(InputError, match="no dialogue 'x'"):
+    pairs.tracks(tmp_path / 'pairs', 'x')
+
+
 def test_a_speaker_and_a_sentence_are_on_one_side_of_the_split_alone(tmp_path):
   of = lambda name, split, speaker, text: Dialogue(name, split, [turn(0, speaker, text=text)])
   done = written([of('a', 'train', 'A', 'x'), of('b', 'train', 'A', 'y'), of('c', 'eval', 'B', 'y'), of('d', 'eval', 'A', 'z'), of('e', 'eval', 'C', 'w')], tmp_path)
@@ -160,6 +187,11 @@ def test_a_listener_of_a_story_makes_itself_heard_within_it_and_fillers_come_bef
   assert min(one.at_s for one in found.turns) == 0
   for one, after in zip(told, told[1:]):
     assert after.at_s + 0.15 >= one.end_s - 0.15
+  for seed in range(5):
+    turns = spoken.spoken('d1', [QUESTION | {'text': 'ఏ' * 60}, ANSWER], how(timing=lively, seed=seed), spoken.OWN).turns
+    for who in {one.speaker for one in turns}:
+      mine = sorted((one.at_s, one.end_s) for one in turns if one.speaker == who and one.act in ('turn', 'backchannel'))
+      assert all(before[1] <= after[0] + 1e-6 for before, after in zip(mine, mine[1:]))        # nobody listens aloud while they speak
   plain = spoken.spoken('s1', STORY, how(timing=lively, extras=False), spoken.OWN)
   assert {one.act for one in plain.turns} == {'turn'}
   assert not set(spoken.BACKCHANNELS['train']) & set(spoken.BACKCHANNELS['eval']) and not set(spoken.FILLERS['train']) & set(spoken.FILLERS['eval'])
