@@ -1,4 +1,4 @@
-"""Conversation pairs: dialogues that are spoken from text, found in recordings, matched, or played by a model. 200 a minute a core.
+"""Conversation pairs: dialogues that are spoken from text, found in recordings, matched, or played by a model. 100 a minute on a CPU.
 
 Gives workdir/pairs, a folder with a manifest row a turn (who, what, when it begins, whose licence), which every job takes as
 data.audio; workdir/negatives, what self-play rejected; workdir/report.tsv, what was set aside. Given again, it goes on.
