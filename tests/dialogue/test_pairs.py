@@ -229,3 +229,9 @@ def test_the_job_speaks_a_grammar_and_preparation_reads_it(tmp_path):
 def test_a_request_that_cannot_be_met_is_named(tmp_path, fields, says):
   with pytest.raises(InputError, match=says):
     job.run(config(**fields), tmp_path)
+
+
+def test_one_voice_alone_tells_a_story_and_nobody_listens():
+  lively = timing.Timing('t', timing.ASSUMED.gap_s, timing.ASSUMED.pause_s, 0.6, timing.ASSUMED.backchannel_at, 0.0, 0.0)
+  found = spoken.spoken('s1', STORY, how(engine=engine(voices=('A',)), timing=lively), spoken.OWN)
+  assert [(one.speaker, one.act) for one in found.turns] == [('A', 'turn')] * 3
