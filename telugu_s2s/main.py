@@ -25,6 +25,7 @@ JOBS = {
     'fetch': 'telugu_s2s.corpora.fetch',
     'sample': 'telugu_s2s.dialogue.sample',
     'dialogues': 'telugu_s2s.dialogue.grammar',
+    'pairs': 'telugu_s2s.evaluation.pairs',
     'prepare': 'telugu_s2s.preparation.prepare',
     'tokenize': 'telugu_s2s.tokens.tokenize',
     'vocabulary': 'telugu_s2s.tokens.vocabulary',

@@ -61,6 +61,22 @@ def from_url(address: str) -> str:
   return '-'.join(['CC', name.upper(), version, *([port.upper()] if port else [])]) if version else ''
 
 
+def combined(first: str, second: str) -> str | None:
+  """The licence under which two recordings stand side by side, such as a question and its answer; None where they must not.
+
+  It is the one of the stricter class: what is free of conditions, or asks for attribution only, may stand beside share-alike
+  or non-commercial speech, under that licence. Two share-alike licences, one that forbids derivatives, one that is unknown
+  and one that is paid for stand only beside their like.
+  """
+  first, second = sorted((first.strip(), second.strip()), key=lambda one: (licence_class(one), one.upper()))
+  if first.upper() == second.upper():
+    return second
+  strictest = licence_class(second)
+  if licence_class(first) not in 'AB' or strictest == 'E' or '-ND' in second.upper():
+    return None
+  return second if strictest in 'ABC' or second.upper().startswith('CC-BY-NC-') else None
+
+
 def classes(profile: str) -> str:
   """The licence classes that a build profile lets in, such as 'AB'.
 

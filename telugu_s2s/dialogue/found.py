@@ -1,0 +1,190 @@
+"""Dialogues in recordings of two people: turns that a list names, that channels part, or that diarisation finds in one channel.
+
+Of one channel, turns over which the other speaks are left out, as nothing here parts voices; of two channels they stay.
+"""
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from telugu_s2s.audio import activity, decoding, files
+from telugu_s2s.audio.level import HOP
+from telugu_s2s.corpora import conversation
+from telugu_s2s.corpora import folder as corpus
+from telugu_s2s.dialogue import diarise, pairs, timing
+from telugu_s2s.dialogue.pairs import Aside, Dialogue, Turn, Unit
+from telugu_s2s.errors import InputError
+
+LAYOUTS = ('', 'indicvoices_raw', 'diarised', 'two_channel')
+GAP_S = -0.5, 2.0                # between two turns of one dialogue; beyond, another dialogue begins
+TURN_S = 0.3, 30.0
+OVERLAP_S = 0.2                  # of a turn in one channel over which somebody else speaks, at most
+HANGOVER_S = 0.1                 # by which activity reaches further beyond the end of speech than before its beginning
+JOINED_S = 0.5                   # a pause within a turn of a channel
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+  """How recordings are read."""
+  voiceprint: str = 'plain'
+  vad: str = 'energy'
+  longest_s: float = 60.0        # of a dialogue
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """A turn of a recording, before it is cut out."""
+  start_s: float
+  end_s: float
+  speaker: str
+  labels: Mapping                # of Turn
+  channel: int | None = None
+
+  @property
+  def seconds(self) -> float:
+    return self.end_s - self.start_s
+
+
+def units(config, how: How) -> list[Unit]:
+  """A unit for each conversation of `config.folder`, and for each recording in which no row names a turn.
+
+  Raises:
+    InputError: the folder or its manifest cannot be used, or there is no such layout.
+  """
+  if config.layout not in LAYOUTS:
+    raise InputError(f'config.layout {config.layout!r}: choose one of {", ".join(LAYOUTS[1:])}, or leave it empty for a manifest, or none')
+  if not config.folder:
+    raise InputError('config.folder is empty: name a folder of conversations')
+  folder, groups = Path(config.folder), {}
+  for one in _rows(config, folder):
+    groups.setdefault((one.source, one.dialogue or one.path.rpartition('.')[0]), []).append(one)
+  groups = dict(list(groups.items())[:config.count])
+  names = pairs.named('-'.join(key) for key in groups)
+  return [Unit(name, functools.partial(dialogues, folder, name, group, how), pairs.hashed(group))
+          for name, group in zip(names.values(), groups.values())]
+
+
+def _rows(config, folder):
+  """Recordings as the layout has them."""
+  if not config.layout:
+    found, skips = corpus.recordings(folder, config.licence)
+    return found
+  fields = {field.name for field in dataclasses.fields(corpus.Recording)}
+  rows = [row for row in getattr(conversation, config.layout)(folder) if isinstance(row, dict)]
+  if not rows:
+    raise InputError(f'config.folder: {folder} holds no conversation in the layout {config.layout}')
+  return [corpus.Recording(**{'licence': config.licence, 'source': folder.resolve().name} |
+                           {name: value for name, value in row.items() if name in fields},
+                           custom={name: value for name, value in row.items() if name not in fields and isinstance(value, str)}) for row in rows]
+
+
+def dialogues(folder, name, group: Sequence[corpus.Recording], how: How) -> list[Dialogue | Aside]:
+  """The dialogues of a conversation, each of two speakers who follow one another without a long pause.
+
+  Raises:
+    Aside: there is none.
+    Unreadable: the recording cannot be decoded.
+  """
+  splits = {one.split for one in group}
+  if len(splits) > 1:
+    raise Aside('splits', f'its turns are in {", ".join(sorted(splits))}')
+  audio = Audio(folder)
+  parts = sorted(_parts(audio, group, how), key=lambda one: (one.start_s, one.end_s))
+  channels = len({(one.labels['path'], one.channel) for one in parts}) > 1
+  usable = [one for one in parts if TURN_S[0] <= one.seconds <= TURN_S[1] and (channels or _overlap(one, parts) <= OVERLAP_S)]
+  found = []
+  for run in runs(usable, parts, how.longest_s):
+    begins = run[0].start_s
+    turns = [Turn(one.start_s - begins, audio.cut(one), act=act(one, run) if channels else timing.TURN,
+                  **{key: value for key, value in one.labels.items() if key != 'path'}, speaker=one.speaker, channel=one.channel) for one in run]
+    found.append(Dialogue(f'{name}-{len(found):03}', group[0].split, turns))
+  if not found:
+    raise Aside('no exchange', f'{len(parts)} turns of {len({one.speaker for one in parts})} speakers, none of which follows another one closely')
+  return found
+
+
+def act(one, run):
+  """'backchannel' for a short sound within what the other says, else 'turn'."""
+  return timing.BACKCHANNEL if one.seconds <= timing.BACKCHANNEL_S and any(
+      other.speaker != one.speaker and other.start_s <= one.start_s and one.end_s <= other.end_s for other in run) else timing.TURN
+
+
+def _overlap(one, parts):
+  return sum(max(0.0, min(one.end_s, other.end_s) - max(one.start_s, other.start_s)) for other in parts if other.speaker != one.speaker)
+
+
+def runs(usable: Sequence[Part], parts: Sequence[Part], longest_s: float):
+  """The stretches of usable turns, of two speakers, that follow one another; what is left out between two ends a stretch."""
+  kept, run, last = set(map(id, usable)), [], None
+  for one in parts:
+    two = {other.speaker for other in run} | {one.speaker}
+    floor = max((other.end_s for other in run), default=one.start_s)
+    follows = id(one) in kept and len(two) <= 2 and one.start_s - floor <= GAP_S[1] and one.end_s - (run or [one])[0].start_s <= longest_s
+    if run and last is not None and one.speaker != last.speaker and one.start_s - last.end_s < GAP_S[0] and one.end_s > last.end_s:
+      follows = False                # one broke in long before the other ended
+    if not follows:
+      if len({other.speaker for other in run}) == 2:
+        yield run
+      run = []
+    if id(one) in kept:
+      run, last = [*run, one], one
+  if len({other.speaker for other in run}) == 2:
+    yield run
+
+
+def _parts(audio, group, how):
+  """The turns of a conversation: as rows name them, of each channel, or as they sound."""
+  for one in group:
+    labels = dict(path=one.path, source=one.source, licence=one.licence, text=one.text, text_provenance=one.text_provenance if one.text else '',
+                  gender=one.gender, style=one.style, emotion=one.emotion, language=one.language or 'te',
+                  attribution=one.custom.get('attribution', ''))
+    if one.end_s is not None and one.speaker:
+      yield Part(one.start_s or 0.0, one.end_s, one.speaker, labels, one.channel)
+    elif one.channel is not None:
+      for start_s, end_s in spoken(audio.whole(one.path, one.channel), how.vad):
+        yield Part(start_s, end_s, one.speaker or f'{stem(one.path)}-{one.channel}', labels | {'text': '', 'text_provenance': ''}, one.channel)
+    elif audio.channels(one.path) == 2:
+      for channel in (0, 1):
+        for start_s, end_s in spoken(audio.whole(one.path, channel), how.vad):
+          yield Part(start_s, end_s, f'{stem(one.path)}-{channel}', labels | {'text': '', 'text_provenance': '', 'gender': ''}, channel)
+    else:
+      for span in diarise.turns(audio.whole(one.path, None), how.voiceprint, how.vad):
+        yield Part(max(0.0, span.start_s), span.end_s, f'{stem(one.path)}-{span.speaker}', labels | {'text': '', 'text_provenance': '', 'gender': ''})
+
+
+def stem(path) -> str:
+  """What a recording's speakers are called by: its path without its ending."""
+  return path.rpartition('.')[0] or path
+
+
+def spoken(samples, vad):
+  """[(start, end)] in s of what is said in a channel."""
+  joined, seconds = [], HOP / files.SAMPLE_RATE
+  for start, end in activity.runs(activity.speech(samples, vad)):
+    if joined and (start - joined[-1][1]) * seconds <= JOINED_S:
+      start = joined.pop()[0]
+    joined.append((start, end))
+  return [(round(start * seconds, 3), round(max(end * seconds - HANGOVER_S, (start + 1) * seconds), 3)) for start, end in joined]
+
+
+class Audio:
+  """The recordings of one conversation, each decoded once."""
+
+  def __init__(self, folder):
+    self._folder, self._kept = Path(folder), {}
+
+  def channels(self, path) -> int:
+    with decoding.opened(self._folder / path) as file:
+      return file.channels
+
+  def whole(self, path, channel):
+    if (path, channel) not in self._kept:
+      self._kept[path, channel] = files.read(self._folder / path, channel)[0]
+    return self._kept[path, channel]
+
+  def cut(self, part):
+    samples = self.whole(part.labels['path'], part.channel)
+    found = samples[round(part.start_s * files.SAMPLE_RATE):round(part.end_s * files.SAMPLE_RATE)]
+    if not found.any():
+      raise Aside('silent', f'{part.labels["path"]} from {part.start_s:g} s')
+    return found

@@ -1,0 +1,115 @@
+"""How well turns are told apart and answers found, on speech whose speakers and answers are known."""
+import collections
+import json
+from pathlib import Path
+
+import numpy as np
+
+from telugu_s2s.audio import files, level
+from telugu_s2s.codec import weights
+from telugu_s2s.corpora import folder as corpus
+from telugu_s2s.corpora import licences, sample
+from telugu_s2s.dialogue import diarise, matched, retrieval, timing, voiceprint
+from telugu_s2s.dialogue.timing import Span
+from telugu_s2s.errors import InputError
+
+TURNS = 8
+CLIP_S = 1.0, 8.0
+EDGE_DB = -35.0                  # below a clip's peak level, where its speech is taken to begin and end
+
+
+def measured(folder, mixes: int, seed: int, vad: str, codec: str, workdir) -> dict:
+  """Diarisation on mixes of a folder's held-out speakers, with each vector that is installed, and retrieval on the sample corpus."""
+  result = {'diarisation': diarisation(folder, mixes, seed, vad), 'letters': by_text(sample.folder()),
+            'codes': by_codes(sample.folder(), weights.load(codec))}
+  for by, one in result['diarisation'].items():
+    low, high = one['interval']
+    print(f'diarisation, {by}, of {one["mixes"]} mixes: error {one["error"]:.1%} ({low:.1%} to {high:.1%}) = missed {one["missed"]:.1%} + false '
+          f'alarm {one["false_alarm"]:.1%} + confusion {one["confusion"]:.1%}; with a collar of 0.25 s {one["collar"]:.1%}')
+  for by in ('letters', 'codes'):
+    found = result[by]
+    print(f'answers found by {by} among {found["of"]}: {found["top1"]:.1%} at once, {found["top5"]:.1%} among five; chance {found["chance"]:.1%}')
+  files.write(Path(workdir) / 'measure.json', (json.dumps(result, indent=1) + '\n').encode())
+  return result
+
+
+def diarisation(folder, mixes: int, seed: int, vad: str = 'energy') -> dict:
+  """{vector: mean errors, the 95 % interval of their mean by bootstrap} over mixes of two held-out speakers who take turns."""
+  speakers = held_out(folder)
+  rng, rows = np.random.default_rng(seed), collections.defaultdict(list)
+  names = sorted(speakers)
+  ways = [by for by in voiceprint.BY if by == 'plain' or voiceprint.available()]
+  for _ in range(mixes):
+    two = [names[number] for number in rng.permutation(len(names))[:2]]
+    samples, spans = mixed([speakers[name] for name in two], folder, rng)
+    for by in ways:
+      found = diarise.turns(samples, by, vad)
+      rows[by].append(diarise.error(spans, found) | {'collar': diarise.error(spans, found, 0.25)['error']})
+  result = {}
+  for by, each in rows.items():
+    errors = np.array([one['error'] for one in each])
+    drawn = errors[rng.integers(0, len(errors), (2000, len(errors)))].mean(1)
+    result[by] = {name: float(np.mean([one[name] for one in each])) for name in each[0]} | {
+        'mixes': mixes, 'interval': [float(edge) for edge in np.percentile(drawn, (2.5, 97.5))]}
+  return result
+
+
+def held_out(folder) -> dict[str, list]:
+  """{speaker: recordings} of a folder's split eval, of speakers with two clips of a fit length."""
+  found = collections.defaultdict(list)
+  for one in corpus.recordings(folder, licences.OWN)[0]:
+    if one.split == 'eval' and one.speaker:
+      found[one.speaker].append(one)
+  found = {name: clips for name, clips in found.items() if len(clips) > 1}
+  if len(found) < 2:
+    raise InputError(f'config.folder: {folder} has no two speakers of split eval with two recordings each, of which dialogues are mixed')
+  return found
+
+
+def mixed(sides, folder, rng) -> tuple[np.ndarray, list[Span]]:
+  """A dialogue of two speakers' clips, f32[samples], and who speaks when. Levels are equal; gaps are drawn, overlaps are not."""
+  parts, spans, at = [], [], 0
+  for turn in range(TURNS):
+    clips = sides[turn % 2]
+    one = clips[int(rng.integers(len(clips)))]
+    samples = audible(files.read(Path(folder) / one.path, one.channel, one.start_s or 0.0, one.end_s)[0])[:round(CLIP_S[1] * files.SAMPLE_RATE)]
+    samples = samples * 10 ** (-25 / 20) / (np.sqrt(np.mean(samples ** 2)) + 1e-9)
+    parts.append(samples)
+    spans.append(Span(at / files.SAMPLE_RATE, (at + len(samples)) / files.SAMPLE_RATE, str(turn % 2)))
+    gap = np.zeros(round(max(0.05, timing.ASSUMED.gap_s.drawn(rng)) * files.SAMPLE_RATE), np.float32)
+    parts.append(gap)
+    at += len(samples) + len(gap)
+  whole = np.concatenate(parts)
+  noise = rng.standard_normal(len(whole)).astype(np.float32) * 10 ** (-65 / 20)
+  return np.clip(whole + noise, -1, 1).astype(np.float32), spans
+
+
+def audible(samples) -> np.ndarray:
+  """Samples without the silence at their ends."""
+  loud = level.frame_dbfs(samples)
+  found = np.flatnonzero(loud > loud.max() + EDGE_DB)
+  return samples[found[0] * level.HOP:found[-1] * level.HOP + level.FRAME]
+
+
+def by_text(folder) -> dict:
+  """How often the own answer of a question is found by letters, in a folder whose dialogues are a question and an answer."""
+  asked, answered = questions(folder)
+  return retrieval.accuracy([retrieval.grams(one.text) for one in asked], [retrieval.grams(one.text) for one in answered])
+
+
+def by_codes(folder, trained) -> dict:
+  """The same by the codes of the recordings, which other speakers speak."""
+  asked, answered = questions(folder)
+  bags = matched.coded(folder, asked + answered, trained)
+  return retrieval.accuracy(bags[:len(asked)], bags[len(asked):])
+
+
+def questions(folder) -> tuple[list, list]:
+  """The questions of a folder and, at the same places, their answers, of the last telling of each."""
+  found = collections.defaultdict(dict)
+  for one in corpus.recordings(folder, licences.OWN)[0]:
+    if one.style in ('question', 'answer') and one.text:
+      found[one.dialogue.rpartition('-')[0]].setdefault(one.dialogue, {})[one.style] = one
+  both = [found[name][max(found[name])] for name in sorted(found)]
+  both = [one for one in both if len(one) == 2]
+  return [one['question'] for one in both], [one['answer'] for one in both]

@@ -1,0 +1,68 @@
+"""The answer to a question among recordings: by the letters of the transcripts, or by codes where there is no text."""
+import collections
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+
+LETTERS = 3                      # of a gram
+K1, B = 1.2, 0.75                # Robertson and Zaragoza (2009), section 3.4
+
+
+def plain(text: str) -> str:
+  """The letters of a text, their vowel signs and digits, words parted by one space: what two spellings of a sentence share."""
+  kept = (letter if unicodedata.category(letter)[0] in 'LMN' else ' ' for letter in unicodedata.normalize('NFC', text).lower())
+  return ' '.join(''.join(kept).split())
+
+
+def grams(text: str) -> collections.Counter:
+  """The grams of LETTERS letters of a text, counted; words are parted by spaces, which begin and end it too."""
+  padded = f' {plain(text)} '
+  return collections.Counter(padded[start:start + LETTERS] for start in range(max(1, len(padded) - LETTERS + 1)))
+
+
+def pairs_of_codes(codes) -> collections.Counter:
+  """The codes of level 0 i32[t] of a recording, each and with the one before it, counted."""
+  codes = [int(code) for code in codes]
+  return collections.Counter(codes) + collections.Counter(zip(codes, codes[1:]))
+
+
+class Index:
+  """Documents that are bags of features, scored by BM25 (Robertson and Zaragoza, 2009)."""
+
+  def __init__(self, bags: Sequence[collections.Counter]):
+    self._lengths = np.array([sum(bag.values()) for bag in bags], float)
+    self._inside = collections.defaultdict(list)              # feature -> [(document, how often)]
+    for number, bag in enumerate(bags):
+      for feature, count in bag.items():
+        self._inside[feature].append((number, count))
+
+  def scores(self, bag: collections.Counter) -> np.ndarray:
+    """f64[documents], how well each fits a bag, 0 where it shares nothing."""
+    total, n = np.zeros(len(self._lengths)), len(self._lengths)
+    normal = K1 * (1 - B + B * self._lengths / max(self._lengths.mean(), 1e-9)) if n else total
+    for feature, times in bag.items():
+      found = self._inside.get(feature)
+      if found:
+        number, count = np.array(found).T
+        rare = np.log(1 + (n - len(found) + 0.5) / (len(found) + 0.5))
+        total[number] += times * rare * count * (K1 + 1) / (count + normal[number])
+    return total
+
+
+def best(scores, allowed) -> int | None:
+  """The document of the highest score above 0 among those allowed, the first of equals; None where there is none."""
+  scores = np.where(allowed, scores, 0)
+  number = int(np.argmax(scores))
+  return number if scores[number] > 0 else None
+
+
+def accuracy(questions: Sequence[collections.Counter], answers: Sequence[collections.Counter]) -> dict:
+  """How often the answer at a question's own place is found: {top1, top5, chance: shares, of: a count}."""
+  index = Index(answers)
+  ranks = []
+  for number, question in enumerate(questions):
+    scores = index.scores(question)
+    ranks.append(int(np.sum(scores > scores[number]) + np.sum(scores[:number] == scores[number])))
+  ranks = np.array(ranks)
+  return {'top1': float(np.mean(ranks < 1)), 'top5': float(np.mean(ranks < 5)), 'chance': 1 / len(answers), 'of': len(questions)}

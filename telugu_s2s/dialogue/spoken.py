@@ -1,0 +1,180 @@
+"""Dialogues from text: cast, spoken by an engine, and laid out in time with the listener's backchannels, fillers and breaths."""
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from telugu_s2s.audio import files
+from telugu_s2s.corpora import folder as corpus
+from telugu_s2s.dialogue import grammar, pairs, sample, timing
+from telugu_s2s.dialogue.engines import Engine, Unspoken
+from telugu_s2s.dialogue.pairs import Aside, Dialogue, Turn, Unit
+from telugu_s2s.dialogue.timing import BACKCHANNEL, BREATH, FILLER, Timing
+from telugu_s2s.errors import InputError
+
+# What a listener says, and what one says while thinking. Dealt out to the splits, since a sentence of eval is never in train.
+BACKCHANNELS = {'train': ('ఆఁ', 'అవును', 'సరే', 'ఊఁ', 'నిజమే'), 'eval': ('ఓహో', 'అలాగా', 'హ్మ్')}
+FILLERS = {'train': ('అంటే', 'మరి', 'అదీ'), 'eval': ('ఏమిటంటే', 'ఆ అదే')}
+OWN = 'telugu_s2s', 'CC0-1.0'    # the grammar and these words, written for this project
+LEAD_S = 0.12                    # from the end of a filler or breath to its turn
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+  """What a dialogue is made with."""
+  engine: Engine
+  timing: Timing
+  seed: int
+  rates: tuple = (0.85, 1.2)     # of speaking, drawn evenly; 1 = the engine's own
+  emotions: tuple = ('neutral',)
+  extras: bool = True            # backchannels, fillers and breaths
+  breaths: tuple = ()            # Turns whose samples are breaths, at_s 0
+
+
+def from_grammar(config, how: How) -> list[Unit]:
+  """`config.count` dialogues and stories from a grammar."""
+  slots, templates = grammar.load(config.grammar or grammar.GRAMMAR)
+  rows = grammar.written(slots, templates, config.count, config.seed, config.eval_share)
+  return units(rows, how, OWN)
+
+
+def from_text(config, how: How) -> list[Unit]:
+  """The first `config.count` dialogues of a sentences.tsv; that of the sample corpus where none is named."""
+  path = config.sentences
+  rows = sample.read_sentences(path or sample.sample.folder() / 'sentences.tsv')
+  named = {}
+  for row in rows:
+    if row['dialogue']:
+      named.setdefault(row['dialogue'], []).append(row)
+  if not named:
+    raise InputError(f'config.sentences: {path} has no row with a dialogue')
+  chosen = list(named.values())[:config.count]
+  texts = (Path(path).name, config.licence) if path else (sample.SOURCE, sample.LICENCE)
+  return units([row for group in chosen for row in group], how, texts)
+
+
+def units(rows: Sequence[Mapping], how: How, texts: tuple[str, str]) -> list[Unit]:
+  """A unit for each dialogue of rows with dialogue, kind, text and split."""
+  groups = {}
+  for row in rows:
+    groups.setdefault(row['dialogue'], []).append(row)
+
+  names = pairs.named(groups)
+  return [Unit(names[key], functools.partial(_alone, names[key], group, how, texts), pairs.hashed(
+      [(row['kind'], row['text'], row['split']) for row in group], texts)) for key, group in groups.items()]
+
+
+def _alone(*given):
+  return [spoken(*given)]
+
+
+def spoken(name: str, rows: Sequence[Mapping], how: How, texts: tuple[str, str]) -> Dialogue:
+  """A dialogue of rows, each side in one voice, of another speaker; of a story one side tells and the other listens.
+
+  Raises:
+    Aside: no two voices can say it, or the engine fails.
+  """
+  rng, split = pairs.rng_of(how.seed, name), rows[0]['split']
+  sides = ['b' if row['kind'] == 'answer' else 'a' for row in rows]
+  voices = cast([[row['text'] for row, side in zip(rows, sides) if side == one] for one in 'ab'], split, how.engine, rng)
+  rate, emotion = float(rng.uniform(*how.rates)), str(rng.choice(how.emotions))
+  said = [_said(how, row['text'], voices[side], emotion, rate, rng) for row, side in zip(rows, sides)]
+  seconds = [_audible_s(one.samples) for one in said]
+  starts = timing.laid(list(zip(sides, seconds)), how.timing, rng)
+  turns = [_turn(one, at, row['text'], row['kind']) for one, at, row in zip(said, starts, rows)]
+  if how.extras:
+    turns = _with_extras(turns, sides, starts, seconds, voices, split, how, rate, rng)
+  first = min(one.at_s for one in turns)
+  return Dialogue(name, split, [dataclasses.replace(one, at_s=one.at_s - first) for one in turns], texts=texts)
+
+
+def cast(texts, split, engine, rng) -> dict:
+  """{side: voice} of two different voices that can say each side's texts; of a side that says nothing any other voice, if there is one."""
+  first = engine.voices(texts[0], split)
+  voices = {}
+  for one in (first[number] for number in rng.permutation(len(first))):
+    second = [other for other in engine.voices(texts[1] or texts[0], split) if other != one]
+    if second:
+      return {'a': one, 'b': second[int(rng.integers(len(second)))]}
+    if not texts[1]:
+      voices = {'a': one, 'b': ''}
+  if not voices:
+    raise Aside('no voice', f'{engine.name} has no two voices of split {split} for it')
+  return voices
+
+
+def _said(how, text, voice, emotion, rate, rng):
+  """What the engine says, cut to what is heard and brought to one level. Raises Aside where it says nothing."""
+  try:
+    one = how.engine.speak(text, voice, emotion, rate, int(rng.integers(2**31)))
+  except (Unspoken, InputError) as problem:
+    raise Aside('not spoken', str(problem)) from None
+  if not one.samples.any():
+    raise Aside('not spoken', f'{voice} is silent')
+  return dataclasses.replace(one, samples=sample.finished(one.samples))
+
+
+def _audible_s(samples):
+  return len(samples) / files.SAMPLE_RATE - 2 * sample.END_S
+
+
+def _turn(one, start_s, text, style, act=timing.TURN):
+  """A Turn whose speech is heard from start_s on: its file begins with a moment of silence before that."""
+  return Turn(start_s - sample.END_S, one.samples, one.speaker, one.source, one.licence, act, text, '', one.gender, style, one.emotion,
+              attribution=one.attribution)
+
+
+def _with_extras(turns, sides, starts, seconds, voices, split, how, rate, rng):
+  """The turns with backchannels of the listener within them, and with fillers and breaths before them, which move what follows."""
+  moved, result, said, speak = 0.0, [], {}, not how.engine.real
+
+  def short(text, voice):
+    """What an engine says of a short word, once a voice and dialogue; None where it cannot."""
+    if (text, voice) not in said:
+      try:
+        said[text, voice] = _said(how, text, voice, 'neutral', rate, rng)
+      except Aside:
+        said[text, voice] = None
+    return said[text, voice]
+
+  for turn, side, start, length in zip(turns, sides, starts, seconds):
+    before = []
+    if how.breaths and rng.random() < how.timing.breaths:
+      before.append((how.breaths[int(rng.integers(len(how.breaths)))], BREATH))
+    if speak and rng.random() < how.timing.fillers:
+      word = str(rng.choice(FILLERS[split]))
+      if one := short(word, voices[side]):
+        before.append((_turn(one, 0.0, word, FILLER, FILLER), FILLER))
+    for one, act in before:
+      edge_s = 0.0 if act == BREATH else sample.END_S
+      whose = dict(speaker=turn.speaker, gender=turn.gender)
+      result.append(dataclasses.replace(one, at_s=start + moved - edge_s, **whose))
+      moved += len(one.samples) / files.SAMPLE_RATE - 2 * edge_s + LEAD_S
+    result.append(dataclasses.replace(turn, at_s=turn.at_s + moved))
+    listener = voices['b' if side == 'a' else 'a']
+    for at in timing.backchannels(length, how.timing, rng) if speak and listener else ():
+      word = str(rng.choice(BACKCHANNELS[split]))
+      if one := short(word, listener):
+        result.append(_turn(one, start + moved + at, word, BACKCHANNEL, BACKCHANNEL))
+  return [one for one in result if one.act != BACKCHANNEL or not _busy(one, result)]
+
+
+def _busy(one, turns) -> bool:
+  """Whether somebody would say a backchannel while they say something else."""
+  return any(other is not one and other.speaker == one.speaker and other.at_s < one.end_s and one.at_s < other.end_s for other in turns)
+
+
+def breaths(folder, licence: str) -> tuple[Turn, ...]:
+  """The breaths in a folder of recordings, with their licences; () for ''. They go to whoever speaks next."""
+  if not folder:
+    return ()
+  found = []
+  for one in corpus.recordings(folder, licence)[0]:
+    samples = files.read(Path(folder) / one.path, one.channel, one.start_s or 0.0, one.end_s)[0]
+    loudest = float(np.abs(samples).max())
+    quiet = samples * min(1.0, 10 ** (-20 / 20) / max(loudest, 1e-6))        # well below speech at -3 dBFS
+    found.append(Turn(0.0, quiet.astype(np.float32), '', one.source, one.licence, BREATH, style=BREATH,
+                      attribution=one.custom.get('attribution', '')))
+  return tuple(found)

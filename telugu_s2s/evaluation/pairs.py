@@ -1,0 +1,103 @@
+"""The job that makes conversation pairs, from whatever config.source names; what takes a trained model loads it here."""
+from pathlib import Path
+
+import numpy as np
+
+from telugu_s2s.corpora import folder as corpus
+from telugu_s2s.corpora import sample
+from telugu_s2s.dialogue import engines, found, matched, measure, own_voice, pairs, selfplay, spoken, timing, voiceprint
+from telugu_s2s.errors import InputError
+from telugu_s2s.lm import sampling
+from telugu_s2s.tokens import encoding, labels, vocabulary
+from telugu_s2s.training import runs
+
+SOURCES = ('grammar', 'text', 'recordings', 'retrieval', 'selfplay', 'timing', 'measure')
+
+
+def run(config, workdir):
+  """The job: dialogues in workdir/pairs and workdir/negatives; or the timing of a folder's dialogues; or how well this works."""
+  if config.count < 1:
+    raise InputError(f'config.count {config.count}: give 1 or more')
+  if config.source in ('grammar', 'text'):
+    return from_text(config, workdir)
+  if config.source == 'recordings':
+    how = found.How(config.voiceprint, config.vad, config.longest_s)
+    made_by = pairs.generator('recordings', how=how, layout=config.layout, licence=config.licence, folder=str(config.folder))
+    return pairs.write(found.units(config, how), workdir, made_by, 'flac', config.workers)
+  if config.source == 'retrieval':
+    table = timing.load(config.timing)
+    made_by = pairs.generator('retrieval', by=config.by, timing=table, seed=config.seed, reuse=config.reuse, licence=config.licence,
+                              folder=str(config.folder))
+    return pairs.write(matched.units(config, table), workdir, made_by, 'flac', config.workers)
+  if config.source == 'selfplay':
+    return from_selfplay(config, workdir)
+  if config.source == 'timing':
+    table = timing.measured(timing.spans(config.folder), str(Path(config.folder).name))
+    timing.save(Path(workdir) / 'timing.json', table)
+    print(f'{Path(workdir) / "timing.json"}: {sum(table.gap_s.counts)} gaps, {table.backchannels_per_s:.3f} backchannels a second; '
+          'give it as config.timing')
+    return table
+  if config.source == 'measure':
+    return measure.measured(config.folder or sample.folder(), config.count, config.seed, config.vad, config.codec, workdir)
+  raise InputError(f'config.source {config.source!r}: choose one of {", ".join(SOURCES)}')
+
+
+def from_text(config, workdir):
+  """Dialogues of a grammar or a file of sentences, spoken."""
+  low, high = config.rates
+  if not 0.3 <= low <= high <= 3:
+    raise InputError(f'config.rates {config.rates}: give (slowest, fastest) between 0.3 and 3')
+  if not 0 <= config.eval_share < 1:
+    raise InputError(f'config.eval_share {config.eval_share}: give a share from 0 to below 1')
+  engine = engines.chosen(config, speaker_of(config) if config.engine == 'model' else None)
+  how = spoken.How(engine, timing.load(config.timing), config.seed, tuple(config.rates), tuple(config.emotions), config.extras,
+                   spoken.breaths(config.breaths, config.licence))
+  made_by = pairs.generator(config.source, engine=(engine.name, engine.version), voices=config.voices, names=config.voice_names,
+                            held_out=config.held_out_names, timing=how.timing, seed=config.seed, rates=(low, high), extras=config.extras,
+                            emotions=list(config.emotions), breaths=config.breaths,
+                            licence=config.licence)
+  units = (spoken.from_grammar if config.source == 'grammar' else spoken.from_text)(config, how)
+  workers = 1 if config.engine == 'model' else config.workers
+  return pairs.write(units, workdir, made_by, 'flac' if engine.real else 'opus', workers)
+
+
+def speaker_of(config) -> engines.Engine:
+  """The model of config.run as an engine."""
+  model, params, trained = runs.loaded(config.run)
+  words = vocabulary.load(Path(config.run) / 'vocabulary.model') if model.text_codes else None
+  table = labels.load(Path(config.run) / labels.FILE) if model.speakers else None
+
+  def conditions(voice, emotion):
+    given = {}
+    if voice and model.speakers:
+      given['speaker'] = np.int32(table.named(voice))
+    if emotion and model.emotions:
+      given['emotion'] = np.int32(labels.asked_emotion(emotion))
+    return given
+
+  names = [name.strip() for name in config.voice_names.split(',') if name.strip()] or (list(table.speakers) if table else ['a', 'b'])
+  if not model.speakers:
+    print(f'{config.run} has no condition of speakers: its two voices are not told apart')
+  held = [name.strip() for name in config.held_out_names.split(',') if name.strip()]
+  voices = {name: False for name in names if name not in held} | {name: True for name in held}
+  how = sampling.Sampling(config.temperature, config.top_k, repetition=4)
+  return own_voice.engine(model, params, trained, words, Path(config.run).name, config.licence, voices, conditions, how,
+                          2 * (round(trained.config.frame_rate * 1.5) // 2))
+
+
+def from_selfplay(config, workdir):
+  """Dialogues of a model with itself, begun by recorded questions."""
+  model, params, trained = runs.loaded(config.run)
+  if model.text_codes:
+    raise InputError(f'config.run: {config.run} has a text slot, which self-play does not fill; give a run without')
+  encoder = encoding.Encoder(trained, batch=1)
+  silence = encoder.silence().astype(np.int32)
+  how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias)
+  player = selfplay.Player(model, params, trained, how, silence, Path(config.run).resolve().name, config.licence)
+  folder = Path(config.folder or sample.folder())
+  prompts = selfplay.prompts(corpus.recordings(folder, config.licence)[0], folder, encoder, config.count, config.seed)
+  limits = selfplay.Limits(**config.limits)
+  made_by = pairs.generator('selfplay', run=own_voice.digest(params), codec=trained.name, how=how, limits=limits, seconds=config.seconds,
+                            batch=config.batch, seed=config.seed, drift=voiceprint.available())
+  units = selfplay.units(prompts, player, limits, config.seconds, config.batch, config.seed)
+  return pairs.write(units, workdir, made_by, 'opus', 1)

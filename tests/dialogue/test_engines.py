@@ -1,0 +1,98 @@
+"""Engines behind one call."""
+import sys
+
+import ml_collections
+import numpy as np
+import pytest
+
+from telugu_s2s.audio import files
+from telugu_s2s.corpora import sample
+from telugu_s2s.dialogue import engines, synthesis
+from telugu_s2s.errors import InputError
+
+SAY = """import sys, wave, struct, math
+text, out, voice = sys.argv[1:4]
+if 'fail' in text: sys.exit('no such word')
+if 'nothing' in text: sys.exit(0)
+with wave.open(out, 'wb') as file:
+  file.setnchannels(1); file.setsampwidth(2); file.setframerate(8000)
+  level = 0 if 'quiet' in text else 9000
+  file.writeframes(b''.join(struct.pack('<h', round(level * math.sin(i / (2 + len(voice))))) for i in range(400 * len(text))))
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+  (tmp_path / 'say.py').write_text(SAY)
+  return f'{sys.executable} {tmp_path / "say.py"} {{text}} {{out}} {{voice}}'
+
+
+def test_a_command_speaks_and_no_shell_reads_the_text(program, tmp_path):
+  engine = engines.command(program, {'one': False, 'two': True}, 'CC-BY-4.0')
+  text = f'$(touch {tmp_path}/x); "a" \'b\' {{out}}'
+  said = engine.speak(text, 'one', 'happy', 1.0, 0)
+  assert len(said.samples) == pytest.approx(2 * 400 * len(text), rel=0.01) and not (tmp_path / 'x').exists()
+  assert (said.licence, said.speaker, said.emotion) == ('CC-BY-4.0', 'one', 'happy')
+  assert engine.voices([text], 'train') == ['one'] and engine.voices([text], 'eval') == ['two']
+
+
+@pytest.mark.parametrize('text, says', [('fail', 'status 1 and no file: no such word'), ('nothing', 'status 0 and no file'), ('quiet', 'silence')])
+def test_a_command_that_fails_costs_one_text(program, text, says):
+  with pytest.raises(engines.Unspoken, match=says):
+    engines.command(program, {'one': False}, 'CC0-1.0').speak(text, 'one', '', 1.0, 0)
+
+
+@pytest.mark.parametrize('template, says', [('', 'needs {out}'), ('say {text}', 'needs {out}'), ('say {out}', 'needs {out}'), ('no-such-program {text} {out}', 'no program'),
+                                            ('say {text} {out} {colour}', 'cannot be read'), ('say "{text} {out}', 'cannot be read')])
+def test_a_command_that_cannot_be_one_is_refused(template, says):
+  with pytest.raises(InputError, match=f'config.command.*{says}'):
+    engines.command(template, {'one': False}, 'CC0-1.0')
+
+
+def test_people_say_what_they_have_said_whatever_the_punctuation():
+  engine = engines.recorded(sample.folder(), 'CC0-1.0')
+  text = 'నమస్కారం మీరు ఎలా ఉన్నారు'
+  voices = engine.voices([text], 'train')
+  assert len(voices) == 2 and engine.voices([text], 'eval') == [] and engine.voices([text, 'లేని మాట'], 'train') == []
+  said = engine.speak(text, 'sample-mezzo', 'happy', 1.5, 3)
+  assert np.array_equal(said.samples, files.read(sample.folder() / 'audio/q001-mezzo.opus')[0])
+  assert (said.source, said.licence, said.emotion) == ('telugu_s2s-sample', 'CC0-1.0', 'neutral') and engine.real
+  with pytest.raises(engines.Unspoken, match='has not said'):
+    engine.speak(text, 'sample-alto', '', 1.0, 0)
+
+
+def test_a_folder_without_text_has_nobody_to_look_up(tmp_path):
+  files.write_wav(tmp_path / 'a.wav', np.ones(1600, np.float32) / 2)
+  with pytest.raises(InputError, match='no recording with text and speaker'):
+    engines.recorded(tmp_path, 'CC0-1.0')
+
+
+def test_festival_is_asked_in_its_own_words_or_its_absence_is_told(tmp_path, monkeypatch):
+  monkeypatch.setattr(engines.shutil, 'which', lambda name: None)
+  with pytest.raises(InputError, match='apt-get install festival festival-te festvox-te-nsk'):
+    engines.festival({engines.NSK: False})
+  monkeypatch.setattr(engines.shutil, 'which', lambda name: '/bin/festival')
+  scripts = []
+  monkeypatch.setattr(engines, 'heard', lambda words, out: scripts.append(open(words[2], encoding='utf-8').read()) or np.ones(9, np.float32))
+  engine = engines.festival({engines.NSK: False}, 'LicenseRef-own')
+  said = engine.speak('వాన "పడింది"', engines.NSK, 'sad', 1.4, 0)
+  assert '(voice_telugu_NSK_diphone)' in scripts[0] and 'Duration_Stretch 1.000' in scripts[0] and 'Text "వాన  పడింది "' in scripts[0]
+  assert said.emotion == 'neutral' and said.gender == 'm'
+  with pytest.raises(InputError, match='no name of a Festival voice'):
+    engines.festival({'x) (system "ls")': False})
+
+
+@pytest.mark.skipif(not synthesis.available(), reason='espeakng-loader is not installed')
+def test_espeak_follows_from_its_arguments():
+  voices = ml_collections.ConfigDict({'mezzo': dict(voice='te+f2', pitch=45, gender='f', held_out=False),
+                                      'alto': dict(voice='te+f4', pitch=35, gender='f', held_out=True)})
+  engine = engines.espeak(voices)
+  first, again, slower = (engine.speak('వాన వెలిసింది', 'mezzo', 'sad', rate, 5) for rate in (1.0, 1.0, 0.6))
+  assert np.array_equal(first.samples, again.samples) and len(slower.samples) > 1.2 * len(first.samples)
+  assert first.emotion == 'neutral' and (engine.voices(['x'], 'train'), engine.voices(['x'], 'eval')) == (['mezzo'], ['alto'])
+
+
+def test_an_engine_that_is_none_is_named():
+  config = ml_collections.ConfigDict(dict(engine='piper', voice_names='', held_out_names=''))
+  with pytest.raises(InputError, match="'piper': choose one of espeak, festival, command, recorded, model"):
+    engines.chosen(config)

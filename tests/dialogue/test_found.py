@@ -1,0 +1,152 @@
+"""Dialogues in recordings, and answers matched to questions."""
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from telugu_s2s.audio import files
+from telugu_s2s.corpora import sample
+from telugu_s2s.corpora.folder import Recording
+from telugu_s2s.dialogue import found, matched, measure, timing
+from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import pairs as job
+from tests.dialogue.test_pairs import config, manifest
+
+GAPS_S = (0.2, 0.6, -0.3, 3.0, 0.4)          # between six turns; the fourth ends a dialogue
+
+
+@pytest.fixture(scope='module')
+def two():
+  """Two voices in turns, f32[2 samples], one a channel, and [(start, end, side)]."""
+  clips = [measure.audible(files.read(sorted(sample.folder().glob(f'audio/q*-{voice}.opus'))[number])[0]) * 0.5
+           for number, voice in enumerate(['mezzo', 'buzz'] * 3)]
+  spans, at = [], 0.5
+  for number, clip in enumerate(clips):
+    spans.append((at, at + len(clip) / 16000, number % 2))
+    at = spans[-1][1] + (GAPS_S[number] if number < 5 else 0.5)
+  channels = np.zeros((2, round(at * 16000)), np.float32)
+  for clip, (start, _, side) in zip(clips, spans):
+    first = round(start * 16000)
+    channels[side, first:first + len(clip)] += clip
+  return channels, spans
+
+
+def wav(path, samples):
+  import soundfile
+  soundfile.write(path, samples.T, 16000, subtype='PCM_16')
+
+
+def rows_of(workdir):
+  return [(row['dialogue'], int(row['turn']), float(row['at_s']), row['speaker'], row['act']) for row in manifest(workdir / 'pairs')]
+
+
+def test_two_channels_give_turns_overlaps_and_all(two, tmp_path):
+  channels, spans = two
+  (tmp_path / 'in').mkdir()
+  wav(tmp_path / 'in/talk.wav', channels)
+  job.run(config(source='recordings', folder=str(tmp_path / 'in'), layout='two_channel'), tmp_path)
+  rows = rows_of(tmp_path)
+  assert [row[0] for row in rows] == ['in-talk-000'] * 4 + ['in-talk-001'] * 2
+  starts = [start - spans[0][0] for start, *_ in spans[:4]] + [0.0, spans[5][0] - spans[4][0]]
+  assert [row[2] for row in rows] == pytest.approx(starts, abs=0.15)
+  assert [row[3] for row in rows] == [f'talk-{number % 2}' for number in range(6)]
+  assert {row['channel'] for row in manifest(tmp_path / 'pairs')} == {'0', '1'} and rows[3][2] < rows[2][2] + float(manifest(tmp_path / 'pairs')[2]['seconds'])
+  first = manifest(tmp_path / 'pairs')[0]
+  assert first['path'].endswith('.flac') and first['source'] == 'in' and first['licence'] == 'LicenseRef-own'
+
+
+def test_a_list_of_turns_in_one_channel_gives_those_that_nobody_overlaps(two, tmp_path):
+  channels, spans = two
+  (tmp_path / 'in').mkdir()
+  wav(tmp_path / 'in/talk.wav', channels.sum(0, keepdims=True))
+  listed = [{'start': start, 'end': end, 'speaker': f's{side}', 'text': f'మాట {number}'} for number, (start, end, side) in enumerate(spans)]
+  (tmp_path / 'in/talk.json').write_text(json.dumps({'segments': listed}))
+  job.run(config(source='recordings', folder=str(tmp_path / 'in'), layout='diarised', licence='CC-BY-4.0'), tmp_path)
+  rows = manifest(tmp_path / 'pairs')
+  assert [(row['dialogue'], row['text']) for row in rows] == [('in-talk-000', 'మాట 0'), ('in-talk-000', 'మాట 1'), ('in-talk-001', 'మాట 4'), ('in-talk-001', 'మాట 5')]
+  assert float(rows[1]['at_s']) == pytest.approx(spans[1][0] - spans[0][0], abs=1e-3) and rows[0]['licence'] == 'CC-BY-4.0'
+  cut = files.read(tmp_path / 'pairs' / rows[0]['path'])[0]
+  assert np.abs(cut - channels.sum(0)[round(spans[0][0] * 16000):][:len(cut)]).max() < 1e-4
+
+
+def test_one_channel_without_a_list_is_diarised_and_a_broken_file_is_set_aside(two, tmp_path):
+  channels, spans = two
+  (tmp_path / 'in').mkdir()
+  gap = np.zeros(8000, np.float32)
+  parts = [channels[side, round(start * 16000):round(end * 16000)] for start, end, side in spans]
+  wav(tmp_path / 'in/talk.wav', np.concatenate([sound for part in parts for sound in (part, gap)])[None])
+  (tmp_path / 'in/broken.wav').write_bytes(b'RIFF no more')
+  job.run(config(source='recordings', folder=str(tmp_path / 'in')), tmp_path)
+  rows = manifest(tmp_path / 'pairs')
+  assert [row['speaker'] for row in rows] == [f'talk-{number % 2}' for number in range(6)] and {row['dialogue'] for row in rows} == {'in-talk-000'}
+  assert 'broken' in (tmp_path / 'report.tsv').read_text()
+
+
+def test_a_third_voice_a_long_pause_and_a_long_dialogue_end_a_stretch():
+  part = lambda start, end, who: found.Part(start, end, who, {})
+  stretch = lambda parts, longest=60.0: [[one.speaker for one in run] for run in found.runs(parts, parts, longest)]
+  assert stretch([part(0, 1, 'a'), part(1.2, 2, 'b'), part(2.5, 3, 'c'), part(3.2, 4, 'b')]) == [['a', 'b'], ['c', 'b']]
+  assert stretch([part(0, 1, 'a'), part(3.2, 4, 'b'), part(4.1, 5, 'a')]) == [['b', 'a']]
+  assert stretch([part(0, 1, 'a'), part(1, 2, 'a')]) == []
+  assert stretch([part(0, 1, 'a'), part(1, 2, 'b'), part(2, 3, 'a'), part(3, 4, 'b')], 2.5) == [['a', 'b'], ['a', 'b']]
+  assert stretch([part(0, 5, 'a'), part(2, 2.4, 'b'), part(5.2, 6, 'b')]) == [['a', 'b', 'b']]             # a backchannel breaks nothing
+  assert stretch([part(0, 5, 'a'), part(2, 8, 'b')]) == []                                                 # somebody broke in
+
+
+def test_a_folder_without_an_exchange_is_named(tmp_path):
+  (tmp_path / 'in').mkdir()
+  wav(tmp_path / 'in/alone.wav', np.sin(np.arange(48000) / 9, dtype=np.float32)[None] / 3)
+  with pytest.raises(InputError, match='1 no exchange'):
+    job.run(config(source='recordings', folder=str(tmp_path / 'in')), tmp_path)
+
+
+def test_a_question_is_answered_by_another_speaker_of_its_split(tmp_path):
+  job.run(config(source='retrieval', count=60), tmp_path)
+  rows = manifest(tmp_path / 'pairs')
+  with open(sample.folder() / 'MANIFEST.tsv', encoding='utf-8', newline='') as file:
+    split = {row['text']: row['split'] for row in csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE)}
+  for asked, answered in zip(rows[::2], rows[1::2]):
+    assert asked['dialogue'] == answered['dialogue'] and asked['speaker'] != answered['speaker'] and asked['text'].endswith('?')
+    assert split[asked['text']] == split[answered['text']] == asked['split'] == answered['split']
+  paths = [row['text'] + row['speaker'] for row in rows[1::2]]
+  assert max(paths.count(one) for one in paths) <= 2 and len(rows) > 40
+
+
+def test_matching_takes_the_nearest_other_speaker_and_no_recording_too_often():
+  row = lambda path, speaker, text, split='train': Recording(path, speaker=speaker, text=text, split=split)
+  rows = [row('q', 'A', 'వాన పడిందా?'), row('r', 'B', 'వాన పడిందా ఇక్కడ?'), row('same', 'A', 'వాన పడింది'), row('near', 'C', 'వాన పడింది'), row('far', 'C', 'వాన రాదు'),
+          row('held', 'D', 'వాన పడింది', 'eval')]
+  bags = [matched.retrieval.grams(one.text) for one in rows]
+  asking = [matched.asks(one) for one in rows]
+  assert asking == [True, True, False, False, False, False]
+  of = lambda reuse: {rows[asked].path: rows[answer].path for asked, answer in matched.matches(rows, asking, bags, np.random.default_rng(0), reuse)}
+  assert of(2)['q'] == 'near' and of(2)['r'] in ('same', 'near')
+  assert len(set(of(1).values())) == 2
+
+
+def test_sides_whose_licences_do_not_fit_are_set_aside(tmp_path):
+  tone = np.sin(np.arange(16000) / 9, dtype=np.float32) / 3
+  for name in 'abcd':
+    files.write_wav(tmp_path / f'{name}.wav', tone)
+  (tmp_path / 'MANIFEST.tsv').write_text('path\tspeaker\ttext\tlicence\na.wav\tA\tవాన?\tCC-BY-SA-4.0\nb.wav\tB\tవాన\t\nc.wav\tA\tచలి?\tCC0-1.0\nd.wav\tB\tచలి\tCC-BY-4.0\n')
+  job.run(config(source='retrieval', folder=str(tmp_path)), tmp_path / 'out')
+  assert {row['licence'] for row in manifest(tmp_path / 'out/pairs')} == {'CC-BY-4.0'}
+  assert 'CC-BY-SA-4.0 and unknown may not' in (tmp_path / 'out/report.tsv').read_text()
+
+
+def test_codes_find_the_same_words_in_another_recording(tmp_path, codec_file):
+  """The tiny codec is untrained: a copy has the same codes, which is all that is asked here."""
+  names = ['q001-mezzo', 'q003-tenor']
+  lines = ['path\tspeaker']
+  for name in names:
+    for who in 'AB':
+      files.write_wav(tmp_path / f'{name}-{who}.wav', files.read(sorted(sample.folder().glob(f'audio/{name.split("-")[0]}-*.opus'))[0])[0])
+      lines.append(f'{name}-{who}.wav\t{who}')
+  (tmp_path / 'MANIFEST.tsv').write_text('\n'.join(lines) + '\n')
+  given = config(source='retrieval', folder=str(tmp_path), codec=str(codec_file), reuse=6)
+  units = matched.units(given, timing.ASSUMED)
+  assert len(units) == 4
+  for unit in units[:2]:
+    [dialogue] = unit.made()
+    assert np.array_equal(*(one.samples for one in dialogue.turns)) and {one.speaker for one in dialogue.turns} == {'A', 'B'}

@@ -1,0 +1,237 @@
+"""Dialogues as a folder: rows, licences, splits, resuming, and what is set aside."""
+import csv
+import importlib.util
+import pathlib
+
+import numpy as np
+import pytest
+
+from telugu_s2s.audio import files
+from telugu_s2s.corpora import folder as corpus
+from telugu_s2s.dialogue import engines, pairs, spoken, synthesis, timing
+from telugu_s2s.dialogue.pairs import Aside, Dialogue, Turn, Unit
+from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import pairs as job
+from telugu_s2s.preparation import prepare, read
+
+CONFIG = pathlib.Path(__file__).parents[2] / 'configs/pairs.py'
+QUESTION = {'dialogue': 'd1', 'kind': 'question', 'text': 'ఏమిటి?', 'split': 'train'}
+ANSWER = {'dialogue': 'd1', 'kind': 'answer', 'text': 'ఇదే.', 'split': 'train'}
+STORY = [{'dialogue': 's1', 'kind': 'story', 'text': f'{word} ' * 12, 'split': 'train'} for word in ('ఒకటి', 'రెండు', 'మూడు')]
+
+
+def config(**fields):
+  spec = importlib.util.spec_from_file_location('pairs_config', CONFIG)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  found = module.get_config()
+  found.update(fields)
+  return found
+
+
+def tone(seconds=1.2, hz=200.0):
+  t = np.arange(round(seconds * 16000)) / 16000
+  return (np.sin(2 * np.pi * hz * t) * np.sin(np.pi * t / seconds) / 2).astype(np.float32)
+
+
+def turn(at_s=0.0, speaker='A', licence='CC0-1.0', source='one', **fields):
+  return Turn(at_s, tone(), speaker, source, licence, **fields)
+
+
+def engine(fails=(), voices=('A', 'B', 'C'), held=('X', 'Y'), licence='CC0-1.0'):
+  """Says a tone whose length follows from the text and whose pitch from the voice."""
+  def speak(text, voice, emotion, rate, seed):
+    if any(word in text for word in fails):
+      raise engines.Unspoken(f'cannot say {text}')
+    return engines.Spoken(tone(0.1 + 0.05 * len(text), 100 + 10 * ord(voice[0])), voice, 'f', 'neutral', f'voice {voice}', licence)
+  return engines.Engine('tones', '1', False, speak, engines.voices_of({**dict.fromkeys(voices, False), **dict.fromkeys(held, True)}))
+
+
+def how(**fields):
+  return spoken.How(**{'engine': engine(), 'timing': timing.ASSUMED, 'seed': 0} | fields)
+
+
+def manifest(folder):
+  with open(folder / 'MANIFEST.tsv', encoding='utf-8', newline='') as file:
+    return list(csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
+
+
+def contents(folder):
+  return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob('*')) if path.is_file()}
+
+
+def written(dialogues, out, made_by='g', form='flac'):
+  return pairs.write([Unit(one.name, lambda one=one: [one]) for one in dialogues], out, made_by, form, 1)
+
+
+def test_a_dialogue_is_a_row_and_a_file_a_turn_in_the_order_of_time(tmp_path):
+  turns = [turn(1.0, 'B', text='రెండు'), turn(0.0, 'A', text='ఒకటి', gender='f'), turn(1.4, 'A', act='backchannel', text='ఆఁ')]
+  written([Dialogue('d1', 'train', turns)], tmp_path)
+  rows = manifest(tmp_path / 'pairs')
+  assert [(row['turn'], row['speaker'], row['at_s'], row['act']) for row in rows] == [
+      ('0', 'A', '0.000', 'turn'), ('1', 'B', '1.000', 'turn'), ('2', 'A', '1.400', 'backchannel')]
+  found, skips = corpus.recordings(tmp_path / 'pairs', '')
+  assert len(found) == 3 and not skips and {one.dialogue for one in found} == {'d1'} and found[1].custom['at_s'] == '1.000'
+  assert np.abs(files.read(tmp_path / 'pairs' / rows[0]['path'])[0] - tone()).max() < 1e-4
+
+
+def test_sides_of_different_licences_come_under_the_stricter_or_not_at_all(tmp_path):
+  both = lambda name, first, second: Dialogue(name, 'train', [turn(0, 'A', first, 'here'), turn(1, 'B', second, 'there')])
+  done = written([both('ok', 'CC0-1.0', 'CC-BY-SA-4.0'), both('no', 'CC-BY-SA-3.0', 'CC-BY-SA-4.0'), both('unknown', 'CC-BY-4.0', '')], tmp_path)
+  rows = manifest(tmp_path / 'pairs')
+  assert [row['dialogue'] for row in rows] == ['ok', 'ok'] and done['aside'] == 2
+  assert {row['licence'] for row in rows} == {'CC-BY-SA-4.0'} and rows[0]['sources'] == 'here; there'
+  assert rows[0]['licences'] == 'CC0-1.0; CC-BY-SA-4.0'
+  report = (tmp_path / 'report.tsv').read_text()
+  assert 'no\t\t\tlicence\tCC-BY-SA-3.0 and CC-BY-SA-4.0 may not' in report and 'unknown\t\t\tlicence\tCC-BY-4.0 and unknown may not' in report
+  # Neither side gets into a build that the stricter one is not let into.
+  assert not corpus.licensed(corpus.recordings(tmp_path / 'pairs', '')[0], 'commercial_attribution')[0]
+
+
+def test_the_text_counts_among_the_sides(tmp_path):
+  written([Dialogue('d', 'train', [turn(0, 'A'), turn(1, 'B')], texts=('book', 'CC-BY-4.0'))], tmp_path)
+  assert {(row['licence'], row['sources']) for row in manifest(tmp_path / 'pairs')} == {('CC-BY-4.0', 'book; one')}
+
+
+def test_what_fails_is_set_aside_and_the_others_are_made(tmp_path):
+  def broken():
+    raise files.Unreadable('x.wav', 'corrupt', 'it breaks off')
+  def none():
+    raise Aside('no exchange', 'one speaker')
+  units = [Unit('a', broken), Unit('b', none), Unit('c', lambda: [Dialogue('c', 'train', [turn()])])]
+  done = pairs.write(units, tmp_path, 'g', 'flac', 1)
+  assert (done['dialogues'], done['aside']) == (1, 2)
+  assert (tmp_path / 'report.tsv').read_text().splitlines()[1:] == ['a\t\t\tcorrupt\tit breaks off', 'b\t\t\tno exchange\tone speaker']
+  with pytest.raises(InputError, match='no dialogue came of 2 .1 corrupt, 1 no exchange.'):
+    pairs.write(units[:2], tmp_path / 'none', 'g', 'flac', 1)
+
+
+def test_what_is_there_is_not_made_again_and_another_generator_makes_it_anew(tmp_path):
+  calls = []
+  def units(*names):
+    return [Unit(name, lambda name=name: calls.append(name) or [Dialogue(name, 'train', [turn()])]) for name in names]
+  pairs.write(units('a', 'b'), tmp_path, 'g', 'flac', 1)
+  before = contents(tmp_path)
+  pairs.write(units('a', 'b', 'c'), tmp_path, 'g', 'flac', 1)
+  assert calls == ['a', 'b', 'c'] and before.items() - contents(tmp_path).items() == {('pairs/MANIFEST.tsv', before['pairs/MANIFEST.tsv'])}
+  (tmp_path / 'pairs/audio/b-00.flac').unlink()
+  pairs.write(units('a', 'b', 'c'), tmp_path, 'g', 'flac', 1)
+  assert calls[3:] == ['b']
+  pairs.write(units('a'), tmp_path, 'other', 'flac', 1)
+  assert calls[4:] == ['a'] and len(manifest(tmp_path / 'pairs')) == 1
+
+
+def test_a_unit_is_made_again_where_what_it_is_made_of_changed_or_it_failed(tmp_path):
+  calls = []
+  def made(good):
+    calls.append(good)
+    if not good:
+      raise Aside('not spoken', 'the program is missing')
+    return [Dialogue('b', 'train', [turn()])]
+  fixed = Unit('a', lambda: [Dialogue('a', 'train', [turn()])])
+  for good, of in ((False, 'x'), (True, 'x'), (True, 'x'), (True, 'y')):
+    done = pairs.write([fixed, Unit('b', lambda good=good: made(good), of)], tmp_path, 'g', 'flac', 1)
+    assert done['dialogues'] == 1 + good
+  assert calls == [False, True, True]
+
+
+def test_names_become_those_of_files_each_once():
+  assert pairs.named(['talk', '../a b', 'a-b', 'a b', '...']) == {'talk': 'talk', '../a b': 'a-b', 'a-b': 'a-b--2', 'a b': 'a-b--3', '...': 'dialogue'}
+
+
+def test_tracks_lie_on_one_axis_and_sum_up(tmp_path):
+  written([Dialogue('d', 'train', [turn(0, 'A'), turn(0.5, 'B'), turn(2, 'A')])], tmp_path)
+  tracks = pairs.tracks(tmp_path / 'pairs', 'd')
+  assert list(tracks) == ['A', 'B'] and {len(one) for one in tracks.values()} == {round(3.2 * 16000)}
+  assert not tracks['B'][:8000].any() and np.abs(tracks['B'][8000:8000 + 19200] - tone()).max() < 1e-4
+  with pytest.raises(InputError, match="no dialogue 'x'"):
+    pairs.tracks(tmp_path / 'pairs', 'x')
+
+
+def test_a_speaker_and_a_sentence_are_on_one_side_of_the_split_alone(tmp_path):
+  of = lambda name, split, speaker, text: Dialogue(name, split, [turn(0, speaker, text=text)])
+  done = written([of('a', 'train', 'A', 'x'), of('b', 'train', 'A', 'y'), of('c', 'eval', 'B', 'y'), of('d', 'eval', 'A', 'z'), of('e', 'eval', 'C', 'w')], tmp_path)
+  # A is more in train, so that d goes; y is as often in eval, so that b goes.
+  assert {row['dialogue'] for row in manifest(tmp_path / 'pairs')} == {'a', 'c', 'e'} and done['aside'] == 2
+  assert 'sentence y is in split eval too' in (tmp_path / 'report.tsv').read_text()
+
+
+def test_rejects_are_kept_apart_with_their_reason(tmp_path):
+  written([Dialogue('a', 'train', [turn()]), Dialogue('b', 'train', [turn()], negative='repeats')], tmp_path)
+  assert [row['negative'] for row in manifest(tmp_path / 'negatives')] == ['repeats'] and [row['negative'] for row in manifest(tmp_path / 'pairs')] == ['']
+  assert (tmp_path / 'negatives/audio/b-00.flac').is_file()
+
+
+def test_a_question_and_its_answer_have_two_voices_of_their_split_and_the_same_seed_the_same_bytes():
+  first, again = (spoken.spoken('d1', [QUESTION, ANSWER], how(), spoken.OWN) for _ in range(2))
+  turns = [one for one in first.turns if one.act == 'turn']
+  assert [one.text for one in turns] == ['ఏమిటి?', 'ఇదే.'] and turns[0].speaker != turns[1].speaker and {one.speaker for one in turns} <= set('ABC')
+  assert [(one.at_s, one.speaker, one.samples.tobytes()) for one in first.turns] == [(one.at_s, one.speaker, one.samples.tobytes()) for one in again.turns]
+  other = [spoken.spoken(f'd{number}', [QUESTION, ANSWER], how(), spoken.OWN) for number in range(8)]
+  assert len({one.turns[-1].at_s for one in other}) > 4
+  held = spoken.spoken('d1', [row | {'split': 'eval'} for row in (QUESTION, ANSWER)], how(), spoken.OWN)
+  assert {one.speaker for one in held.turns} == {'X', 'Y'}
+
+
+def test_a_listener_of_a_story_makes_itself_heard_within_it_and_fillers_come_before_turns():
+  lively = timing.Timing('t', timing.ASSUMED.gap_s, timing.ASSUMED.pause_s, 0.6, timing.ASSUMED.backchannel_at, 1.0, 1.0)
+  breath = Turn(0.0, tone(0.4), '', 'breaths', 'CC-BY-4.0', 'breath')
+  found = spoken.spoken('s1', STORY, how(timing=lively, breaths=(breath,)), spoken.OWN)
+  told, listened, filled, breathed = ([one for one in found.turns if one.act == act] for act in timing.ACTS)
+  assert len({one.speaker for one in told}) == 1 and len(told) == len(filled) == len(breathed) == 3 and listened
+  assert {one.speaker for one in filled + breathed} == {told[0].speaker} != {one.speaker for one in listened}
+  for one in listened:
+    assert any(other.at_s <= one.at_s < other.end_s for other in told) and one.text in spoken.BACKCHANNELS['train']
+  for one, turn_after in zip(filled, told):
+    assert 0 < turn_after.at_s + 0.15 - (one.end_s - 0.15) < 0.2           # both files have 0.15 s of silence at their ends
+  assert min(one.at_s for one in found.turns) == 0
+  for one, after in zip(told, told[1:]):
+    assert after.at_s + 0.15 >= one.end_s - 0.15
+  for seed in range(5):
+    turns = spoken.spoken('d1', [QUESTION | {'text': 'ఏ' * 60}, ANSWER], how(timing=lively, seed=seed), spoken.OWN).turns
+    for who in {one.speaker for one in turns}:
+      mine = sorted((one.at_s, one.end_s) for one in turns if one.speaker == who and one.act in ('turn', 'backchannel'))
+      assert all(before[1] <= after[0] + 1e-6 for before, after in zip(mine, mine[1:]))        # nobody listens aloud while they speak
+  plain = spoken.spoken('s1', STORY, how(timing=lively, extras=False), spoken.OWN)
+  assert {one.act for one in plain.turns} == {'turn'}
+  assert not set(spoken.BACKCHANNELS['train']) & set(spoken.BACKCHANNELS['eval']) and not set(spoken.FILLERS['train']) & set(spoken.FILLERS['eval'])
+
+
+def test_a_dialogue_that_cannot_be_spoken_is_set_aside(tmp_path):
+  rows = [QUESTION, ANSWER] + [row | {'dialogue': 'd2', 'text': row['text'] + ' కాదు'} for row in (QUESTION, ANSWER)]
+  done = pairs.write(spoken.units(rows, how(engine=engine(fails=('కాదు',))), spoken.OWN), tmp_path, 'g', 'flac', 2)
+  assert done['dialogues'] == 1 and 'not spoken' in (tmp_path / 'report.tsv').read_text()
+  with pytest.raises(Aside, match='no two voices of split train'):
+    spoken.spoken('d1', [QUESTION, ANSWER], how(engine=engine(voices=('A',))), spoken.OWN)
+
+
+@pytest.mark.skipif(not synthesis.available(), reason='espeakng-loader is not installed')
+def test_the_job_speaks_a_grammar_and_preparation_reads_it(tmp_path):
+  done = job.run(config(count=4, eval_share=0.4), tmp_path)
+  rows = manifest(tmp_path / 'pairs')
+  assert done['dialogues'] == 4 and len({row['generator'] for row in rows}) == 1 and rows[0]['generator'].startswith('grammar-')
+  held, train = ({row['speaker'] for row in rows if (row['split'] == 'eval') == split} for split in (True, False))
+  assert held <= {'espeak-alto', 'espeak-bass'} and not held & train
+  before = contents(tmp_path)
+  job.run(config(count=4, eval_share=0.4), tmp_path / 'again')
+  assert {name: data for name, data in contents(tmp_path / 'again').items()} == before
+  prepare.prepare(prepare.Data(audio=str(tmp_path / 'pairs'), shortest_s=0.3, workers=0), tmp_path / 'segments')
+  segments = read.Segments(tmp_path / 'segments')
+  assert len(segments) == len([row for row in rows if row['split'] == 'train'])
+  assert {'at_s', 'act', 'sources', 'generator'} <= set(segments.labels(0)['custom']) and segments.labels(0)['turn'] is not None
+
+
+@pytest.mark.parametrize('fields, says', [
+    (dict(source='radio'), 'config.source'), (dict(count=0), 'config.count 0'), (dict(rates=(2.0, 1.0)), 'config.rates'),
+    (dict(eval_share=1.0), 'config.eval_share'), (dict(engine='model', run='nowhere'), 'config.run'), (dict(timing='none.json'), 'config.timing'),
+    (dict(source='recordings'), 'config.folder is empty'), (dict(source='recordings', layout='x', folder='.'), 'config.layout'),
+    (dict(source='retrieval', by='x'), 'config.by'), (dict(source='selfplay', run='nowhere'), 'config.run')])
+def test_a_request_that_cannot_be_met_is_named(tmp_path, fields, says):
+  with pytest.raises(InputError, match=says):
+    job.run(config(**fields), tmp_path)
+
+
+def test_one_voice_alone_tells_a_story_and_nobody_listens():
+  lively = timing.Timing('t', timing.ASSUMED.gap_s, timing.ASSUMED.pause_s, 0.6, timing.ASSUMED.backchannel_at, 0.0, 0.0)
+  found = spoken.spoken('s1', STORY, how(engine=engine(voices=('A',)), timing=lively), spoken.OWN)
+  assert [(one.speaker, one.act) for one in found.turns] == [('A', 'turn')] * 3
