@@ -36,7 +36,9 @@ def get_config(source='grammar'):
   config.voice_names = ''                    # of other engines than espeak, parted by commas
   config.held_out_names = ''                 # those of them that speak in split eval only
   config.rates = (0.85, 1.2)                 # of speaking, drawn evenly
-  config.emotions = ('neutral',)             # asked for, where the engine can
+  config.emotions = ('neutral',)             # asked for, where the engine can; espeak acts them by pitch and rate
+  config.takes = 1                           # of each dialogue, in other voices
+  config.answerers = ()                      # voices of espeak that answer, and nobody else does; () = any
   config.extras = True                       # backchannels, fillers and breaths
   config.breaths = ''                        # a folder of breaths; '' = none
   config.voices = dict(                      # of espeak; those of the sample corpus, with its held-out one and another

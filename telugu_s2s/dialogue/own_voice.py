@@ -19,7 +19,7 @@ from telugu_s2s.lm import drawing, sampling
 from telugu_s2s.lm.frames import ABSENT, undelayed
 from telugu_s2s.tokens import encoding, slots
 
-LETTERS_PER_S = 14.0             # of the sample corpus at rate 1, spaces aside
+LETTERS_PER_S = 16.0             # median of the sample corpus at its normal rate, spaces and the pause of WORD_S a word aside
 WORD_S = 0.08                    # beside its letters
 TAIL_S = 1.0                     # that is listened to after the last word
 BLOCK = 50                       # frames: lengths are rounded up to so many, so that few programs are compiled

@@ -31,6 +31,8 @@ class How:
   emotions: tuple = ('neutral',)
   extras: bool = True            # backchannels, fillers and breaths
   breaths: tuple = ()            # Turns whose samples are breaths, at_s 0
+  takes: int = 1                 # of each dialogue, in other voices
+  answerers: tuple = ()          # voices that answer, and nobody else does, outside of split eval; () = any
 
 
 def from_grammar(config, how: How) -> list[Unit]:
@@ -62,8 +64,9 @@ def units(rows: Sequence[Mapping], how: How, texts: tuple[str, str]) -> list[Uni
     groups.setdefault(row['dialogue'], []).append(row)
 
   names = pairs.named(groups)
-  return [Unit(names[key], functools.partial(_alone, names[key], group, how, texts), pairs.hashed(
-      [(row['kind'], row['text'], row['split']) for row in group], texts)) for key, group in groups.items()]
+  takes = [''] if how.takes == 1 else [f'-{take + 1}' for take in range(how.takes)]
+  return [Unit(names[key] + take, functools.partial(_alone, names[key] + take, group, how, texts), pairs.hashed(
+      [(row['kind'], row['text'], row['split']) for row in group], texts)) for key, group in groups.items() for take in takes]
 
 
 def _alone(*given):
@@ -78,7 +81,7 @@ def spoken(name: str, rows: Sequence[Mapping], how: How, texts: tuple[str, str])
   """
   rng, split = pairs.rng_of(how.seed, name), rows[0]['split']
   sides = ['b' if row['kind'] == 'answer' else 'a' for row in rows]
-  voices = cast([[row['text'] for row, side in zip(rows, sides) if side == one] for one in 'ab'], split, how.engine, rng)
+  voices = cast([[row['text'] for row, side in zip(rows, sides) if side == one] for one in 'ab'], split, how, rng)
   rate, emotion = float(rng.uniform(*how.rates)), str(rng.choice(how.emotions))
   said = [_said(how, row['text'], voices[side], emotion, rate, rng) for row, side in zip(rows, sides)]
   seconds = [_audible_s(one.samples) for one in said]
@@ -90,12 +93,13 @@ def spoken(name: str, rows: Sequence[Mapping], how: How, texts: tuple[str, str])
   return Dialogue(name, split, [dataclasses.replace(one, at_s=one.at_s - first) for one in turns], texts=texts)
 
 
-def cast(texts, split, engine, rng) -> dict:
+def cast(texts, split, how, rng) -> dict:
   """{side: voice} of two different voices that can say each side's texts; of a side that says nothing any other voice, if there is one."""
-  first = engine.voices(texts[0], split)
+  engine, answerers = how.engine, how.answerers if texts[1] and split != 'eval' else ()
+  first = [one for one in engine.voices(texts[0], split) if one not in answerers]
   voices = {}
   for one in (first[number] for number in rng.permutation(len(first))):
-    second = [other for other in engine.voices(texts[1] or texts[0], split) if other != one]
+    second = [other for other in engine.voices(texts[1] or texts[0], split) if other != one and (not answerers or other in answerers)]
     if second:
       return {'a': one, 'b': second[int(rng.integers(len(second)))]}
     if not texts[1]:

@@ -50,11 +50,15 @@ def from_text(config, workdir):
   if not 0 <= config.eval_share < 1:
     raise InputError(f'config.eval_share {config.eval_share}: give a share from 0 to below 1')
   engine = engines.chosen(config, speaker_of(config) if config.engine == 'model' else None)
+  if config.takes < 1 or {*config.answerers} - {''} and config.engine != 'espeak':
+    raise InputError(f'config.takes {config.takes}, config.answerers {config.answerers}: give takes from 1, and voices of espeak or none')
+  if strange := {*config.answerers} - {*config.voices}:
+    raise InputError(f'config.answerers: there is no voice {", ".join(sorted(strange))}; there are {", ".join(config.voices)}')
   how = spoken.How(engine, timing.load(config.timing), config.seed, tuple(config.rates), tuple(config.emotions), config.extras,
-                   spoken.breaths(config.breaths, config.licence))
+                   spoken.breaths(config.breaths, config.licence), config.takes, tuple(config.answerers))
   made_by = pairs.generator(config.source, engine=(engine.name, engine.version), voices=config.voices, names=config.voice_names,
                             held_out=config.held_out_names, timing=how.timing, seed=config.seed, rates=(low, high), extras=config.extras,
-                            emotions=list(config.emotions), breaths=config.breaths,
+                            emotions=list(config.emotions), breaths=config.breaths, takes=config.takes, answerers=list(config.answerers),
                             licence=config.licence)
   units = (spoken.from_grammar if config.source == 'grammar' else spoken.from_text)(config, how)
   workers = 1 if config.engine == 'model' else config.workers

@@ -1,8 +1,8 @@
 """Dialogues as rows of two streams: the user asks, the assistant answers, and either may be interrupted.
 
-A dialogue is the clips that share a label `dialogue`. Where they say when each turn begins (`at_s`, in seconds from the
-dialogue's beginning, of corpora with a timeline), turns lie there, overlaps and backchannels included; elsewhere one comes
-after the other with a drawn pause.
+A dialogue is the clips that share a label `dialogue`. Where it is known when each turn begins (they are parts of one
+recording, or say `at_s`, when their file begins in the dialogue), turns lie there, overlaps and backchannels included;
+elsewhere one comes after the other with a drawn pause.
 """
 import collections
 import dataclasses
@@ -69,17 +69,25 @@ def exchanges(clips: Clips) -> list[Exchange]:
     one = clips[number].labels
     if one.get('dialogue') and one.get('turn') is not None:
       custom = one.get('custom') or {}
-      turn = Turn(number, labels.speaker(one), _seconds(custom.get('at_s'), one), custom.get('act') or TURN,
+      start_s, file_s = one.get('start_s') or 0.0, _seconds(custom.get('at_s'), one)
+      turn = Turn(number, labels.speaker(one), None if file_s is None else file_s + start_s, custom.get('act') or TURN,
                   (one.get('emotion') or '').lower())
-      dialogues[one.get('source'), one['dialogue']].append((one['turn'], one.get('start_s') or 0.0, number, turn))
+      dialogues[_dialogue(one)].append((one['turn'], start_s, number, turn, one.get('path')))
   found = []
   for rows in dialogues.values():
     rows.sort(key=lambda row: row[:3])
     turns = tuple(row[3] for row in rows)
+    if len({row[4] for row in rows}) == 1 and rows[0][4] and turns[0].at_s is None:         # parts of one recording
+      turns = tuple(dataclasses.replace(row[3], at_s=row[1]) for row in rows)
     main = [place for place, turn in enumerate(turns) if turn.act == TURN]
     found += [Exchange(turns, first, second) for first, second in zip(main, main[1:])
               if rows[first][0] != rows[second][0] and turns[first].speaker != turns[second].speaker]
   return sorted(found, key=lambda one: one.answered)
+
+
+def _dialogue(labels) -> tuple:
+  """What is one dialogue. Sides of one that was put together (it has `at_s`) may come from several corpora."""
+  return ('' if (labels.get('custom') or {}).get('at_s') not in (None, '') else labels.get('source'), labels['dialogue'])
 
 
 def _seconds(value, labels) -> float | None:
