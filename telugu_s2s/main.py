@@ -43,6 +43,7 @@ JOBS = {
     'manifests': 'telugu_s2s.preparation.export',
     'codec': 'telugu_s2s.tokens.transcode',
     'export': 'telugu_s2s.codec.export',
+    'package': 'telugu_s2s.serving.packaging',
 }
 
 
