@@ -81,7 +81,8 @@ setuptools.setup(
     python_requires='>=3.11,<3.14',
     packages=setuptools.find_packages(include=['telugu_s2s', 'telugu_s2s.*']),
     package_data={
-        'telugu_s2s': ['**/*.md', '**/*.tsv', '**/*.toml', '**/*.safetensors', '**/*.json', 'corpora/sample/**'],
+        'telugu_s2s': ['**/*.md', '**/*.tsv', '**/*.toml', '**/*.safetensors', '**/*.json', 'corpora/sample/**',
+                       'serving/page/*'],
     },
     install_requires=BASE,
     extras_require=EXTRAS,

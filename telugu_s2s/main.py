@@ -44,6 +44,7 @@ JOBS = {
     'codec': 'telugu_s2s.tokens.transcode',
     'export': 'telugu_s2s.codec.export',
     'package': 'telugu_s2s.serving.packaging',
+    'mark': 'telugu_s2s.evaluation.marks',
 }
 
 
