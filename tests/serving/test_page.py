@@ -307,8 +307,7 @@ def test_held_down_the_space_bar_is_a_turn(visit, server):
   until(page, 'counts.state === "listening"')
   page.wait_for_timeout(300)
   assert not server.heard                        # nothing is sent before
-  page.evaluate('document.activeElement.blur()')
-  page.keyboard.down('Space')
+  page.keyboard.down('Space')                    # the focus is on the button that would end the conversation
   page.wait_for_timeout(800)
   page.keyboard.up('Space')
   until(page, 'counts.replies === 1 && counts.state === "listening"', 10)
@@ -360,6 +359,7 @@ def test_a_server_that_knows_24_khz_alone_gets_it(visit, server):
   page.click('#talk')
   until(page, 'counts.sent > 24000')
   assert {rate for rate, _ in server.heard} == {24000} and len(server.heard[0][1]) == 960
+  assert page.is_hidden('#banner') and not page.evaluate('counts.errors')
 
 
 def test_a_key_and_a_full_server_are_told(visit, server):

@@ -1,9 +1,9 @@
 // The page: what is pressed becomes events of the session, what the session sends becomes sound, pictures and numbers.
+import * as choices from './choices.js';
 import { Picture } from './pictures.js';
 import { Session, samples } from './session.js';
 import * as sound from './sound.js';
 import { Turns } from './turns.js';
-import { languages, word, write } from './words.js';
 
 const $ = (id) => document.getElementById(id);
 const FRAME_MS = 33;                     // between two steps of the pictures
@@ -19,12 +19,7 @@ let muted = false, held = false;
 let reply = null;                                // {id, item, blocks, since, status}: what is coming in or being heard
 let heard = null, since = null;                  // where the user's turn began, in ms of the session; when it ended
 
-// Choices are kept from visit to visit; a browser may forbid that.
-const kept = { get: (name) => { try { return localStorage.getItem(name); } catch { return null; } },
-  set: (name, value) => { try { localStorage.setItem(name, value); } catch { /* then not */ } } };
-
-let language = languages.includes(kept.get('language')) ? kept.get('language') : navigator.language.startsWith('te') ? 'te' : 'en';
-const say = (element, key) => { element.dataset.text = key; element.textContent = word(key, language); };
+const { say } = choices;
 const turns = new Turns($('turns'), { say, sounding: (turn, end) => sound.replay(devices?.context ?? (turns.context ??= new AudioContext()), turn, end) });
 
 function show(state) {
@@ -58,7 +53,7 @@ async function open(withMicrophone) {
   if (withMicrophone) {
     show('asking');
     await listen();                                      // before the connection: a place at the server would wait for a click
-    await listDevices();
+    await choices.listDevices();
   }
   show('connecting');
   navigator.wakeLock?.request('screen').then((taken) => { lock = taken; }, () => {});      // not on battery, not everywhere
@@ -125,7 +120,8 @@ const EVENTS = {
     warn('lost');
     if (!opened) why();
   },
-  'page.refused': ({ reason }) => { warn('lost', reason); leave('failed'); },
+  'page.ended': ({ reason }) => { warn('ended', reason); leave(); },
+  'session.created': ({ session: { telugu } }) => { if (telugu?.voices) choices.offer(telugu); },
   'session.updated': ({ network_ms }) => { if (network_ms) $('network').textContent = `${network_ms.toFixed(0)} ms`; },
   'input_audio_buffer.speech_started': ({ audio_start_ms }) => {
     heard = audio_start_ms;
@@ -198,9 +194,10 @@ function onSpeaker({ started, finished, cleared, heard_ms, counts: speaker, wait
     if (reply.since !== null) timed(performance.now() - reply.since);
   }
   if (finished) settle(finished);
-  if (cleared && cut?.id === cleared) {
+  if (cleared !== undefined && cut) {
     // The model shall remember what was heard, not what was made.
-    session.send({ type: 'conversation.item.truncate', item_id: cut.item, content_index: 0, audio_end_ms: heard_ms });
+    const audio_end_ms = cleared === cut.id ? heard_ms : 0;
+    session.send({ type: 'conversation.item.truncate', item_id: cut.item, content_index: 0, audio_end_ms });
     cut = null;
   }
 }
@@ -286,9 +283,11 @@ function hold(on) {
 }
 $('hold').onpointerdown = () => hold(true);
 for (const name of ['pointerup', 'pointercancel', 'pointerleave']) $('hold').addEventListener(name, () => hold(false));
-const typing = ({ target }) => target.matches('input, select, button:not(#hold), a');
-onkeydown = (event) => { if (event.code === 'Space' && !typing(event)) { event.preventDefault(); hold(true); } };
-onkeyup = (event) => { if (event.code === 'Space') hold(false); };
+// The space bar speaks unless it is meant for what has the focus; Enter still presses the two buttons that are left out here.
+const speaks = ({ code, target }) => code === 'Space' && session.live && session.choice.detection === 'push' &&
+  !target.matches('input, select, a, button:not(#hold, #talk)');
+onkeydown = (event) => { if (speaks(event)) { event.preventDefault(); hold(true); } };
+onkeyup = (event) => { if (speaks(event)) event.preventDefault(); if (event.code === 'Space') hold(false); };
 onblur = () => hold(false);
 
 $('upload').onchange = async () => {
@@ -319,67 +318,16 @@ $('upload').onchange = async () => {
 /** Resolves when the session takes sound; it never does where it was ended before. */
 const ready = () => new Promise((done) => { const look = () => (session.live ? done() : setTimeout(look, 20)); look(); });
 
-for (const [id, field] of [['voice', 'voice'], ['emotion', 'emotion'], ['speed', 'speed'], ['detection', 'detection']]) {
-  $(id).onchange = () => {
-    const value = id === 'speed' ? Number($(id).value) : $(id).value;
-    kept.set(id, value);
-    session.choose({ [field]: value });
-    $('hold').hidden = $('detection').value !== 'push';
-  };
-}
-$('speed').oninput = () => { $('speed-value').textContent = Number($('speed').value).toFixed(1); };
 $('device').onchange = () => {
   if (session.live && microphone) listen().then(() => microphone.send(session.rates[0], onBlock)).catch(fail);
 };
-$('key').onchange = () => lists();
-$('picture').onchange = () => kept.set('picture', $('picture').value);
+$('key').onchange = lists;
 
-$('language').onclick = () => {
-  language = languages[1 - languages.indexOf(language)];
-  kept.set('language', language);
-  written();
-};
-const themes = ['auto', 'dark', 'light'];
-function theme(name) {
-  if (name === 'auto') delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = name;
-  say($('theme'), `theme-${name}`);
-}
-$('theme').onclick = () => {
-  const next = themes[(themes.indexOf(kept.get('theme') ?? 'auto') + 1) % themes.length];
-  kept.set('theme', next);
-  theme(next);
-};
-
-function written() {
-  write(language);
-  $('language').textContent = language === 'en' ? 'తెలుగు' : 'English';
-  $('language').lang = language === 'en' ? 'te' : 'en';
-}
-
-// ---- lists and pictures
-
-/** Options of a select; the first one leaves the choice to the other side. */
-function fill(select, options, chosen, none) {
-  const first = new Option('', '');
-  say(first, none);
-  select.replaceChildren(first, ...options.map(([value, label]) => new Option(label, value)));
-  if (options.some(([value]) => value === chosen)) select.value = chosen;
-}
+// ---- pictures, and what can be chosen
 
 async function lists() {
   const answer = await fetch('v1/voices', { headers: authorised() }).catch(() => null);
-  const found = answer?.ok ? await answer.json().catch(() => ({})) : {};
-  for (const [id, names] of [['voice', found.voices], ['emotion', found.emotions]]) {
-    fill($(id), (names ?? []).map((name) => [name, name]), kept.get(id), 'any-voice');
-    session.choose({ [id]: $(id).value });
-  }
-}
-
-async function listDevices() {
-  const found = await navigator.mediaDevices?.enumerateDevices() ?? [];
-  const inputs = found.filter(({ kind, deviceId }) => kind === 'audioinput' && deviceId);
-  fill($('device'), inputs.map(({ deviceId, label }) => [deviceId, label || deviceId.slice(0, 8)]), $('device').value, 'any-device');
+  if (answer?.ok) choices.offer(await answer.json());     // else the session may tell
 }
 
 let drawn = 0;
@@ -402,14 +350,7 @@ function start() {
     $('key').value = key;
     history.replaceState(null, '', location.pathname);   // it shall not stand in the address for others to see
   }
-  for (const id of ['speed', 'detection', 'picture']) if (kept.get(id)) $(id).value = kept.get(id);
-  if (!$('detection').value) $('detection').value = 'server';
-  $('speed').oninput();
-  $('hold').hidden = $('detection').value !== 'push';
-  session.choose({ speed: Number($('speed').value), detection: $('detection').value });
-  fill($('device'), [], '', 'any-device');
-  theme(themes.includes(kept.get('theme')) ? kept.get('theme') : 'auto');
-  written();
+  choices.begin((choice) => session.choose(choice));
   lists();
 }
 start();

@@ -6,7 +6,7 @@ const TOP_HZ = 8000;                         // of speech at 16 kHz
 export class Picture {
   constructor(canvas, analyser) {
     Object.assign(this, { canvas, analyser });
-    this.draw = canvas.getContext('2d', { willReadFrequently: false });
+    this.draw = canvas.getContext('2d');
     this.wave = new Float32Array(analyser.fftSize);
     this.bins = new Float32Array(analyser.frequencyBinCount);
   }
@@ -24,7 +24,7 @@ export class Picture {
     if (kind === 'spectrogram') this.spectrum(x, pixels);
     else {
       const height = Math.max(1, Math.min(1, peak) * canvas.height);
-      draw.fillRect(x, (canvas.height - height) / 2, pixels - 1, height);
+      draw.fillRect(x, (canvas.height - height) / 2, pixels, height);
     }
     draw.globalAlpha = 1;
     return peak;

@@ -11,7 +11,7 @@ const DETECTION = {
   push: null,
 };
 
-/** on(event) gets the server's events and three of its own: page.ready, page.lost {seconds}, page.refused. */
+/** on(event) gets the server's events and three of its own: page.ready, page.lost {opened}, page.ended {reason}. */
 export class Session {
   constructor(on) {
     this.on = on;
@@ -47,10 +47,11 @@ export class Session {
     const began = this.opened && this.ready;
     this.ready = false;
     if (!this.wanted) return;
-    if (code === 1008) return this.on({ type: 'page.refused', reason });        // asking again would not help
+    // Asking again would not help, or would only keep a place that nobody uses.
+    if (code === 1008 || code === 1000) return this.on({ type: 'page.ended', reason });
     if (began) this.tries = 0;
     const seconds = WAITS_S[Math.min(this.tries++, WAITS_S.length - 1)];
-    this.on({ type: 'page.lost', seconds, code, reason, opened: this.opened });
+    this.on({ type: 'page.lost', opened: this.opened });
     this.timer = setTimeout(() => this.connect(this.key), 1000 * seconds);
   }
 
@@ -60,8 +61,9 @@ export class Session {
 
   /** Tells the server what was chosen; what is left out stays as it is. */
   choose(choice) {
+    const changed = Object.entries(choice).filter(([name, value]) => this.choice[name] !== value);
     Object.assign(this.choice, choice);
-    if (this.ready) this.update(choice);
+    if (this.ready && changed.length) this.update(Object.fromEntries(changed));
   }
 
   update(choice) {
@@ -72,8 +74,8 @@ export class Session {
     }
     if (choice.detection) session.audio.input.turn_detection = DETECTION[choice.detection];
     if (choice.voice) session.audio.output.voice = choice.voice;
-    if (choice.speed && !(choice.speed === 1 && !this.ready)) session.audio.output.speed = choice.speed;
-    if (choice.emotion || (choice.emotion === '' && this.ready)) session.telugu = { emotion: choice.emotion || null };
+    if (choice.speed && (choice.speed !== 1 || this.ready)) session.audio.output.speed = choice.speed;
+    if (choice.emotion || ('emotion' in choice && this.ready)) session.telugu = { emotion: choice.emotion };
     this.asked = { id: `page_${++this.number}`, at: performance.now() };
     this.send({ type: 'session.update', event_id: this.asked.id, session });
   }
@@ -81,14 +83,16 @@ export class Session {
   receive(event) {
     if (event.type === 'session.created') {
       this.session = event.session;
-      this.update(this.choice);
-    } else if (event.type === 'session.updated') {
+      this.on(event);                    // what the server offers decides what is asked for
+      return this.update(this.choice);
+    }
+    if (event.type === 'session.updated') {
       this.session = event.session;
       if (this.asked?.at) event.network_ms = performance.now() - this.asked.at;
       this.asked = null;
       if (!this.ready) this.begin();
     } else if (event.type === 'error' && !this.ready && event.error.event_id === this.asked?.id) {
-      this.refused(event.error);
+      return this.refused(event.error);
     }
     this.on(event);
   }

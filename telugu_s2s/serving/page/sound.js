@@ -6,8 +6,8 @@ export const LONGEST_S = 30;     // of a recording that is sent at once
 /** An AudioContext at the device's own rate, with the speaker, and analysers of both sides. */
 export async function opened(onSpeaker) {
   const context = new AudioContext({ latencyHint: 'interactive' });
-  await Promise.all(['microphone.js', 'speaker.js'].map((file) => context.audioWorklet.addModule(file)));
-  await context.resume();
+  const resumed = context.resume();      // at once: a phone lets it begin only in answer to a touch
+  await Promise.all([resumed, ...['microphone.js', 'speaker.js'].map((file) => context.audioWorklet.addModule(file))]);
   const speaker = new AudioWorkletNode(context, 'speaker', { numberOfInputs: 0, outputChannelCount: [2] });
   const [heard, said] = [0, 1].map(() => new AnalyserNode(context, { fftSize: 1024, smoothingTimeConstant: 0 }));
   speaker.connect(said).connect(context.destination);

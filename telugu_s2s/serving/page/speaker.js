@@ -35,12 +35,11 @@ class Speaker extends AudioWorkletProcessor {
   }
 
   clear() {
-    const heard = this.playing || this.waiting ? this.reply : null;
     this.counts.dropped += this.waiting;
     this.queue = [];
     this.waiting = this.at = 0;
     this.playing = false;
-    this.port.postMessage({ cleared: heard, heard_ms: Math.floor((1000 * this.played) / sampleRate), counts: this.counts });
+    this.port.postMessage({ cleared: this.reply, heard_ms: Math.floor((1000 * this.played) / sampleRate), counts: this.counts });
     this.reply = null;
   }
 
@@ -68,6 +67,7 @@ class Speaker extends AudioWorkletProcessor {
       this.at = 0;
       if (!samples) {
         this.port.postMessage({ finished: reply, counts: this.counts });
+        this.reply = null;
         this.playing = this.queue.length > 0;
         if (!this.playing) return null;
       }

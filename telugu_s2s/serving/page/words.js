@@ -67,6 +67,7 @@ const WORDS = {
     'సర్వర్‌కు సరైన కీ కావాలి. కింద ఇచ్చి, మళ్ళీ నొక్కండి.'],
   full: ['All places of the server are taken. It is tried again in a moment.', 'సర్వర్‌లో ఖాళీ లేదు. కాసేపట్లో మళ్ళీ ప్రయత్నిస్తుంది.'],
   lost: ['The connection was lost. It is tried again in a moment.', 'అనుసంధానం తెగిపోయింది. కాసేపట్లో మళ్ళీ ప్రయత్నిస్తుంది.'],
+  ended: ['The server ended the session.', 'సర్వర్ సంభాషణను ముగించింది.'],
   'not-sound': ['This file holds no sound that the browser can read.', 'ఈ ఫైల్‌లో బ్రౌజర్ చదవగల ధ్వని లేదు.'],
   length: ['A recording may last 0.1 to 30 seconds.', 'రికార్డింగ్ 0.1 నుండి 30 సెకన్లు ఉండవచ్చు.'],
   answerless: ['The reply failed.', 'జవాబు రాలేదు.'],
