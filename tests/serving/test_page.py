@@ -67,7 +67,8 @@ class Echo:
     socket = web.WebSocketResponse(protocols=('realtime',))
     await socket.prepare(request)
     self.transports.append(request.transport)
-    await Talk(self, socket).run()
+    self.talk = Talk(self, socket)
+    await self.talk.run()
     return socket
 
 
@@ -181,7 +182,7 @@ def loop():
 
 @pytest.fixture
 def server(loop):
-  """An Echo that serves; its `url` is where, `drop()` cuts its connections."""
+  """An Echo that serves; its `url` is where, `drop()` cuts its connections, `tell(kind, ...)` sends an event."""
   echo = Echo()
 
   async def start():
@@ -198,6 +199,7 @@ def server(loop):
       transport.abort()
     echo.transports.clear()
   echo.url, echo.drop = f'http://127.0.0.1:{port}/', lambda: wait(cut())
+  echo.tell = lambda kind, **fields: wait(echo.talk.send(kind, **fields))
   yield echo
   echo.drop()
   wait(runner.cleanup())
@@ -254,6 +256,7 @@ def until(page, condition, seconds=6):
     page.wait_for_timeout(30)
 
 
+@pytest.mark.slow
 def test_three_turns_of_which_one_is_talked_over(visit, server, tmp_path):
   page = visit()
   page.click('#talk')
@@ -315,6 +318,17 @@ def test_held_down_the_space_bar_is_a_turn(visit, server):
   assert kinds.index('input_audio_buffer.commit') < kinds.index('response.create')
   assert page.locator('#turns li').count() == 2
   assert server.events[0]['session']['audio']['input']['turn_detection'] is None
+
+
+def test_in_full_duplex_the_page_cuts_nothing(visit, server):
+  page = visit()
+  page.select_option('#detection', 'duplex')
+  page.click('#talk')
+  until(page, 'counts.state === "speaking"')
+  server.tell('input_audio_buffer.speech_started', item_id='u', audio_start_ms=0)
+  page.wait_for_timeout(200)
+  assert page.evaluate('[counts.state, counts.interrupted]') == ['speaking', 0]
+  assert server.events[0]['session']['audio']['input']['turn_detection'] == {'type': 'full_duplex'}
 
 
 def test_a_recording_is_answered_without_a_microphone(visit, server, microphone, tmp_path):

@@ -125,13 +125,14 @@ const EVENTS = {
   'session.updated': ({ network_ms }) => { if (network_ms) $('network').textContent = `${network_ms.toFixed(0)} ms`; },
   'input_audio_buffer.speech_started': ({ audio_start_ms }) => {
     heard = audio_start_ms;
+    if (session.choice.detection === 'duplex') return;   // there the model itself falls silent, or goes on
     if (reply) interrupt();
     show('hearing');
   },
   'input_audio_buffer.speech_stopped': ({ audio_end_ms }) => {
     since = performance.now();
     keepUser(audio_end_ms);
-    show('thinking');
+    if (session.choice.detection !== 'duplex') show('thinking');
   },
   'response.created': ({ response }) => {
     reply = { id: response.id, blocks: [], since, rate: session.rates[1] };

@@ -36,6 +36,7 @@ export function begin(onChoice) {
     };
     choose({ [id]: value(id) });
   }
+  $('choices').onsubmit = (event) => event.preventDefault();     // Enter in the key's field is no reason to leave the page
   $('picture').onchange = () => keep('picture', $('picture').value);
   $('speed').oninput = follow;
   follow();
