@@ -99,7 +99,8 @@ def folds(samples):
     difference = level
     for axis in (0, 1):
       around = np.pad(difference, [(1, 1) if axis == at else (0, 0) for at in (0, 1)], mode='edge')
-      difference = difference - (around.take(range(0, level.shape[axis]), axis) + around.take(range(2, level.shape[axis] + 2), axis)) / 2
+      count = level.shape[axis]
+      difference = difference - (around.take(range(count), axis) + around.take(range(2, count + 2), axis)) / 2
     difference = np.clip(difference, -CLIP_DB, CLIP_DB) * (level > level.max() - FLOOR_DB)
     folded = np.pad(difference, ((0, -len(level) % PERIOD), (0, 0))).reshape(-1, PERIOD, BANDS).sum(0)
     yield folded, np.sqrt(np.square(folded).sum()) + 1e-9        # of sums with random signs: no assumption on speech is needed

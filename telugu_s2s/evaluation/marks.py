@@ -1,4 +1,4 @@
-"""Recordings and the mark of generated speech: whether they carry it, marked copies, and how well it is found after what happens to it."""
+"""Recordings and the mark of generated speech: whether they carry it, marked copies, and what the mark bears."""
 import math
 from pathlib import Path
 
@@ -54,9 +54,10 @@ def ways(seed: int) -> dict:
   narrow = lambda x: soxr.resample(soxr.resample(x, RATE, 8000), 8000, RATE).astype(np.float32)
   coded = lambda x, kbps: (files.decoded(opus.encoded(x, kbps))[0] / 32768).astype(np.float32)
   noisy = lambda x: x + rng.normal(0, math.sqrt(np.mean(x ** 2)) * 10 ** (-NOISE_DB / 20), len(x))
-  return {'nothing': lambda x: x, 'Opus 24 kbit/s': lambda x: coded(x, 24), 'Opus 12 kbit/s': lambda x: coded(x, 12), 'telephone band, 8 kHz': narrow,
-          '8 kHz, then Opus 24': lambda x: coded(narrow(x), 24), f'white noise at {NOISE_DB:g} dB': noisy,
-          f'{PART_S:g} s of it': lambda x: x[len(x) // 7:][:round(PART_S * RATE)], '20 dB softer': lambda x: files.pcm16(x / 10) / 32768}
+  return {'nothing': lambda x: x, 'Opus 24 kbit/s': lambda x: coded(x, 24), 'Opus 12 kbit/s': lambda x: coded(x, 12),
+          'telephone band, 8 kHz': narrow, '8 kHz, then Opus 24': lambda x: coded(narrow(x), 24),
+          f'white noise at {NOISE_DB:g} dB': noisy, '20 dB softer': lambda x: files.pcm16(x / 10) / 32768,
+          f'{PART_S - 0.5:g} s of it': lambda x: x[RATE // 3:][:round((PART_S - 0.5) * RATE)]}
 
 
 def measure(clips, config) -> dict:
@@ -69,11 +70,13 @@ def measure(clips, config) -> dict:
   for name, way in ways(config.seed).items():
     scores, others = ([mark.score(way(x), config.key) for x in some] for some in (marked, clips))
     result[name] = {'found': float(np.mean(np.array(scores) >= mark.MARKED)), 'least': min(scores), 'unmarked': max(others)}
-    print(f'{name:24} found {result[name]["found"]:6.1%}  mean {np.mean(scores):5.1f}  least {min(scores):5.1f}  unmarked at most {max(others):4.1f}')
+    print(f'{name:24} found {result[name]["found"]:6.1%}  mean {np.mean(scores):5.1f}  least {min(scores):5.1f}  '
+          f'unmarked at most {max(others):4.1f}', flush=True)
   chance = [score for x in clips for score in mark.scores(x, [f'{config.key} {number}' for number in range(OTHERS)])]
-  print(f'unmarked, other keys: {np.mean(np.array(chance) >= mark.MARKED):.4%} of {len(chance)} reach {mark.MARKED:g}, at most {max(chance):.2f}')
+  print(f'unmarked, other keys: {sum(score >= mark.MARKED for score in chance)} of {len(chance)} reach {mark.MARKED:g}, '
+        f'at most {max(chance):.2f}')
   snr = np.mean([10 * np.log10(np.mean(x ** 2) / np.mean((y - x) ** 2)) for x, y in zip(clips, marked)])
   heard = [quality.pesq(x, y) for x, y in zip(clips, marked)]
-  print(f'what is changed: {snr:.1f} dB below the speech; PESQ-WB of marked against unmarked {np.nanmean(heard):.2f}, least {np.nanmin(heard):.2f} '
-        '(4.64: the same; nan: needs the extra pesq)')
+  print(f'what is changed: {snr:.1f} dB below the speech; PESQ-WB of marked against unmarked {np.nanmean(heard):.2f}, '
+        f'least {np.nanmin(heard):.2f} (4.64: the same; nan: needs the extra pesq)')
   return result

@@ -6,9 +6,10 @@ from telugu_s2s.corpora import licences
 from telugu_s2s.lm.model import Config
 from telugu_s2s.tokens import batches, labels
 
-SYNTHETIC = ('Everything that this model says is synthetic speech. Say so where it is heard; do not use it to pass for a person, and imitate '
-             'nobody who has not agreed to it.')
-CLASSES = {'A': 'no condition', 'B': 'attribution', 'C': 'share-alike', 'D': 'non-commercial, no derivatives, unclear or unknown', 'E': 'paid'}
+SYNTHETIC = ('Everything that this model says is synthetic speech. Say so where it is heard; do not use it to pass for a person, '
+             'and imitate nobody who has not agreed to it.')
+CLASSES = {'A': 'no condition', 'B': 'attribution', 'C': 'share-alike', 'D': 'non-commercial, no derivatives, unclear or unknown',
+           'E': 'paid'}
 MOST_SPEAKERS = 20               # that the card names
 
 CARD = """\
@@ -83,18 +84,20 @@ def card(facts: dict, model: Config, codec: CodecConfig, table: labels.Table) ->
   rows, named = facts['data'], table.speakers[:model.speakers]
   found = sorted({licences.licence_class(row['licence']) for row in rows})
   fitting = [name for name, letters in licences.PROFILES.items() if set(found) <= set(letters)]
-  knobs = ', '.join(table.edges) if model.knob_bins else ''
-  some = ', '.join(f'`{name}`' for name in named[:MOST_SPEAKERS]) + (f' and {len(named) - MOST_SPEAKERS} more' if len(named) > MOST_SPEAKERS else '')
-  licence = facts['licence']
+  knobs, licence = ', '.join(table.edges) if model.knob_bins else '', facts['licence']
+  some = ', '.join(f'`{name}`' for name in named[:MOST_SPEAKERS])
+  some += f' and {len(named) - MOST_SPEAKERS} more' if len(named) > MOST_SPEAKERS else ''
   return CARD.format(
-      licence=f'license: {licence.lower()}\n' if licence else '', name=facts['name'], rate=codec.rate, frame_rate=codec.frame_rate,
-      synthetic=SYNTHETIC, stage=facts['stage'], step=facts['step'], parameters=facts['parameters'], precision=facts['precision'],
+      licence=f'license: {licence.lower()}\n' if licence else '', name=facts['name'], rate=codec.rate,
+      frame_rate=codec.frame_rate, synthetic=SYNTHETIC, stage=facts['stage'], step=facts['step'],
+      parameters=facts['parameters'], precision=facts['precision'],
       width=model.width, layers=model.layers, depth_width=model.depth_width, depth_layers=model.depth_layers,
-      codec=facts['codec'], codebooks=codec.codebooks, codes=codec.codes, codec_note=', the released one' if facts['codec_released'] else '',
+      codec=facts['codec'], codebooks=codec.codebooks, codes=codec.codes,
+      codec_note=', the released one' if facts['codec_released'] else '',
       revision=facts['revision'] or 'not known', speakers=some or 'none to choose from',
       emotions=', '.join(labels.EMOTIONS[:model.emotions]) or 'none to choose from', knobs=knobs or 'none',
       data=data_table(rows), classes='; '.join(f'{letter} ({CLASSES[letter]})' for letter in found),
-      profile=f'The strictest build profile that lets all of it in is `{fitting[0]}`.' if fitting else 'No build profile lets all of it in.',
+      profile=f'The strictest build profile with all of it is `{fitting[0]}`.' if fitting else 'No build profile has all of it.',
       measured=measured(facts),
       licence_note=f'The weights are given under {licence}.' if licence else 'No licence for the weights has been stated.')
 
@@ -109,9 +112,9 @@ def data_table(rows) -> str:
 
 def measured(facts) -> str:
   """The numbers of the run's summary, held out, one a line, under the names that it has for them."""
-  lines = [f'| {name} | {value:,.4g} |' if isinstance(value, float) else f'| {name} | {value:,} |' for name, value in numbers(facts['measured'])]
-  text = '\n'.join(['As `summary.json` of the run has them; losses in nats a code, on clips that were held out.', '', '| | |', '|---|---|', *lines]) \
-      if lines else 'Nothing: the run left no summary.'
+  lines = [f'| {name} | {value:{",.4g" if isinstance(value, float) else ","}} |' for name, value in numbers(facts['measured'])]
+  text = '\n'.join(['As `summary.json` of the run has them; losses in nats a code, on clips that were held out.', '',
+                    '| | |', '|---|---|', *lines] if lines else ['Nothing: the run left no summary.'])
   if cost := facts.get('loss_of_precision'):
     text += (f'\n\nKept in {facts["precision"]}, the held-out loss is {cost["packed"]:.4f} nats a code '
              f'instead of {cost["float32"]:.4f} ({cost["packed"] - cost["float32"]:+.5f}).')
@@ -129,7 +132,9 @@ def numbers(summary, before=''):
 
 def notice(facts) -> str:
   """The text of NOTICE: that the voice is synthetic, and whom its data owes attribution."""
-  codec = ('\nThe codec in codec.safetensors is the one released with telugu_s2s, under Apache-2.0; its model card there names its data and their '
-           'licences.\n' if facts['codec_released'] else f'\nThe codec {facts["codec"]} was trained apart; its data are not listed here.\n')
-  return SYNTHETIC + '\n\n' + licences.notice(facts['data']).replace('The recordings in this folder come from these sources.',
-                                                                   'The model learnt from recordings of these sources; none is in this folder.') + codec
+  codec = ('The codec in codec.safetensors is the one released with telugu_s2s, under Apache-2.0; its model card there names its data '
+           'and their licences.' if facts['codec_released'] else
+           f'The codec {facts["codec"]} was trained apart; its data are not listed here.')
+  rows = licences.notice(facts['data']).replace('The recordings in this folder come from these sources.',
+                                                'The model learnt from recordings of these sources; none is in this folder.')
+  return f'{SYNTHETIC}\n\n{rows}\n{codec}\n'

@@ -19,7 +19,6 @@ from pathlib import Path
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
-import ml_dtypes
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -36,10 +35,10 @@ from telugu_s2s.tokens import batches, labels
 from telugu_s2s.training import lm_step, loop, runs, stage2
 
 FORMAT = 'telugu_s2s model 1'
-CONFIG, MODEL, CODEC, VOCABULARY, CARD, NOTICE = 'config.json', 'model.safetensors', 'codec.safetensors', 'vocabulary.model', 'README.md', 'NOTICE'
-NAMES = (CONFIG, MODEL, CODEC, VOCABULARY, CARD, NOTICE)
-DTYPES = {'F32': np.float32, 'F16': np.float16, 'BF16': ml_dtypes.bfloat16}
-PRECISIONS = {'float32': np.float32, 'float16': np.float16, 'bfloat16': ml_dtypes.bfloat16}
+NAMES = ('config.json', 'model.safetensors', 'codec.safetensors', 'vocabulary.model', 'README.md', 'NOTICE')
+CONFIG, MODEL, CODEC, VOCABULARY, CARD, NOTICE = NAMES
+DTYPES = {'F32': np.float32, 'F16': np.float16, 'BF16': jnp.bfloat16}
+PRECISIONS = {'float32': np.float32, 'float16': np.float16, 'bfloat16': jnp.bfloat16}
 CONFIG_BYTES = 16 * 2**20        # most of config.json: names of speakers are the larger part
 REPOSITORY = r'[\w-][\w.-]*/[\w-][\w.-]*'
 
@@ -81,13 +80,12 @@ def run(config, workdir) -> None:
 
 
 def facts_of(folder, config, trained) -> dict:
-  """What is known of a run: stage, step, parameters, revision, precision, licence, data [{source, licence, seconds, ..}], measured."""
-  last, measured = folder / 'summary.json', {}
-  if last.exists():
-    measured = json.loads(last.read_bytes())
-  revision = folder / 'revision.txt'
-  return {'stage': runs.config_of(folder).job, 'step': newest(folder), 'revision': revision.read_text().strip() if revision.exists() else '',
-          'codec': trained.name, 'codec_released': trained.name == weights.load().name, 'precision': config.precision,
+  """What is known of a run: stage, step, revision, precision, licence, data [{source, licence, seconds, ..}], what was measured."""
+  summary, revision = folder / 'summary.json', folder / 'revision.txt'
+  measured = json.loads(summary.read_bytes()) if summary.exists() else {}
+  return {'stage': runs.config_of(folder).job, 'step': newest(folder),
+          'revision': revision.read_text().strip() if revision.exists() else '', 'codec': trained.name,
+          'codec_released': trained.name == weights.load().name, 'precision': config.precision,
           'licence': config.licence, 'name': config.name or Path(config.out).name,
           'data': card.sources(tokens_of(folder, config.tokens), trained.name), 'measured': measured}
 
@@ -123,10 +121,11 @@ def labels_of(folder) -> labels.Table:
 
 
 def narrowed(params, precision: str) -> dict:
-  """{'path/of/parameter': array}: matrices in another precision, vectors in float32, as codec/precision.py has them."""
+  """{'path/of/parameter': array}: matrices in another precision, vectors in float32, as codec/precision.py parts them."""
   flat = flax.traverse_util.flatten_dict(jax.device_get(params), sep='/')
   small = flax.traverse_util.flatten_dict(precisions.converted(params, 'bfloat16'), sep='/')
-  made = {name: np.asarray(x, PRECISIONS[precision] if small[name].dtype == jnp.bfloat16 else np.float32) for name, x in flat.items()}
+  kind = lambda name: PRECISIONS[precision] if small[name].dtype == jnp.bfloat16 else np.float32
+  made = {name: np.asarray(x, kind(name)) for name, x in flat.items()}
   for name, x in made.items():
     if not np.isfinite(x.astype(np.float32)).all():
       raise InputError(f'{name} holds numbers that are not finite in {precision}; pack with config.precision=float32 or bfloat16, '
@@ -203,7 +202,8 @@ def load(name, revision: str = '', cache=None) -> Packed:
     model = Config(**config['model'])
     shapes = jax.eval_shape(AudioLM(model).init, jax.random.key(0), jnp.zeros((1, 2, 4, model.codebooks), jnp.int32),
                             jnp.zeros((1, 4), jnp.int32))['params']
-    table = labels.Table(**{name: tuple(value) if isinstance(value, list) else value for name, value in config['labels'].items()})
+    lists = ('speakers', 'pitch_hz', 'clips')
+    table = labels.Table(**config['labels'] | {name: tuple(config['labels'][name]) for name in lists})
     expected, facts = config['codec']['name'], dict(config['facts'])
   except (KeyError, TypeError, ValueError, ZeroDivisionError, AttributeError) as problem:
     raise InputError(f'{folder / CONFIG}: its sizes make no model of this version ({problem}); it was packed by telugu_s2s '

@@ -10,6 +10,7 @@ import sys
 import types
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -23,20 +24,29 @@ from telugu_s2s.serving import packaging
 from telugu_s2s.tokens import labels
 from telugu_s2s.training import checkpoints, loop, runs, stage2
 
+SIZES = dict(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=1, depth_heads=2, depth_ffn=12,
+             window=64)
 SPEAKERS = ('slr66/te_f1', 'slr66/te_m2', 'own/x|y')
 ROWS = [{'source': 'slr66', 'licence': 'CC-BY-SA-4.0', 'attribution': 'Google; He et al. 2020', 'seconds': 5400.0, 'speakers': 47},
         {'source': 'own', 'licence': 'LicenseRef-own', 'attribution': '', 'seconds': 360.0, 'speakers': 0}]
+MEASURED = {'held_out': {'codes': 5.25, 'user': 0.5}, 'wall_s': {'all': 9.0}, 'nats': [1, 2], 'clips': 46}
 FACTS = {'stage': 'stage4', 'step': 7, 'revision': 'abc', 'codec': 'c', 'codec_released': False, 'precision': 'float32', 'licence': '',
-         'name': 'toy', 'data': ROWS, 'measured': {'held_out': {'codes': 5.25, 'user': 0.5}, 'wall_s': {'all': 9.0}, 'nats': [1, 2], 'clips': 46}}
+         'name': 'toy', 'data': ROWS, 'measured': MEASURED}
+
+
+def filled(make):
+  """What `make` would make, of small random numbers: nothing is compiled for it."""
+  rng = np.random.default_rng(0)
+  return jax.tree.map(lambda x: (0.02 * rng.normal(size=x.shape)).astype(x.dtype), jax.eval_shape(make))
 
 
 @pytest.fixture(scope='module')
 def made(codec_file):
   """(Config, params, codec, table) of a model whose sizes differ from axis to axis."""
   codec = weights.load(codec_file)
-  config = Config(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=1, depth_heads=2, depth_ffn=12,
-                  window=64, codebooks=3, codes=11, speakers=3, emotions=9)
-  params = jax.jit(AudioLM(config).init)(jax.random.key(1), np.zeros((1, 2, 4, 3), np.int32), np.zeros((1, 4), np.int32))['params']
+  config = Config(**SIZES, codebooks=3, codes=11, speakers=3, emotions=9)
+  inputs = jnp.zeros((1, 2, 4, 3), jnp.int32), jnp.zeros((1, 4), jnp.int32)
+  params = filled(lambda: AudioLM(config).init(jax.random.key(1), *inputs)['params'])
   table = labels.Table(SPEAKERS, (210.5, None, 98.0), {'rate': [3.0, 4.5]})
   return config, params, codec, table
 
@@ -149,7 +159,7 @@ def test_weights_of_other_sizes_names_or_values_are_refused(made, folder):
 
 @pytest.mark.parametrize('change', [
     {'format': 'telugu_s2s model 99'}, {'files': {}}, {'files': {'../../etc/passwd': {}}}, {'model': {'width': 16, 'of_tomorrow': 1}},
-    {'model': {'width': -1}}, {'model': {'depth_heads': 0}}, {'model': 3}, {'labels': {'people': []}}, {'codec': {}}, {'facts': 5}], ids=str)
+    {'model': {'width': -1}}, {'model': {'depth_heads': 0}}, {'model': 3}, {'labels': {'people': []}}, {'labels': {}}, {'codec': {}}, {'facts': 5}], ids=str)
 def test_a_config_that_describes_no_model_is_refused(folder, change):
   rewritten(folder, **change)
   with pytest.raises(InputError, match='config.json'):
@@ -210,8 +220,8 @@ def test_what_is_neither_a_folder_nor_a_name_of_a_hub_is_refused(name):
 
 
 def test_a_hub_that_is_offline_gives_what_it_keeps_and_else_a_line(folder, tmp_path, monkeypatch):
-  hub = pytest.importorskip('huggingface_hub', reason='needs huggingface_hub: pip install -e .[hub]')
-  monkeypatch.setattr(hub.constants, 'HF_HUB_OFFLINE', True)             # as the variable of that name sets it
+  constants = pytest.importorskip('huggingface_hub.constants', reason='needs huggingface_hub: pip install -e .[hub]')
+  monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)                 # as the variable of that name sets it
   with pytest.raises(InputError, match='me/voice: cannot be fetched'):
     packaging.load('me/voice', cache=tmp_path / 'cache')
   kept = tmp_path / 'cache/models--me--voice'
@@ -223,17 +233,16 @@ def test_a_hub_that_is_offline_gives_what_it_keeps_and_else_a_line(folder, tmp_p
 
 @pytest.fixture(scope='module')
 def trained_run(codec_file, tmp_path_factory):
-  """A run of stage 2 that was saved before it learnt anything, with its tokens."""
+  """A run of stage 2 as if it had been saved before it learnt anything, with its tokens."""
   folder = tmp_path_factory.mktemp('run')
   config = runpy.run_path(os.path.join(usage.ROOT, 'configs/stage2.py'))['get_config']()
-  sizes = dict(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=1, depth_heads=2, depth_ffn=12, window=64)
-  config.update(dict(codec=str(codec_file), batch=8, frames=20, model=sizes))
+  config.update(dict(codec=str(codec_file), batch=8, frames=20, model=SIZES))
   config.data.update(dict(audio=str(sentences(folder)), workers=0))
   loop.begin(config, folder)
   codec = weights.load(codec_file)
   stage2.token_folders(config, folder, codec)
   saved = checkpoints.Checkpoints(folder / 'checkpoints')
-  saved.save(3, runs.state_of(config, stage2.sizes(config, codec), jax.random.key(0)), {})
+  saved.save(3, filled(lambda: runs.state_of(config, stage2.sizes(config, codec), jax.random.key(0))), {})
   saved.close()
   (folder / 'summary.json').write_text(json.dumps({'held_out': {'codes': 2.5}, 'clips': 3}))
   return folder
@@ -248,7 +257,8 @@ def test_a_run_is_packed_with_its_data_and_its_numbers(trained_run, tmp_path, ca
   packed = packaging.load(tmp_path / 'model')
   assert packed.facts['measured'] == {'held_out': {'codes': 2.5}, 'clips': 3} and packed.facts['step'] == 3
   lost = packed.facts['loss_of_precision']
-  assert lost['float32'] == pytest.approx(np.log(11), abs=0.5) and 0 < abs(lost['packed'] - lost['float32']) < 0.01      # 11 codes, nothing learnt
+  assert lost['float32'] == pytest.approx(np.log(11), abs=0.5)           # 11 codes, nothing learnt
+  assert 0 < abs(lost['packed'] - lost['float32']) < 0.01
   assert [row['licence'] for row in packed.facts['data']] == ['CC0-1.0']
   manifest = json.loads((trained_run / 'tokens/train/manifest.json').read_text())
   assert packed.facts['data'][0]['seconds'] == pytest.approx(manifest['seconds'], abs=0.1)

@@ -11,7 +11,8 @@ const FAULTS = { NotFoundError: 'no-microphone', OverconstrainedError: 'no-micro
   SecurityError: 'insecure', NotReadableError: 'busy', AbortError: 'busy' };
 
 // What happened, for whoever looks from outside: the numbers on the screen, and what a test asks for.
-const counts = globalThis.counts = { state: 'idle', sent: 0, replies: 0, interrupted: 0, connections: 0, first_ms: [], errors: [], speaker: {}, dropped: 0 };
+const counts = globalThis.counts = { state: 'idle', sent: 0, dropped: 0, replies: 0, interrupted: 0, connections: 0, lost: 0, first_ms: [],
+  errors: [], speaker: {}, drawn: { mine: 0, theirs: 0 } };
 
 const session = new Session(onEvent);
 let devices, microphone, pictures, lock;         // of the conversation that is open
@@ -20,7 +21,8 @@ let reply = null;                                // {id, item, blocks, since, st
 let heard = null, since = null;                  // where the user's turn began, in ms of the session; when it ended
 
 const { say } = choices;
-const turns = new Turns($('turns'), { say, sounding: (turn, end) => sound.replay(devices?.context ?? (turns.context ??= new AudioContext()), turn, end) });
+const aside = () => (turns.context ??= new AudioContext());      // for turns that are played while nobody talks
+const turns = new Turns($('turns'), { say, sounding: (turn, end) => sound.replay(devices?.context ?? aside(), turn, end) });
 
 function show(state) {
   counts.state = state;
@@ -114,7 +116,7 @@ const EVENTS = {
     show(resting());
   },
   'page.lost': ({ opened }) => {
-    counts.lost = (counts.lost ?? 0) + 1;
+    counts.lost++;
     quiet();
     show('reconnecting');
     warn('lost');
@@ -338,7 +340,7 @@ function animate(now) {
   if (now - drawn < FRAME_MS) return;
   drawn = now;
   const [mine, theirs] = pictures.map((picture) => picture.step($('picture').value));
-  counts.drawn = { mine: Math.max(mine, counts.drawn?.mine ?? 0), theirs: Math.max(theirs, counts.drawn?.theirs ?? 0) };
+  counts.drawn = { mine: Math.max(mine, counts.drawn.mine), theirs: Math.max(theirs, counts.drawn.theirs) };
 }
 
 document.addEventListener('visibilitychange', () => {
