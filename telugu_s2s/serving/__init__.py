@@ -1,1 +1,1 @@
-"""The voice that can be talked to: sessions, the server, its page, and models packed for use."""
+"""A voice you can talk to: the session engine, the Realtime websocket server, the microphone client."""

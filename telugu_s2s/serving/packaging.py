@@ -106,9 +106,15 @@ def tokens_of(folder, given: str = '') -> list[Path]:
   """
   if given:
     return [Path(name.strip()) for name in given.split(',') if name.strip()]
-  found = []
+  found, first = [], folder
   while folder:
-    config = runs.config_of(folder)
+    try:
+      config = runs.config_of(folder)
+    except InputError as problem:
+      if folder == first:
+        raise
+      raise InputError(f'{folder}, which {first} goes on from, is not there, and with it what it learnt from; name all its training '
+                       'tokens with config.tokens=A,B') from problem
     found.append(stage2.folders(config, Path(folder))[0])
     folder = config.get('run', '')
   return sorted({path.absolute() for path in found})

@@ -3,6 +3,7 @@ import csv
 import hashlib
 import json
 import os
+import pathlib
 import pickle
 import runpy
 import shutil
@@ -16,6 +17,7 @@ import pytest
 import safetensors.numpy
 
 from telugu_s2s import usage
+from telugu_s2s.audio import files
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm.model import AudioLM, Config
@@ -275,6 +277,17 @@ def test_a_run_whose_data_is_gone_is_not_packed(trained_run, tmp_path):
   with pytest.raises(InputError, match='int3'):
     packaging.run(config, tmp_path)
   assert not (tmp_path / 'model').exists()
+
+
+def test_the_data_of_earlier_stages_count_too(tmp_path):
+  for name, fields in {'s2': {'job': 'stage2'}, 's3': {'job': 'stage3', 'run': str(tmp_path / 's2')}}.items():
+    files.write(tmp_path / name / 'config.json', json.dumps({'text': {'vocabulary': ''}, 'data': {'tokens': str(tmp_path / f't-{name}')},
+                                                             **fields}).encode())
+  assert packaging.tokens_of(tmp_path / 's3') == [tmp_path / 't-s2/train', tmp_path / 't-s3/train']
+  assert packaging.tokens_of(tmp_path / 's3', 'a, b/c') == [pathlib.Path('a'), pathlib.Path('b/c')]
+  shutil.rmtree(tmp_path / 's2')
+  with pytest.raises(InputError, match='config.tokens'):
+    packaging.tokens_of(tmp_path / 's3')
 
 
 def sentences(folder):
