@@ -226,6 +226,17 @@ def load(name, revision: str = '', cache=None) -> Packed:
   return Packed(model, jax.tree.map(jnp.asarray, restored(flat)), codec, table, facts, folder)
 
 
+def is_packed(name) -> bool:
+  """Whether `load` is to be asked for it: a packed folder, or, where there is no such folder, a name of a hub. A run is neither."""
+  folder = Path(name)
+  if not folder.is_dir():
+    return bool(re.fullmatch(REPOSITORY, str(name)))
+  try:
+    return 'format' in json.loads((folder / CONFIG).read_bytes())
+  except (OSError, ValueError, RecursionError):
+    return False
+
+
 def described(folder) -> dict:
   """What config.json of a folder says. Raises InputError where there is none, or it is none of ours."""
   path = Path(folder) / CONFIG

@@ -184,6 +184,11 @@ def test_a_model_with_another_codec_is_refused(made, folder, tmp_path):
     packaging.load(folder)
 
 
+def test_a_packed_model_is_told_from_a_run(folder, trained_run, tmp_path):
+  assert packaging.is_packed(folder) and packaging.is_packed('me/voice')
+  assert not packaging.is_packed(trained_run) and not packaging.is_packed(tmp_path / 'nowhere')
+
+
 def test_packing_that_is_cut_off_leaves_no_model(made, codec_file, folder, monkeypatch):
   config, params, codec, table = made
   def full(path, data):
