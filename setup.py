@@ -58,6 +58,7 @@ EXTRAS = {
     'perceptual': ['visqol-python[lattice]>=3.8', 'speechmos>=0.0.1.1', 'onnxruntime>=1.20', 'librosa>=0.11',
                    'webrtcvad-wheels>=2.0.14', 'torch>=2.9'],
     'teacher': ['onnx>=1.19', 'onnxruntime>=1.20'],          # then: pip install --no-deps pipecat-ai==1.14.0, whose model it is
+    'hub': ['huggingface-hub>=2.4'],              # packed models by name: telugu_s2s/serving/packaging.py
     'sample': ['espeakng-loader>=0.2.4'],        # only to remake the sample corpus
     'serving': [],
     # Uses.
@@ -67,6 +68,7 @@ EXTRAS = {
     'tensorboard': ['tensorboard>=2.21'],        # the viewer
     # Corpora as its data sets, corpora/tfds_builder.py; no TensorFlow. The second it imports without asking for it.
     'tfds': ['tensorflow-datasets>=4.9.10,<5', 'importlib_resources>=7'],
+    'browser': ['playwright>=1.59', 'aiohttp>=3.13.4'],       # the tests of the page; the browser is the system's Chromium
     'test': ['pytest>=9.2', 'hypothesis>=6.170', 'nbclient>=0.11', 'ipykernel>=7.4'],
 }
 
@@ -81,7 +83,8 @@ setuptools.setup(
     python_requires='>=3.11,<3.14',
     packages=setuptools.find_packages(include=['telugu_s2s', 'telugu_s2s.*']),
     package_data={
-        'telugu_s2s': ['**/*.md', '**/*.tsv', '**/*.toml', '**/*.safetensors', '**/*.json', 'corpora/sample/**'],
+        'telugu_s2s': ['**/*.md', '**/*.tsv', '**/*.toml', '**/*.safetensors', '**/*.json', 'corpora/sample/**',
+                       'serving/page/*'],
     },
     install_requires=BASE,
     extras_require=EXTRAS,

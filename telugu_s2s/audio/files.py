@@ -104,18 +104,22 @@ def pcm16(samples) -> np.ndarray:
   return np.clip(np.rint(np.asarray(samples, np.float64) * 32768), -32768, 32767).astype(np.int16)
 
 
-def encoded(samples, rate: int = SAMPLE_RATE, form: str = 'wav') -> bytes:
+def encoded(samples, rate: int = SAMPLE_RATE, form: str = 'wav', comment: str = '') -> bytes:
   """The bytes of a 16-bit audio file, 'wav' or 'flac'; for Opus see opus.py.
 
   Args:
     samples: f32[samples] in [-1, 1], or i16[samples], which are kept bit for bit.
     rate: in Hz.
+    comment: kept in the file, in a wav as LIST/INFO/ICMT; '' = none.
   """
   samples = np.asarray(samples)
   if samples.dtype != np.int16:
     samples = pcm16(samples)
   file = io.BytesIO()
-  soundfile.write(file, samples, rate, format=form.upper(), subtype='PCM_16')
+  with soundfile.SoundFile(file, 'w', rate, 1, format=form.upper(), subtype='PCM_16') as sound:
+    if comment:
+      sound.comment = comment
+    sound.write(samples)
   return file.getvalue()
 
 
@@ -168,6 +172,6 @@ def write(path, data: bytes) -> None:
     file.write(data)
 
 
-def write_wav(path, samples, rate: int = SAMPLE_RATE) -> None:
-  """Writes a 16-bit wav file, whole or not at all. samples: f32[samples] in [-1, 1]."""
-  write(path, encoded(samples, rate, 'wav'))
+def write_wav(path, samples, rate: int = SAMPLE_RATE, comment: str = '') -> None:
+  """Writes a 16-bit wav file, whole or not at all. samples: f32[samples] in [-1, 1]; comment: see `encoded`."""
+  write(path, encoded(samples, rate, 'wav', comment))

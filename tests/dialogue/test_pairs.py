@@ -177,9 +177,9 @@ def test_takes_are_in_other_voices_and_some_answer_alone():
   made = spoken.units([QUESTION, ANSWER], how(takes=8, answerers=('C',), extras=False), ('text', 'CC0-1.0'))
   cast = [[one.speaker for one in unit.made()[0].turns] for unit in made]
   assert [unit.name for unit in made] == [f'd1-{take}' for take in range(1, 9)]
-  assert {asks for asks, _ in cast} == {'voice A', 'voice B'} and {answers for _, answers in cast} == {'voice C'}
+  assert {asks for asks, _ in cast} == {'A', 'B'} and {answers for _, answers in cast} == {'C'}
   held = spoken.units([row | {'split': 'eval'} for row in (QUESTION, ANSWER)], how(answerers=('C',), extras=False), ('text', 'CC0-1.0'))
-  assert {one.speaker for one in held[0].made()[0].turns} == {'voice X', 'voice Y'}
+  assert {one.speaker for one in held[0].made()[0].turns} == {'X', 'Y'}
 
 
 def test_a_listener_of_a_story_makes_itself_heard_within_it_and_fillers_come_before_turns():

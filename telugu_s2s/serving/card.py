@@ -1,0 +1,140 @@
+"""The page that goes with a packed model, and its notice: made of facts alone, so that it cannot say more than is known."""
+import collections
+
+from telugu_s2s.codec.model import Config as CodecConfig
+from telugu_s2s.corpora import licences
+from telugu_s2s.lm.model import Config
+from telugu_s2s.tokens import batches, labels
+
+SYNTHETIC = ('Everything that this model says is synthetic speech. Say so where it is heard; do not use it to pass for a person, '
+             'and imitate nobody who has not agreed to it.')
+CLASSES = {'A': 'no condition', 'B': 'attribution', 'C': 'share-alike', 'D': 'non-commercial, no derivatives, unclear or unknown',
+           'E': 'paid'}
+MOST_SPEAKERS = 20               # that the card names
+
+CARD = """\
+---
+language: te
+library_name: telugu_s2s
+pipeline_tag: audio-to-audio
+tags: [speech-to-speech, telugu, jax]
+{licence}---
+# {name}
+
+A Telugu voice: {rate} Hz speech in, {rate} Hz speech out, {frame_rate:g} times a second. Made by `telugu_s2s` and read by it:
+
+    from telugu_s2s.serving import packaging
+    packed = packaging.load('FOLDER')            # or 'owner/name' of a hub
+
+**{synthetic}**
+
+## What it is
+
+| | |
+|---|---|
+| stage | {stage}, step {step} |
+| parameters | {parameters:,}, kept in {precision} |
+| width, layers | {width}, {layers}; depth transformer {depth_width}, {depth_layers} |
+| codec | {codec}: {codebooks} codes of {codes}, in `codec.safetensors`{codec_note} |
+| code that trained it | {revision} |
+| speakers | {speakers} |
+| emotions | {emotions} |
+| prosody knobs | {knobs} |
+
+## What it learnt from
+
+{data}
+
+Licence classes: {classes}. {profile} Attribution stands in `NOTICE`.
+
+## Measured
+
+{measured}
+
+## What is not known
+
+No listening test belongs to these numbers. How it treats accents, ages and voices that are not in its data was not measured.
+{licence_note}
+"""
+
+
+def sources(folders, codec: str) -> list[dict]:
+  """Of the training tokens in folders, the rows that `licences.notice` takes, in the order of their names.
+
+  Raises InputError where a folder holds no tokens of this codec: without them it is not known whom they owe attribution.
+  """
+  seconds, speakers, seen = collections.Counter(), collections.defaultdict(set), set()
+  for folder in folders:
+    clips = batches.Clips(folder, codec)
+    for index in range(len(clips)):
+      clip = clips[index]
+      told = clip.labels
+      if told.get('id') in seen:                 # two stages may read the same clips
+        continue
+      seen.add(told.get('id'))
+      row = told['source'].split(';')[0].strip(), told['licence'], (told.get('custom') or {}).get('attribution', '')
+      seconds[row] += len(clip.codes) / clips.manifest['frame_rate']
+      speakers[row] |= {told.get('speaker', '')} - {''}
+  return [{'source': row[0], 'licence': row[1], 'attribution': row[2], 'seconds': round(total, 3), 'speakers': len(speakers[row])}
+          for row, total in sorted(seconds.items())]
+
+
+def card(facts: dict, model: Config, codec: CodecConfig, table: labels.Table) -> str:
+  """The text of README.md. facts: as packaging.facts_of gives them, with `parameters`."""
+  rows, named = facts['data'], table.speakers[:model.speakers]
+  found = sorted({licences.licence_class(row['licence']) for row in rows})
+  fitting = [name for name, letters in licences.PROFILES.items() if set(found) <= set(letters)]
+  knobs, licence = ', '.join(table.edges) if model.knob_bins else '', facts['licence']
+  some = ', '.join(f'`{name}`' for name in named[:MOST_SPEAKERS])
+  some += f' and {len(named) - MOST_SPEAKERS} more' if len(named) > MOST_SPEAKERS else ''
+  return CARD.format(
+      licence=f'license: {licence.lower()}\n' if licence else '', name=facts['name'], rate=codec.rate,
+      frame_rate=codec.frame_rate, synthetic=SYNTHETIC, stage=facts['stage'], step=facts['step'],
+      parameters=facts['parameters'], precision=facts['precision'],
+      width=model.width, layers=model.layers, depth_width=model.depth_width, depth_layers=model.depth_layers,
+      codec=facts['codec'], codebooks=codec.codebooks, codes=codec.codes,
+      codec_note=', the released one' if facts['codec_released'] else '',
+      revision=facts['revision'] or 'not known', speakers=some or 'none to choose from',
+      emotions=', '.join(labels.EMOTIONS[:model.emotions]) or 'none to choose from', knobs=knobs or 'none',
+      data=data_table(rows), classes='; '.join(f'{letter} ({CLASSES[letter]})' for letter in found),
+      profile=f'The strictest build profile with all of it is `{fitting[0]}`.' if fitting else 'No build profile has all of it.',
+      measured=measured(facts),
+      licence_note=f'The weights are given under {licence}.' if licence else 'No licence for the weights has been stated.')
+
+
+def data_table(rows) -> str:
+  lines = ['| source | licence | class | hours | speakers |', '|---|---|---|---|---|']
+  cell = lambda text: text.replace('|', '\\|').replace('\n', ' ')
+  lines += [f'| {cell(row["source"])} | {cell(row["licence"]) or "unknown"} | {licences.licence_class(row["licence"])} '
+            f'| {row["seconds"] / 3600:.2f} | {row["speakers"] or "not labelled"} |' for row in rows]
+  return '\n'.join(lines)
+
+
+def measured(facts) -> str:
+  """The numbers of the run's summary, held out, one a line, under the names that it has for them."""
+  lines = [f'| {name} | {value:{",.4g" if isinstance(value, float) else ","}} |' for name, value in numbers(facts['measured'])]
+  text = '\n'.join(['As `summary.json` of the run has them; losses in nats a code, on clips that were held out.', '',
+                    '| | |', '|---|---|', *lines] if lines else ['Nothing: the run left no summary.'])
+  if cost := facts.get('loss_of_precision'):
+    text += (f'\n\nKept in {facts["precision"]}, the held-out loss is {cost["packed"]:.4f} nats a code '
+             f'instead of {cost["float32"]:.4f} ({cost["packed"] - cost["float32"]:+.5f}).')
+  return text
+
+
+def numbers(summary, before=''):
+  """(name, number) of everything in a nested summary but lists and times of the wall."""
+  for name, value in summary.items():
+    if isinstance(value, dict) and name != 'wall_s':
+      yield from numbers(value, f'{before}{name}: ')
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+      yield f'{before}{name}', value
+
+
+def notice(facts) -> str:
+  """The text of NOTICE: that the voice is synthetic, and whom its data owes attribution."""
+  codec = ('The codec in codec.safetensors is the one released with telugu_s2s, under Apache-2.0; its model card there names its data '
+           'and their licences.' if facts['codec_released'] else
+           f'The codec {facts["codec"]} was trained apart; its data are not listed here.')
+  rows = licences.notice(facts['data']).replace('The recordings in this folder come from these sources.',
+                                                'The model learnt from recordings of these sources; none is in this folder.')
+  return f'{SYNTHETIC}\n\n{rows}\n{codec}\n'

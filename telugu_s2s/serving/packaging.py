@@ -1,0 +1,300 @@
+"""A trained voice as one folder, and back: sizes, weights and facts that belong together, checked when they are read.
+
+  config.json           sizes, labels, versions, facts of the training, and the length and SHA-256 of each other file
+  model.safetensors     the audio LM, parameters named by their path
+  codec.safetensors     the codec that it speaks with
+  vocabulary.model      of its text slot, where it has one
+  README.md, NOTICE     the model card, and whom the data owes attribution; see card.py
+
+config.json is written last: a folder without it is none. Nothing in a folder is code, and nothing is run.
+"""
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import struct
+from pathlib import Path
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+import telugu_s2s
+from telugu_s2s import axes
+from telugu_s2s.audio import files
+from telugu_s2s.codec import precision as precisions
+from telugu_s2s.codec import weights
+from telugu_s2s.errors import InputError
+from telugu_s2s.lm.model import AudioLM, Config
+from telugu_s2s.serving import card
+from telugu_s2s.tokens import batches, labels
+from telugu_s2s.training import lm_step, loop, runs, stage2
+
+FORMAT = 'telugu_s2s model 1'
+NAMES = ('config.json', 'model.safetensors', 'codec.safetensors', 'vocabulary.model', 'README.md', 'NOTICE')
+CONFIG, MODEL, CODEC, VOCABULARY, CARD, NOTICE = NAMES
+DTYPES = {'F32': np.float32, 'F16': np.float16, 'BF16': jnp.bfloat16}
+PRECISIONS = {'float32': np.float32, 'float16': np.float16, 'bfloat16': jnp.bfloat16}
+CONFIG_BYTES = 16 * 2**20        # most of config.json: names of speakers are the larger part
+REPOSITORY = r'[\w-][\w.-]*/[\w-][\w.-]*'
+
+
+@dataclasses.dataclass(frozen=True)
+class Packed:
+  """A model that was packed for use."""
+  model: Config
+  params: dict                   # f32
+  codec: weights.Trained
+  labels: labels.Table           # whom and how it can be asked to speak; says nothing of single clips
+  facts: dict                    # what the card says, see `facts_of`
+  folder: Path
+
+
+def run(config, workdir) -> None:
+  """The job 'package': the newest checkpoint of `config.run` as a folder `config.out` below workdir.
+
+  Raises:
+    InputError: the run, its data or a setting cannot be used.
+  """
+  if config.precision not in PRECISIONS:
+    raise InputError(f'config.precision: {config.precision!r}; give one of {", ".join(PRECISIONS)}')
+  folder, out = Path(config.run).absolute(), Path(workdir) / config.out
+  model, params, trained = runs.loaded(folder)
+  facts = facts_of(folder, config, trained)
+  narrow = narrowed(params, config.precision)
+  if config.precision != 'float32':
+    facts['loss_of_precision'] = lost(folder, model, params, restored(narrow), trained)
+  pack(out, model, narrow, trained, Path(runs.config_of(folder).codec or weights.RELEASED), labels_of(folder), facts,
+       folder / VOCABULARY)
+  again = load(out)                              # what cannot be read again is found here, not by whoever gets it
+  same = jax.tree.map(lambda x, y: np.array_equal(x, y), again.params, restored(narrow))
+  assert all(jax.tree.leaves(same)), 'the parameters that were written are not those that were read'
+  for name in NAMES:
+    if (out / name).exists():
+      print(f'{out / name}: {(out / name).stat().st_size / 1e6:.2f} MB')
+  print(f'{out}: {facts["stage"]}, step {facts["step"]}, {facts["parameters"]:,} parameters, {config.precision}, codec {trained.name}')
+
+
+def facts_of(folder, config, trained) -> dict:
+  """What is known of a run: stage, step, revision, precision, licence, data [{source, licence, seconds, ..}], what was measured."""
+  summary, revision = folder / 'summary.json', folder / 'revision.txt'
+  measured = json.loads(summary.read_bytes()) if summary.exists() else {}
+  return {'stage': runs.config_of(folder).job, 'step': newest(folder),
+          'revision': revision.read_text().strip() if revision.exists() else '', 'codec': trained.name,
+          'codec_released': trained.name == weights.load().name, 'precision': config.precision,
+          'licence': config.licence, 'name': config.name or Path(config.out).name,
+          'data': card.sources(tokens_of(folder, config.tokens), trained.name), 'measured': measured}
+
+
+def newest(folder) -> int:
+  """The step of the run's newest whole checkpoint, which `runs.loaded` gives the weights of."""
+  saved = runs.checkpoints.Checkpoints(folder / 'checkpoints')
+  try:
+    return saved.latest()
+  finally:
+    saved.close()
+
+
+def tokens_of(folder, given: str = '') -> list[Path]:
+  """The folders of tokens that a run and the runs that it goes on from have learnt from.
+
+  given: folders instead of those, with commas between them.
+  """
+  if given:
+    return [Path(name.strip()) for name in given.split(',') if name.strip()]
+  found, first = [], folder
+  while folder:
+    try:
+      config = runs.config_of(folder)
+    except InputError as problem:
+      if folder == first:
+        raise
+      raise InputError(f'{folder}, which {first} goes on from, is not there, and with it what it learnt from; name all its training '
+                       'tokens with config.tokens=A,B') from problem
+    found.append(stage2.folders(config, Path(folder))[0])
+    folder = config.get('run', '')
+  return sorted({path.absolute() for path in found})
+
+
+def labels_of(folder) -> labels.Table:
+  """The table of the run, without its clips: numbers of people remain, who spoke when does not."""
+  path = Path(folder) / labels.FILE
+  return dataclasses.replace(labels.load(path), clips=(), content='', strange={}) if path.exists() else labels.Table()
+
+
+def narrowed(params, precision: str) -> dict:
+  """{'path/of/parameter': array}: matrices in another precision, vectors in float32, as codec/precision.py parts them."""
+  flat = flax.traverse_util.flatten_dict(jax.device_get(params), sep='/')
+  small = flax.traverse_util.flatten_dict(precisions.converted(params, 'bfloat16'), sep='/')
+  kind = lambda name: PRECISIONS[precision] if small[name].dtype == jnp.bfloat16 else np.float32
+  made = {name: np.asarray(x, kind(name)) for name, x in flat.items()}
+  for name, x in made.items():
+    if not np.isfinite(x.astype(np.float32)).all():
+      raise InputError(f'{name} holds numbers that are not finite in {precision}; pack with config.precision=float32 or bfloat16, '
+                       'and if they are not finite there, from an earlier checkpoint')
+  return made
+
+
+def restored(flat) -> dict:
+  """The parameters, f32, of {'path/of/parameter': array}."""
+  return flax.traverse_util.unflatten_dict({name: np.asarray(x, np.float32) for name, x in flat.items()}, sep='/')
+
+
+def lost(folder, model, params, narrow, trained) -> dict | None:
+  """{float32, packed: held-out nats a code}, printed; None where the run's held-out tokens are not there any more."""
+  config = runs.config_of(folder)
+  tokens = stage2.folders(config, Path(folder))[1]
+  if not tokens.exists():
+    return print(f'{tokens}: no held-out tokens, so what narrower weights cost was not measured')
+  tests = batches.evaluation(batches.Clips(tokens, trained.name), batches.Window(config.frames, config.user_share), config.batch)
+  score = jax.jit(lambda params, batch: lm_step.parts_of(model, params, batch))
+  found = {name: stage2.evaluated(score, one, tests, axes.mesh())['codes'] for name, one in (('float32', params), ('packed', narrow))}
+  print(f'held-out loss: {found["float32"]:.4f} nats a code, packed {found["packed"] - found["float32"]:+.5f}')
+  return found
+
+
+def pack(out, model, flat, trained, codec_file, table, facts, vocabulary=None) -> None:
+  """Writes a folder that `load` reads.
+
+  Args:
+    out: the folder; a model in it is replaced.
+    flat: {'path/of/parameter': array}, as `narrowed` makes them.
+    codec_file: of `trained`.
+    table: labels.Table.
+    facts: as `facts_of` gives them.
+    vocabulary: a file, copied where it exists.
+  """
+  out = Path(out)
+  (out / CONFIG).unlink(missing_ok=True)         # until it is whole again it is no model
+  facts['parameters'] = sum(x.size for x in flat.values())
+  content = {MODEL: saved(flat), CODEC: Path(codec_file).read_bytes(), CARD: card.card(facts, model, trained.config, table).encode(),
+             NOTICE: card.notice(facts).encode()}
+  if vocabulary and Path(vocabulary).exists():
+    content[VOCABULARY] = Path(vocabulary).read_bytes()
+  for name, data in content.items():
+    files.write(out / name, data)
+  (out / VOCABULARY).unlink(missing_ok=True) if VOCABULARY not in content else None
+  config = {'format': FORMAT, 'model': dataclasses.asdict(model), 'codec': {'name': trained.name, **dataclasses.asdict(trained.config)},
+            'labels': dataclasses.asdict(table), 'emotions': labels.EMOTIONS[:model.emotions], 'facts': facts,
+            'versions': {'telugu_s2s': telugu_s2s.__version__, 'jax': jax.__version__, 'revision': loop.revision()},
+            'files': {name: {'bytes': len(data), 'sha256': hashlib.sha256(data).hexdigest()} for name, data in content.items()}}
+  files.write(out / CONFIG, (json.dumps(config, indent=1, ensure_ascii=False) + '\n').encode())
+
+
+def saved(flat) -> bytes:
+  """The bytes of a safetensors file; the same arrays give the same bytes."""
+  return safetensors.numpy.save(dict(sorted(flat.items())), {'format': FORMAT})
+
+
+def load(name, revision: str = '', cache=None) -> Packed:
+  """A packed model: from a folder, or from a hub by 'owner/name', where `name` is no folder.
+
+  Args:
+    revision: of the hub: a tag or a commit; '' = the newest. HF_HUB_OFFLINE=1 takes what was fetched before.
+    cache: where the hub's files are kept; None = where huggingface_hub keeps them.
+
+  Raises:
+    InputError: there is no such model, or it is damaged, or of another version; the message says which file.
+  """
+  folder = Path(name)
+  if not folder.is_dir():
+    folder = fetched(str(name), revision, cache)
+  config = described(folder)
+  try:
+    model = Config(**config['model'])
+    shapes = jax.eval_shape(AudioLM(model).init, jax.random.key(0), jnp.zeros((1, 2, 4, model.codebooks), jnp.int32),
+                            jnp.zeros((1, 4), jnp.int32))['params']
+    lists = ('speakers', 'pitch_hz', 'clips')
+    table = labels.Table(**config['labels'] | {name: tuple(config['labels'][name]) for name in lists})
+    expected, facts = config['codec']['name'], dict(config['facts'])
+  except (KeyError, TypeError, ValueError, ZeroDivisionError, AttributeError) as problem:
+    raise InputError(f'{folder / CONFIG}: its sizes make no model of this version ({problem}); it was packed by telugu_s2s '
+                     f'{config.get("versions", {}).get("telugu_s2s", "?")}, this is {telugu_s2s.__version__}') from None
+  whole(folder, config['files'])
+  flat = arrays(folder / MODEL)
+  try:
+    weights.fit_shapes({name.replace('/', '.'): x.shape for name, x in flat.items()}, shapes)
+  except ValueError as problem:
+    raise InputError(f'{folder / MODEL}: not the weights of {CONFIG} ({problem}); pack it again') from None
+  codec = weights.load(folder / CODEC)
+  if codec.name != expected or (codec.config.codebooks, codec.config.codes) != (model.codebooks, model.codes):
+    raise InputError(f'{folder / CODEC}: codec {codec.name}, the model speaks with {expected}; pack it again')
+  return Packed(model, jax.tree.map(jnp.asarray, restored(flat)), codec, table, facts, folder)
+
+
+def is_packed(name) -> bool:
+  """Whether `load` is to be asked for it: a packed folder, or, where there is no such folder, a name of a hub. A run is neither."""
+  folder = Path(name)
+  if not folder.is_dir():
+    return bool(re.fullmatch(REPOSITORY, str(name)))
+  try:
+    return 'format' in json.loads((folder / CONFIG).read_bytes())
+  except (OSError, ValueError, RecursionError):
+    return False
+
+
+def described(folder) -> dict:
+  """What config.json of a folder says. Raises InputError where there is none, or it is none of ours."""
+  path = Path(folder) / CONFIG
+  try:
+    if path.stat().st_size > CONFIG_BYTES:
+      raise ValueError(f'{path.stat().st_size} bytes')
+    config = json.loads(path.read_bytes())
+    if config['format'] != FORMAT:
+      raise ValueError(f'format {config["format"]!r}, this version reads {FORMAT!r}')
+    if not {MODEL, CODEC} <= config['files'].keys() <= set(NAMES):
+      raise ValueError(f'files {sorted(config["files"])}')
+    return config
+  except FileNotFoundError:
+    raise InputError(f'{folder}: no packed model, it has no {CONFIG}; make one with configs/package.py') from None
+  except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+    raise InputError(f'{path}: describes no packed model ({problem}); get it again, or pack it again') from None
+
+
+def whole(folder, listed) -> None:
+  """Raises InputError where a file is not of the length and the SHA-256 that config.json says."""
+  for name, row in listed.items():
+    path = Path(folder) / name
+    try:
+      size = os.path.getsize(path)
+      if size != row['bytes']:
+        raise ValueError(f'{size} bytes of {row["bytes"]}')
+      with open(path, 'rb') as file:
+        if hashlib.file_digest(file, 'sha256').hexdigest() != row['sha256']:
+          raise ValueError('its SHA-256 is another one')
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+      raise InputError(f'{path}: damaged or not the file that was packed ({problem}); get the folder again') from None
+
+
+def arrays(path) -> dict:
+  """{'path/of/parameter': array} of a safetensors file. Raises InputError where it is none, or holds other than numbers."""
+  try:
+    found = {}
+    for name, row in safetensors.deserialize(Path(path).read_bytes()):
+      dtype = np.dtype(DTYPES[row['dtype']])
+      found[name] = np.frombuffer(row['data'], dtype).reshape(row['shape'])
+      if not np.isfinite(found[name].astype(np.float32)).all():
+        raise ValueError(f'{name} is not finite')
+    return found
+  except (safetensors.SafetensorError, OSError, KeyError, ValueError, struct.error) as problem:
+    raise InputError(f'{path}: no weights of a model ({problem}); only safetensors are read, never pickles') from None
+
+
+def fetched(name: str, revision: str = '', cache=None) -> Path:
+  """The folder of a hub's model on this machine, fetched where it is not there yet. Raises InputError where it cannot be."""
+  if not re.fullmatch(REPOSITORY, name):
+    raise InputError(f'{name}: no such folder, and no model of a hub, which is called owner/name')
+  try:
+    import huggingface_hub
+    from huggingface_hub import errors
+  except ImportError:
+    raise InputError(f'{name}: no such folder; to get it from a hub: pip install -e .[hub] -c constraints.txt') from None
+  try:
+    return Path(huggingface_hub.snapshot_download(name, revision=revision or None, cache_dir=cache, allow_patterns=list(NAMES)))
+  except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.HFValidationError, OSError, ValueError) as problem:
+    raise InputError(f'{name}{revision and "@" + revision}: cannot be fetched from the hub ({str(problem).splitlines()[0]}); '
+                     'see to name, revision and network, or fetch it once and set HF_HUB_OFFLINE=1') from None
