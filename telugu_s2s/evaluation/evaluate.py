@@ -8,9 +8,9 @@ import jax
 
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import benchmark, likelihood, splices
+from telugu_s2s.evaluation import benchmark, control, drift, likelihood, splices, turn_taking
 from telugu_s2s.preparation import prepare, read
-from telugu_s2s.tokens import batches
+from telugu_s2s.tokens import batches, labels
 from telugu_s2s.training import loop, runs, stage2
 
 TESTS = ('likelihood', 'voice', 'turns', 'control')
@@ -27,6 +27,10 @@ def run(config, workdir):
   workdir = loop.begin(config, workdir)
   of = runs.config_of(config.run)
   model, params, codec = runs.loaded(config.run)
+  if 'turns' in config.tests and of.job not in CONVERSE:
+    raise InputError(f'config.tests turns: {config.run} is a run of {of.job}, which hears nobody; give one of stage 3, or leave turns out')
+  if 'control' in config.tests:
+    control.check(model, config.run)
   result = {'run': of.job, 'parameters': sum(x.size for x in jax.tree.leaves(params)), 'codec': codec.name, 'seed': config.seed}
   segments = held_out(config, workdir)
   result |= {'clips': len(segments), 'speakers': len({one.speaker for one in segments} - {''}), 'seconds': round(sum(one.seconds for one in segments), 1)}
@@ -35,7 +39,16 @@ def run(config, workdir):
     print(f'\n--- {name}', flush=True)
     if name == 'likelihood':
       result[name] = likelihood.measure(config, segments, model, params, codec, bigram_of(of, config.run, codec), of.job in CONVERSE)
-      likelihood.show(result[name])
+    elif name == 'voice':
+      result[name] = drift.measure(config, segments, model, params, codec)
+      drift.show(result[name])
+    elif name == 'turns':
+      result[name] = turn_taking.measure(config, segments, model, params, codec)
+      turn_taking.show(result[name])
+    else:
+      table = Path(config.run) / labels.FILE
+      result[name] = control.measure(config, segments, model, params, codec, labels.load(table) if table.exists() else None)
+      control.show(result[name])
   result |= {'wall_s': round(time.monotonic() - began, 1), 'command': 'python -m telugu_s2s.main ' + ' '.join(sys.argv[1:]),
              'revision': loop.revision(), 'machine': benchmark.machine(), 'date': time.strftime('%Y-%m-%d')}
   files.write(workdir / 'evaluate.json', (json.dumps(result, indent=1) + '\n').encode())

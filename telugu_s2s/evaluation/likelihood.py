@@ -10,7 +10,6 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tqdm
 
 from telugu_s2s.evaluation import embedding, intervals, splices
 from telugu_s2s.lm import frames, losses
@@ -22,7 +21,7 @@ from telugu_s2s.tokens.record import ABSENT
 BATCH = 32
 SCORES = ('global', 'local', 'normalised')
 COUNTED = 2000                   # training clips at most that the bigram is counted on
-EMBEDDED = 250                   # couples at most whose voices are compared as vectors, which a network takes longest over
+EMBEDDED = 125                   # couples at most whose voices are compared as vectors, which a network takes longest over
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +123,7 @@ def shares(weights) -> dict[str, np.ndarray]:
   return {'weighted': weights, 'a0': first} | ({'a1..': rest / rest.sum()} if len(weights) > 1 else {})
 
 
-def test(task, couples, model, params, encoder, bigram, config, converses, rng) -> dict:
+def test(couples, model, params, encoder, bigram, config, converses, rng) -> dict:
   """What the model, the bigram and voices as vectors have right of the items of couples."""
   rate, (frames_x, frames_y) = encoder.codec.config.frame_rate, sizes(config, encoder.codec.config)
   items = encoded(couples, encoder, frames_x, frames_y, converses)
@@ -170,22 +169,27 @@ def measure(config, segments, model, params, codec, bigram, converses: bool) -> 
   frames_x, frames_y = sizes(config, codec.config)
   x_s, y_s = (count / codec.config.frame_rate for count in (frames_x, frames_y))
   result = {}
-  for number, task in enumerate(tqdm.tqdm(config.tasks, unit='task', desc='likelihood')):
+  heading()
+  for number, task in enumerate(config.tasks):
     rng = np.random.default_rng([config.seed, number])
     couples, why = splices.couples(task, segments, -(-config.count // 2), x_s, y_s, rng)
-    result[task] = test(task, couples, model, params, encoder, bigram, config, converses, rng) if couples else {'skipped': why}
+    result[task] = test(couples, model, params, encoder, bigram, config, converses, rng) if couples else {'skipped': why}
+    show(task, result[task])
   return result
 
 
-def show(result):
-  """Prints a line a task: right answers in percent, with 95 % intervals over items and over speakers."""
-  print(f'{"":>11} {"items":>6} {"groups":>6}' + ''.join(f'{name:>18}' for name in SCORES) + f'{"bigram":>9}{"mel":>7}{"ge2e":>7}   a0, a1.. (normalised)')
-  for task, one in result.items():
-    if 'skipped' in one:
-      print(f'{task:>11} not measured: {one["skipped"]}')
-      continue
-    percent = lambda of: f'{100 * of["share"]:.1f}' if of else '-'
-    cells = [f'{percent(of)} ({100 * of["by_group"][0]:.0f} to {100 * of["by_group"][1]:.0f})' for of in (one['model']['weighted'][name] for name in SCORES)]
-    print(f'{task:>11} {one["items"]:6} {one["groups"]:6}' + ''.join(f'{cell:>18}' for cell in cells)
-          + f'{percent(one.get("bigram", {}).get("normalised")):>9}' + ''.join(f'{percent(one["embedding"].get(name)):>7}' for name in ('mel', 'ge2e'))
-          + '   ' + ', '.join(percent(one['model'][name]['normalised']) for name in one['model'] if name != 'weighted'))
+def heading():
+  print(f'right, percent, with 95 % intervals over speakers; the right column scores a0 and a1.. alone\n{"":>11} {"items":>6} {"groups":>6}'
+        + ''.join(f'{name:>18}' for name in SCORES) + f'{"bigram":>9}{"mel":>7}{"ge2e":>7}{"a0":>8}{"a1..":>7}', flush=True)
+
+
+def show(task, one):
+  """Prints a line of a task; of the bigram, a0 and a1.. the normalised score."""
+  if 'skipped' in one:
+    print(f'{task:>11} not measured: {one["skipped"]}', flush=True)
+    return
+  percent = lambda of: f'{100 * of["share"]:.1f}' if of else '-'
+  cells = [f'{percent(of)} ({100 * of["by_group"][0]:.0f} to {100 * of["by_group"][1]:.0f})' for of in (one['model']['weighted'][name] for name in SCORES)]
+  print(f'{task:>11} {one["items"]:6} {one["groups"]:6}' + ''.join(f'{cell:>18}' for cell in cells)
+        + f'{percent(one.get("bigram", {}).get("normalised")):>9}' + ''.join(f'{percent(one["embedding"].get(name)):>7}' for name in ('mel', 'ge2e'))
+        + '  ' + ''.join(f'{percent(one["model"].get(name, {}).get("normalised")):>6} ' for name in ('a0', 'a1..')), flush=True)
