@@ -1,5 +1,7 @@
 """Who takes the floor, and when: scripted users with a pause, an end of turn, or an interruption, and what a model does then.
 
+Beside interruptions stands the same assistant left alone: one that falls silent anyway has not given way to anybody.
+
 After Full-Duplex-Bench (Lin et al., 2025), with recordings as users. The model speaks as it likes all the time; what it says
 is decoded, and where it speaks is heard in the sound.
 """
@@ -18,7 +20,7 @@ from telugu_s2s.lm import frames, sampling
 from telugu_s2s.tokens import encoding, prosody
 from telugu_s2s.tokens.record import ABSENT
 
-KINDS = ('pause', 'end', 'interruption')
+KINDS = ('pause', 'end', 'interruption', 'alone')
 HOP_S = level.HOP / files.SAMPLE_RATE
 PAUSE_S = 1.5                    # inside a turn
 LISTEN_S = 4.0                   # after the user's end
@@ -57,13 +59,13 @@ def stimuli(kind, segments, count, rng) -> list[Stimulus]:
       made.append(Stimulus(kind, user, second(first), second(first) + PAUSE_S, quiet(0), one.speaker))
     elif kind == 'end':
       made.append(Stimulus(kind, np.concatenate([turn, quiet(LISTEN_S)]), second(turn), second(turn), quiet(0), one.speaker))
-    elif kind == 'interruption':
+    else:
       others = [two for two in segments if two.speaker != one.speaker and two.seconds > BEFORE_S + 0.5]
       if others:
         said = others[rng.integers(len(others))].audio
         begin = activity.runs(activity.speech(said))[0][0] * level.HOP
         said = said[begin:begin + round(BEFORE_S * files.SAMPLE_RATE)]
-        user = np.concatenate([quiet(second(said)), turn, quiet(LISTEN_S)])
+        user = np.concatenate([quiet(second(said)), turn if kind == 'interruption' else 0 * turn, quiet(LISTEN_S)])
         made.append(Stimulus(kind, user, second(said), second(said) + second(turn), said, one.speaker))
   return made
 
@@ -98,10 +100,10 @@ def _lived(model, params, user, forced, key, how):
 
 def speaks(audio) -> list[tuple[float, float]]:
   """[(start, end)] in seconds, where there is a voice; short silences are bridged."""
-  loud = activity.speech(audio) & (np.convolve(level.frame_dbfs(audio) > VOICE_DBFS, np.ones(21), 'same') > 0)
+  # activity.speech reaches 50 ms back and 150 ms on.
+  loud = activity.speech(audio) & (np.convolve(level.frame_dbfs(audio) > VOICE_DBFS, np.ones(31), 'same') > 0)
   found = []
   for start, end in activity.runs(loud):
-    # activity.speech reaches 50 ms back and 150 ms on
     start, end = (start + (5 if start else 0)) * HOP_S, max(start + 5, end - 15) * HOP_S
     if found and start - found[-1][1] < BRIDGED_S:
       start = found.pop()[0]
@@ -114,8 +116,8 @@ def outcome(one: Stimulus, audio) -> dict:
 
   Returns:
     taken: the floor is taken, in the pause, or else after the user's end, by a voice of 1 s and more that began there; latency: from
-    the start of that window to the voice, in s, or nan; early: it began before while the user spoke. Of interruptions also
-    stopped: the assistant, which was speaking, is silent within a second, and stop: after how long, or nan.
+    the start of that window to the voice, in s, or nan; early: it began before while the user spoke. Of an assistant that was
+    speaking also stopped: it is silent within a second, and stop: after how long, or nan; of one left alone these only.
   """
   runs = speaks(audio)
   opens, closes = (one.start, one.end) if one.kind == 'pause' else (one.end, len(one.user) / files.SAMPLE_RATE)
@@ -123,15 +125,16 @@ def outcome(one: Stimulus, audio) -> dict:
   long = [(start, end) for start, end in runs if end - start >= TAKEN_S]
   taken = [start for start, _ in long if opens <= start < closes]
   found = {'taken': bool(taken), 'latency': taken[0] - opens if taken else float('nan'), 'early': any(begun < start < opens for start, _ in long)}
-  if one.kind == 'interruption':
+  if one.kind in ('interruption', 'alone'):
     over = [end for start, end in runs if start <= one.start < end]
     stop = max(over) - one.start if over else 0.0
-    found |= {'stopped': stop <= STOPS_S, 'stop': stop if stop <= STOPS_S else float('nan')}
+    stopped = {'stopped': stop <= STOPS_S, 'stop': stop if stop <= STOPS_S else float('nan')}
+    found = stopped if one.kind == 'alone' else found | stopped
   return found
 
 
 def measure(config, segments, model, params, codec) -> dict:
-  """{pause, end, interruption: rates with intervals and latencies; offsets: how far they are from those of real dialogues}."""
+  """{pause, end, interruption, alone: rates with intervals and latencies; offsets: how far they are from those of real dialogues}."""
   encoder, rng = encoding.Encoder(codec), np.random.default_rng(config.seed)
   how = sampling.Sampling(config.temperature, config.top_k)
   result, offsets = {}, []
@@ -185,11 +188,11 @@ def real_offsets(folder) -> list[float]:
 def changes(first, second) -> list[float]:
   """Seconds from the end of what one says to the start of what the other says next. first, second: [(start, end)], of a channel."""
   every = sorted([(*run, 0) for run in first] + [(*run, 1) for run in second])
-  found = []
-  for number, (start, end, side) in enumerate(every[1:], 1):
-    before = every[number - 1]
-    if before[2] != side and end > before[1]:                # one that lies inside the other's speech takes no floor
-      found.append(start - before[1])
+  found, holder = [], every[0] if every else None
+  for run in every[1:]:
+    if run[1] > holder[1]:                                   # one that lies inside the other's speech takes no floor
+      found += [run[0] - holder[1]] if run[2] != holder[2] else []
+      holder = run
   return found
 
 
@@ -225,7 +228,7 @@ def show(result):
     rate = lambda name: f'{name} {one[name]["share"]:.0%} ({one[name]["interval"][0]:.0%} to {one[name]["interval"][1]:.0%})'
     times = [f'{name} {one[name]["quartiles"][1]:.2f} s (quartiles {one[name]["quartiles"][0]:.2f}, {one[name]["quartiles"][2]:.2f})'
              for name in ('latency', 'stop') if name in one]
-    print(f'{kind:>13} of {one["taken"]["n"]}: ' + ', '.join([rate(name) for name in ('taken', 'early', 'stopped') if name in one] + times))
+    print(f'{kind:>13} of {one["taken" if "taken" in one else "stopped"]["n"]}: ' + ', '.join([rate(name) for name in ('taken', 'early', 'stopped') if name in one] + times))
   offsets = result['offsets']
   if 'skipped' in offsets:
     print(f'gaps and overlaps beside real ones: {offsets["skipped"]}')
