@@ -67,7 +67,8 @@ def agreement(asked, values, rng) -> dict:
   there = np.isfinite(values)
   asked, values = np.asarray(asked)[there], np.asarray(values)[there]
   if len(np.unique(asked)) < 2:
-    return {'n': int(there.sum()), 'spearman': float('nan'), 'interval': [float('nan')] * 2, 'of_means': float('nan'), 'monotone': False, 'bins': []}
+    return {'n': int(there.sum()), 'bins': [], 'spearman': float('nan'), 'interval': [float('nan')] * 2, 'of_means': float('nan'),
+            'monotone': False}
   means = np.array([values[asked == one].mean() for one in np.unique(asked)])
   drawn = [spearman(asked[rows], values[rows]) for rows in rng.integers(len(asked), size=(500, len(asked)))]
   return {'n': len(asked), 'bins': means.round(3).tolist(), 'spearman': spearman(asked, values),
@@ -78,7 +79,8 @@ def agreement(asked, values, rng) -> dict:
 def utterances(model, params, codec, given: dict, seconds: float, silence, key, how) -> np.ndarray:
   """f32[b samples], what is said from nothing with conditions {name: i32[b ..]}, the user being silent."""
   b, count = len(next(iter(given.values()))), round(seconds * codec.config.frame_rate)
-  state = sampling.conditioned(model, params, sampling.empty_state(model, b, how.guidance != 1), {name: jnp.asarray(x) for name, x in given.items()})
+  given = {name: jnp.asarray(x) for name, x in given.items()}
+  state = sampling.conditioned(model, params, sampling.empty_state(model, b, how.guidance != 1), given)
   user = jnp.broadcast_to(jnp.asarray(silence), (b, count + model.delay, model.codebooks))
   slots = sampling.burst(model, params, state, user, key, drawing.settings(model, [how] * b))[1]
   return encoding.decoded(codec, frames.undelayed(slots[..., -model.codebooks:], model.delay))
@@ -125,10 +127,12 @@ def _emotions(config, segments, who, say):
     return {'skipped': f'the data has not {FEWEST} recordings each of two labelled emotions'}
   names = list(profiles)
   asked = np.repeat(names, config.draws).astype(np.int32)
-  found = np.array([[*heard(one).values()] for one in say({'emotion': asked} | who(len(asked)), key=jax.random.key(config.seed + len(HEARD)))])
+  said = say({'emotion': asked} | who(len(asked)), key=jax.random.key(config.seed + len(HEARD)))
+  found = np.array([[*heard(one).values()] for one in said])
   guess = nearest(profiles, found)
   return {'emotions': [labels.EMOTIONS[number] for number in names], 'chance': 1 / len(names),
-          **intervals.share((guess == asked).astype(float)), 'confusion': [[int(np.sum((asked == a) & (guess == b))) for b in names] for a in names]}
+          **intervals.share((guess == asked).astype(float)),
+          'confusion': [[int(np.sum((asked == a) & (guess == b))) for b in names] for a in names]}
 
 
 def nearest(profiles: dict, x) -> np.ndarray:
@@ -145,8 +149,8 @@ def show(result):
   for knob in HEARD:
     if knob in result:
       one = result[knob]
-      print(f'{knob:>8}: Spearman {one["spearman"]:+.2f} ({one["interval"][0]:+.2f} to {one["interval"][1]:+.2f}) over {one["n"]} utterances, '
-            f'{one["of_means"]:+.2f} of the bins\' means {", ".join(f"{value:.2f}" for value in one["bins"])}')
+      print(f'{knob:>8}: Spearman {one["spearman"]:+.2f} ({one["interval"][0]:+.2f} to {one["interval"][1]:+.2f}) over {one["n"]} '
+            f'utterances, {one["of_means"]:+.2f} of the bins\' means {", ".join(f"{value:.2f}" for value in one["bins"])}')
   if 'emotion' in result:
     one = result['emotion']
     print(' emotion: ' + (f'not measured: {one["skipped"]}' if 'skipped' in one else

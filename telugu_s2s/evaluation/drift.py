@@ -118,6 +118,6 @@ def show(result):
     print(f'not measured: {result["skipped"]}')
     return
   low, high = result['drift_interval']
-  print(f'{result["voices"]} voices over {result["minutes"]:g} minutes, cosine ({result["by"]}) to the seconds before: first 30 s {result["first"]:.3f}, '
-        f'last 30 s {result["last"]:.3f}, drift {result["drift"]:+.3f} ({low:+.3f} to {high:+.3f})')
+  print(f'{result["voices"]} voices over {result["minutes"]:g} minutes, cosine ({result["by"]}) to the seconds before: first 30 s '
+        f'{result["first"]:.3f}, last 30 s {result["last"]:.3f}, drift {result["drift"]:+.3f} ({low:+.3f} to {high:+.3f})')
   print(f'beside it, after the codec: another recording of the speaker {result["ceiling"]:.3f}, of other speakers {result["others"]:.3f}')

@@ -33,7 +33,8 @@ def run(config, workdir):
     control.check(model, config.run)
   result = {'run': of.job, 'parameters': sum(x.size for x in jax.tree.leaves(params)), 'codec': codec.name, 'seed': config.seed}
   segments = held_out(config, workdir)
-  result |= {'clips': len(segments), 'speakers': len({one.speaker for one in segments} - {''}), 'seconds': round(sum(one.seconds for one in segments), 1)}
+  result |= {'clips': len(segments), 'speakers': len({one.speaker for one in segments} - {''}),
+             'seconds': round(sum(one.seconds for one in segments), 1)}
   began = time.monotonic()
   for name in config.tests:
     print(f'\n--- {name}', flush=True)
@@ -62,8 +63,8 @@ def check(config) -> None:
     if wrong:
       raise InputError(f'config.{field}: {", ".join(sorted(wrong))}: give some of {", ".join(known)}')
   if config.count < 2 or min(config.beginning_s, config.ending_s) < 0.2 or not 0 <= config.local_s[0] < config.local_s[1]:
-    raise InputError(f'config.count {config.count}, beginning_s {config.beginning_s}, ending_s {config.ending_s}, local_s {config.local_s}: '
-                     'give at least 2 items, 0.2 s and 0.2 s, and a stretch of the ending')
+    raise InputError(f'config.count {config.count}, beginning_s {config.beginning_s}, ending_s {config.ending_s}, '
+                     f'local_s {config.local_s}: give at least 2 items, 0.2 s and 0.2 s, and a stretch of the ending')
 
 
 def held_out(config, workdir) -> list:

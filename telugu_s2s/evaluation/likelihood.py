@@ -189,7 +189,9 @@ def show(task, one):
     print(f'{task:>11} not measured: {one["skipped"]}', flush=True)
     return
   percent = lambda of: f'{100 * of["share"]:.1f}' if of else '-'
-  cells = [f'{percent(of)} ({100 * of["by_group"][0]:.0f} to {100 * of["by_group"][1]:.0f})' for of in (one['model']['weighted'][name] for name in SCORES)]
+  cells = [f'{percent(of)} ({100 * of["by_group"][0]:.0f} to {100 * of["by_group"][1]:.0f})'
+           for of in (one['model']['weighted'][name] for name in SCORES)]
   print(f'{task:>11} {one["items"]:6} {one["groups"]:6}' + ''.join(f'{cell:>18}' for cell in cells)
-        + f'{percent(one.get("bigram", {}).get("normalised")):>9}' + ''.join(f'{percent(one["embedding"].get(name)):>7}' for name in ('mel', 'ge2e'))
+        + f'{percent(one.get("bigram", {}).get("normalised")):>9}'
+        + ''.join(f'{percent(one["embedding"].get(name)):>7}' for name in ('mel', 'ge2e'))
         + '  ' + ''.join(f'{percent(one["model"].get(name, {}).get("normalised")):>6} ' for name in ('a0', 'a1..')), flush=True)

@@ -131,7 +131,8 @@ def _fitted(audio, size, front):
 
 def _of_recordings(first, second, rng):
   """Endless (x, y, group, says): a beginning and an ending of other recordings of one speaker, each of them twice."""
-  for x, y in _endless(first, second, lambda x, y: x.speaker == y.speaker != '' and x.recording != y.recording, lambda x, y: x.speaker, rng):
+  fits = lambda x, y: x.speaker == y.speaker != '' and x.recording != y.recording
+  for x, y in _endless(first, second, fits, lambda x, y: x.speaker, rng):
     yield (x, x), (y, y), x.speaker, ''
 
 

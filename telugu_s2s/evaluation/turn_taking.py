@@ -124,7 +124,8 @@ def outcome(one: Stimulus, audio) -> dict:
   begun = one.start if one.kind == 'interruption' else 0.0
   long = [(start, end) for start, end in runs if end - start >= TAKEN_S]
   taken = [start for start, _ in long if opens <= start < closes]
-  found = {'taken': bool(taken), 'latency': taken[0] - opens if taken else float('nan'), 'early': any(begun < start < opens for start, _ in long)}
+  found = {'taken': bool(taken), 'latency': taken[0] - opens if taken else float('nan'),
+           'early': any(begun < start < opens for start, _ in long)}
   if one.kind in ('interruption', 'alone'):
     over = [end for start, end in runs if start <= one.start < end]
     stop = max(over) - one.start if over else 0.0
@@ -162,7 +163,8 @@ def first_offset(one: Stimulus, audio) -> list[float]:
 
 def summary(found: list[dict]) -> dict:
   """Rates as intervals.share has them, and quartiles of the latencies in s."""
-  rates = {name: intervals.share(np.array([float(one[name]) for one in found])) for name in ('taken', 'early', 'stopped') if name in found[0]}
+  rates = {name: intervals.share(np.array([float(one[name]) for one in found]))
+           for name in ('taken', 'early', 'stopped') if name in found[0]}
   times = {name: np.array([one[name] for one in found if name in one and np.isfinite(one[name])]) for name in ('latency', 'stop')}
   return rates | {name: {'n': len(x), 'quartiles': np.percentile(x, [25, 50, 75]).round(3).tolist()} for name, x in times.items() if len(x)}
 
@@ -228,9 +230,11 @@ def show(result):
     rate = lambda name: f'{name} {one[name]["share"]:.0%} ({one[name]["interval"][0]:.0%} to {one[name]["interval"][1]:.0%})'
     times = [f'{name} {one[name]["quartiles"][1]:.2f} s (quartiles {one[name]["quartiles"][0]:.2f}, {one[name]["quartiles"][2]:.2f})'
              for name in ('latency', 'stop') if name in one]
-    print(f'{kind:>13} of {one["taken" if "taken" in one else "stopped"]["n"]}: ' + ', '.join([rate(name) for name in ('taken', 'early', 'stopped') if name in one] + times))
+    rates = [rate(name) for name in ('taken', 'early', 'stopped') if name in one]
+    print(f'{kind:>13} of {one["taken" if "taken" in one else "stopped"]["n"]}: ' + ', '.join(rates + times))
   offsets = result['offsets']
   if 'skipped' in offsets:
     print(f'gaps and overlaps beside real ones: {offsets["skipped"]}')
   else:
-    print(f'gaps and overlaps: {offsets["wasserstein_s"]:.2f} s from those of {offsets["real"]} real changes, whose halves are {offsets["halves_s"]:.2f} s apart')
+    print(f'gaps and overlaps: {offsets["wasserstein_s"]:.2f} s from those of {offsets["real"]} real changes, whose halves are '
+          f'{offsets["halves_s"]:.2f} s apart')

@@ -22,7 +22,8 @@ def spoken(name, speaker, recording, **labels):
 def segments():
   """Four recordings of a woman, sad and happy, and two each of another one and of a man; four dialogues of two turns."""
   names = MEZZO + OTHERS
-  return [spoken(name, name[5:], name, gender='m' if 'deep' in name else 'f', emotion='happy' if number % 2 else 'sad', dialogue=f'd{number // 2}', turn=number % 2)
+  return [spoken(name, name[5:], name, gender='m' if 'deep' in name else 'f',
+                 emotion='happy' if number % 2 else 'sad', dialogue=f'd{number // 2}', turn=number % 2)
           for number, name in enumerate(names)]
 
 
@@ -78,7 +79,8 @@ def test_voices_are_joined_across_recordings_and_each_ending_is_right_once(segme
 
 def test_gender_is_the_label_or_else_the_pitch():
   t = np.arange(16000) / 16000
-  side = lambda hz, speaker, gender: splices.Side(sum(np.sin(2 * np.pi * hz * k * t) / k for k in (1, 2, 3)).astype(np.float32), '', speaker, {'gender': gender})
+  buzz = lambda hz: sum(np.sin(2 * np.pi * hz * k * t) / k for k in (1, 2, 3)).astype(np.float32)
+  side = lambda hz, speaker, gender: splices.Side(buzz(hz), '', speaker, {'gender': gender})
   assert splices.genders([side(120, 'low', ''), side(220, 'high', 'u'), side(220, 'boy', 'm')]) == {'low': 'm', 'high': 'f', 'boy': 'm'}
 
 
