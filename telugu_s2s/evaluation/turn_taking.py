@@ -52,7 +52,9 @@ def stimuli(kind, segments, count, rng) -> list[Stimulus]:
     if len(made) == count or not runs:
       continue
     turn = one.audio[runs[0][0]:runs[-1][1]]
-    if kind == 'pause' and len(runs) > 1:
+    if kind == 'pause':
+      if len(runs) < 2:
+        continue
       cut = int(np.argmax([b[0] - a[1] for a, b in zip(runs, runs[1:])]))
       first, rest = one.audio[runs[0][0]:runs[cut][1]], one.audio[runs[cut + 1][0]:runs[-1][1]]
       user = np.concatenate([first, quiet(PAUSE_S), rest, quiet(LISTEN_S)])

@@ -109,7 +109,10 @@ def segments():
 
 def test_scripted_users_pause_end_and_interrupt(segments):
   rng = np.random.default_rng(0)
+  whole = segment.Segment('d1', reply(3.0, (0.4, 2.6)), 's', '', 'd1', 0.0, 'CC0-1.0', 'A', speaker='d')
+  assert len(turn_taking.stimuli('pause', [whole, *segments], 9, rng)) == 3, 'no pause is made where nobody makes one'
   for one in turn_taking.stimuli('pause', segments, 2, rng):
+    assert one.kind == 'pause'
     assert one.end - one.start == turn_taking.PAUSE_S and one.user[round(one.start * 16000):round(one.end * 16000)].std() == 0
     assert one.start == pytest.approx(1.4, abs=0.05)           # 1.2 s and what activity.speech reaches beyond
   for one in turn_taking.stimuli('end', segments, 9, rng):
