@@ -35,11 +35,20 @@ def run(config, workdir):
   segments = held_out(config, workdir)
   result |= {'clips': len(segments), 'speakers': len({one.speaker for one in segments} - {''}),
              'seconds': round(sum(one.seconds for one in segments), 1)}
+  result |= {'command': 'python -m telugu_s2s.main ' + ' '.join(sys.argv[1:]), 'revision': loop.revision(), 'machine': benchmark.machine(),
+             'date': time.strftime('%Y-%m-%d')}
   began = time.monotonic()
+
+  def keep():
+    files.write(workdir / 'evaluate.json', (json.dumps(result | {'wall_s': round(time.monotonic() - began, 1)}, indent=1) + '\n').encode())
+
   for name in config.tests:
     print(f'\n--- {name}', flush=True)
     if name == 'likelihood':
-      result[name] = likelihood.measure(config, segments, model, params, codec, bigram_of(of, config.run, codec), of.job in CONVERSE)
+      result[name] = {}
+      for task, found in likelihood.measured(config, segments, model, params, codec, bigram_of(of, config.run, codec), of.job in CONVERSE):
+        result[name][task] = found
+        keep()             # each takes minutes
     elif name == 'voice':
       result[name] = drift.measure(config, segments, model, params, codec)
       drift.show(result[name])
@@ -50,9 +59,7 @@ def run(config, workdir):
       table = Path(config.run) / labels.FILE
       result[name] = control.measure(config, segments, model, params, codec, labels.load(table) if table.exists() else None)
       control.show(result[name])
-  result |= {'wall_s': round(time.monotonic() - began, 1), 'command': 'python -m telugu_s2s.main ' + ' '.join(sys.argv[1:]),
-             'revision': loop.revision(), 'machine': benchmark.machine(), 'date': time.strftime('%Y-%m-%d')}
-  files.write(workdir / 'evaluate.json', (json.dumps(result, indent=1) + '\n').encode())
+    keep()
   print(f'written to {workdir / "evaluate.json"}')
 
 

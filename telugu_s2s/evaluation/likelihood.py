@@ -163,19 +163,18 @@ def counted(clips, codes: int) -> baselines.Bigram:
   return baselines.Bigram([clips[number].codes.astype(np.int64) for number in read.spread(len(clips), COUNTED)], codes)
 
 
-def measure(config, segments, model, params, codec, bigram, converses: bool) -> dict:
-  """{task: what `test` gives, or skipped: why} of the tasks of config.tasks."""
+def measured(config, segments, model, params, codec, bigram, converses: bool):
+  """Yields (task, what `test` gives, or skipped: why) of the tasks of config.tasks, one after the other, and prints them."""
   encoder = encoding.Encoder(codec)
   frames_x, frames_y = sizes(config, codec.config)
   x_s, y_s = (count / codec.config.frame_rate for count in (frames_x, frames_y))
-  result = {}
   heading()
   for number, task in enumerate(config.tasks):
     rng = np.random.default_rng([config.seed, number])
     couples, why = splices.couples(task, segments, -(-config.count // 2), x_s, y_s, rng)
-    result[task] = test(couples, model, params, encoder, bigram, config, converses, rng) if couples else {'skipped': why}
-    show(task, result[task])
-  return result
+    found = test(couples, model, params, encoder, bigram, config, converses, rng) if couples else {'skipped': why}
+    show(task, found)
+    yield task, found
 
 
 def heading():
