@@ -39,6 +39,7 @@ JOBS = {
     'distil': 'telugu_s2s.training.distilling',
     'generate': 'telugu_s2s.evaluation.generate',
     'benchmark': 'telugu_s2s.evaluation.benchmark',
+    'evaluate': 'telugu_s2s.evaluation.evaluate',
     'describe': 'telugu_s2s.planning.describe',        # of the config of any size of stage 2: --config.job=describe
     'report': 'telugu_s2s.preparation.report',
     'carry': 'telugu_s2s.preparation.carry',

@@ -142,7 +142,7 @@ def f0_measures(reference, decoded) -> dict[str, float]:
   package = optional('pyworld')
   if package is None:
     return dict.fromkeys(('f0_rmse_hz', 'f0_cents', 'f0_gpe', 'vuv_err'), NAN)
-  true, ours = (_f0(package, x) for x in (reference, decoded))
+  true, ours = (world_f0(package, x) for x in (reference, decoded))
   active = _active(np.square(magnitudes(reference, 512, 160)))[:len(true)]
   active = np.pad(active, (0, len(true) - len(active)), mode='edge')
   result = {'f0_rmse_hz': NAN, 'f0_cents': NAN, 'f0_gpe': NAN,
@@ -157,8 +157,8 @@ def f0_measures(reference, decoded) -> dict[str, float]:
           'f0_cents': float(np.sqrt(np.square(cents).mean())) if len(cents) else NAN}
 
 
-def _f0(package, samples):
-  """Fundamental frequency in Hz every 10 ms, 0 where unvoiced."""
+def world_f0(package, samples) -> np.ndarray:
+  """Fundamental frequency in Hz every 10 ms, 0 where unvoiced. package: pyworld, see `optional`."""
   samples = np.asarray(samples, np.float64)
   rough, times = package.dio(samples, SAMPLE_RATE, *F0_RANGE_HZ, frame_period=10.0)
   return package.stonemask(samples, rough, times, SAMPLE_RATE)

@@ -65,11 +65,18 @@ def visqol(reference, decoded) -> float:
 
 def speaker_similarity(reference, decoded) -> float:
   """Cosine of the GE2E embeddings (Wan et al., 2018) that Resemblyzer has of both; two sentences of two voices: 0.58."""
-  encoder = _speaker_encoder()
-  if encoder is None or not np.any(reference) or not np.any(decoded):
+  if _speaker_encoder() is None or not np.any(reference) or not np.any(decoded):
     return NAN
-  first, second = (encoder.embed_utterance(_levelled(x)) for x in (reference, decoded))
-  return float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second) + 1e-9))
+  return float(speaker_embedding(reference) @ speaker_embedding(decoded))
+
+
+def speaker_embedding(samples):
+  """f32[256] of length 1, the GE2E embedding that Resemblyzer has of a voice; None where it is not installed."""
+  encoder = _speaker_encoder()
+  if encoder is None:
+    return None
+  found = encoder.embed_utterance(_levelled(samples))
+  return found / (np.linalg.norm(found) + 1e-9)
 
 
 def _levelled(samples):

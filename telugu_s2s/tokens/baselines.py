@@ -42,6 +42,42 @@ def nats(train, held_out, codes: int) -> dict[str, np.ndarray]:
   return {name: np.array(values) for name, values in result.items()}
 
 
+class Bigram:
+  """The bigram of `nats` for clips one at a time: counts of training codes, mixed with those of single codes.
+
+  Args:
+    train: list of integer arrays [t q].
+    codes: entries of a codebook.
+  """
+
+  def __init__(self, train, codes: int):
+    levels = train[0].shape[1]
+    self._alone, self._after = np.zeros((levels, codes), np.float32), np.zeros((levels, codes, codes), np.float32)
+    for clip in train:
+      for level in range(levels):
+        np.add.at(self._alone[level], clip[:, level], 1)
+        np.add.at(self._after[level], (clip[:-1, level], clip[1:, level]), 1)
+    self._alone = (self._alone + 1) / (self._alone + 1).sum(1, keepdims=True)
+    self._seen = self._after.sum(2)
+
+  def _probabilities(self, clips, level):
+    """f32[n t] of each code after the one before it, and alone; the same where none is before it or what is was never seen."""
+    target, before = clips[..., level], np.concatenate([np.zeros_like(clips[:, :1, level]), clips[:, :-1, level]], 1)
+    alone, seen = self._alone[level][target], self._seen[level][before]
+    known = (seen > 0) & (np.arange(target.shape[1]) > 0)
+    return np.where(known, self._after[level][before, target] / np.maximum(seen, 1), alone), alone
+
+  def keep(self, clips) -> np.ndarray:
+    """f64[q], the weight of the bigram that suits clips i64[n t q] best, of those that are tried."""
+    every = [self._probabilities(clips, level) for level in range(clips.shape[-1])]
+    return KEEP[np.argmin([[-np.log(keep * after + (1 - keep) * alone).mean() for keep in KEEP] for after, alone in every], axis=1)]
+
+  def nats(self, clips, keep) -> np.ndarray:
+    """f64[n t q], what each code of clips i64[n t q] costs. keep: f64[q], the weight of the bigram."""
+    every = [self._probabilities(clips, level) for level in range(clips.shape[-1])]
+    return np.stack([-np.log(share * after + (1 - share) * alone) for share, (after, alone) in zip(keep, every)], -1)
+
+
 def interpolated(clips, tests, alone):
   """f64[n], the probability of each code of the tests after the up to 4 codes before it, by the counts of the clips.
 

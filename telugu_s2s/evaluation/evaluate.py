@@ -1,0 +1,90 @@
+"""What a trained voice can do, measured: controlled likelihood tests, its voice over minutes, control, turn-taking."""
+import json
+import sys
+import time
+from pathlib import Path
+
+import jax
+
+from telugu_s2s.audio import files
+from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import benchmark, control, drift, likelihood, splices, turn_taking
+from telugu_s2s.preparation import prepare, read
+from telugu_s2s.tokens import batches, labels
+from telugu_s2s.training import loop, runs, stage2
+
+TESTS = ('likelihood', 'voice', 'turns', 'control')
+CONVERSE = ('stage3', 'stage4')  # jobs whose runs hear a second speaker
+
+
+def run(config, workdir):
+  """The job: the tests of config.tests on the run config.run, their tables on the screen and in workdir/evaluate.json.
+
+  Raises:
+    InputError: there is no such test or task, or the run cannot be asked what a test asks.
+  """
+  check(config)
+  workdir = loop.begin(config, workdir)
+  of = runs.config_of(config.run)
+  model, params, codec = runs.loaded(config.run)
+  if 'turns' in config.tests and of.job not in CONVERSE:
+    raise InputError(f'config.tests turns: {config.run} is a run of {of.job}, which hears nobody; give one of stage 3, or leave turns out')
+  if 'control' in config.tests:
+    control.check(model, config.run)
+  result = {'run': of.job, 'parameters': sum(x.size for x in jax.tree.leaves(params)), 'codec': codec.name, 'seed': config.seed}
+  segments = held_out(config, workdir)
+  result |= {'clips': len(segments), 'speakers': len({one.speaker for one in segments} - {''}),
+             'seconds': round(sum(one.seconds for one in segments), 1)}
+  result |= {'command': 'python -m telugu_s2s.main ' + ' '.join(sys.argv[1:]), 'revision': loop.revision(), 'machine': benchmark.machine(),
+             'date': time.strftime('%Y-%m-%d')}
+  began = time.monotonic()
+
+  def keep():
+    files.write(workdir / 'evaluate.json', (json.dumps(result | {'wall_s': round(time.monotonic() - began, 1)}, indent=1) + '\n').encode())
+
+  for name in config.tests:
+    print(f'\n--- {name}', flush=True)
+    if name == 'likelihood':
+      result[name] = {}
+      for task, found in likelihood.measured(config, segments, model, params, codec, bigram_of(of, config.run, codec), of.job in CONVERSE):
+        result[name][task] = found
+        keep()             # each takes minutes
+    elif name == 'voice':
+      result[name] = drift.measure(config, segments, model, params, codec)
+      drift.show(result[name])
+    elif name == 'turns':
+      result[name] = turn_taking.measure(config, segments, model, params, codec)
+      turn_taking.show(result[name])
+    else:
+      table = Path(config.run) / labels.FILE
+      result[name] = control.measure(config, segments, model, params, codec, labels.load(table) if table.exists() else None)
+      control.show(result[name])
+    keep()
+  print(f'written to {workdir / "evaluate.json"}')
+
+
+def check(config) -> None:
+  """Raises InputError where a test, a task or a size is none."""
+  for field, known in (('tests', TESTS), ('tasks', splices.TASKS)):
+    wrong = set(config[field]) - set(known)
+    if wrong:
+      raise InputError(f'config.{field}: {", ".join(sorted(wrong))}: give some of {", ".join(known)}')
+  if config.count < 2 or min(config.beginning_s, config.ending_s) < 0.2 or not 0 <= config.local_s[0] < config.local_s[1]:
+    raise InputError(f'config.count {config.count}, beginning_s {config.beginning_s}, ending_s {config.ending_s}, '
+                     f'local_s {config.local_s}: give at least 2 items, 0.2 s and 0.2 s, and a stretch of the ending')
+
+
+def held_out(config, workdir) -> list:
+  """The segments that are measured on, of config.data, at most config.clips spread over them."""
+  prepare.prepare(prepare.Data(**config.data), workdir / 'segments')
+  segments = read.Segments(workdir / 'segments')
+  return [segments[number] for number in read.spread(len(segments), config.clips)]
+
+
+def bigram_of(of, folder, codec):
+  """`likelihood.counted` of what a run was trained on, or None, and says so, where its tokens are gone."""
+  try:
+    return likelihood.counted(batches.Clips(stage2.folders(of, Path(folder))[0], codec.name), codec.config.codes)
+  except InputError as problem:
+    print(f'no bigram beside it: {problem}')
+    return None

@@ -1,0 +1,136 @@
+"""Turn-taking is timed right: on replies whose onsets are known, on dialogues whose gaps are, and on scripted users."""
+import io
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import soundfile
+
+from telugu_s2s.audio import files
+from telugu_s2s.codec import weights
+from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import turn_taking
+from telugu_s2s.evaluation.turn_taking import Stimulus
+from telugu_s2s.lm import sampling
+from telugu_s2s.lm.model import AudioLM, Config
+from telugu_s2s.preparation import segment
+from telugu_s2s.tokens import encoding
+
+LM = Config(width=16, layers=1, heads=2, kv_heads=1, head_width=8, ffn=24, depth_width=8, depth_layers=1, depth_heads=1, depth_ffn=16,
+            codebooks=3, codes=11, window=64, dtype='float32')
+
+
+def reply(seconds, *spans):
+  """A voice of noise at -20 dBFS in the spans, over a codec's faint hiss."""
+  rng = np.random.default_rng(0)
+  audio = 1e-4 * rng.normal(size=round(seconds * 16000))
+  for start, end in spans:
+    audio[round(start * 16000):round(end * 16000)] += 0.1 * rng.normal(size=round(end * 16000) - round(start * 16000))
+  return audio.astype(np.float32)
+
+
+def stimulus(kind, start, end, seconds=8.0):
+  return Stimulus(kind, np.zeros(round(seconds * 16000), np.float32), start, end, np.zeros(0, np.float32), 'a')
+
+
+def test_a_voice_is_timed_to_30_ms_and_hiss_is_none():
+  (a, b), (c, d) = turn_taking.speaks(reply(8, (1.0, 2.5), (4.2, 4.8)))
+  np.testing.assert_allclose([a, b, c, d], [1.0, 2.5, 4.2, 4.8], atol=0.03)
+  assert turn_taking.speaks(reply(4)) == []
+  assert len(turn_taking.speaks(reply(4, (1.0, 1.8), (2.0, 3.0)))) == 1, 'what is said with a short silence in it is one'
+
+
+def test_a_turn_is_taken_after_its_end_with_the_latency_of_the_voice():
+  found = turn_taking.outcome(stimulus('end', 3.0, 3.0), reply(8, (3.24, 6.0)))
+  assert found['taken'] and not found['early'] and found['latency'] == pytest.approx(0.24, abs=0.03)
+  assert not turn_taking.outcome(stimulus('end', 3.0, 3.0), reply(8))['taken']
+  short = turn_taking.outcome(stimulus('end', 3.0, 3.0), reply(8, (3.3, 3.7)))
+  assert not short['taken'], 'a backchannel takes nothing'
+  over = turn_taking.outcome(stimulus('end', 3.0, 3.0), reply(8, (2.0, 6.0)))
+  assert over['early'] and not over['taken']
+
+
+def test_a_pause_is_taken_only_where_the_voice_begins_in_it():
+  one = stimulus('pause', 2.0, 3.5)
+  assert turn_taking.outcome(one, reply(8, (2.5, 5.0)))['taken']
+  assert not turn_taking.outcome(one, reply(8, (4.0, 6.0)))['taken']
+  assert turn_taking.outcome(one, reply(8, (1.0, 5.0)))['early']
+
+
+def test_an_interrupted_voice_stops_or_does_not():
+  one = stimulus('interruption', 2.0, 4.0)
+  found = turn_taking.outcome(one, reply(8, (0.0, 2.4), (4.5, 7.0)))
+  assert found['stopped'] and found['stop'] == pytest.approx(0.4, abs=0.03)
+  assert found['taken'] and found['latency'] == pytest.approx(0.5, abs=0.03)
+  assert turn_taking.outcome(stimulus('alone', 2.0, 4.0), reply(8, (0.0, 2.4))) == pytest.approx({'stopped': True, 'stop': 0.4}, abs=0.03)
+  goes_on = turn_taking.outcome(one, reply(8, (0.0, 6.0)))
+  assert not goes_on['stopped'] and np.isnan(goes_on['stop']) and not goes_on['taken']
+
+
+def test_rates_have_intervals_and_latencies_quartiles():
+  found = [{'taken': number < 6, 'early': False, 'latency': 0.1 * number if number < 6 else float('nan')} for number in range(8)]
+  made = turn_taking.summary(found)
+  assert made['taken']['share'] == 0.75 and made['taken']['interval'][0] < 0.75 < made['taken']['interval'][1]
+  assert made['latency']['n'] == 6 and made['latency']['quartiles'][1] == 0.25 and 'stopped' not in made
+
+
+def test_gaps_and_overlaps_of_a_dialogue_of_two_channels(tmp_path):
+  a, b = reply(12, (0.5, 2.0), (5.0, 7.0), (9.0, 9.5)), reply(12, (2.3, 4.5), (6.6, 8.5), (5.6, 5.9))
+  files.write(tmp_path / 'one.wav', _stereo(a, b))
+  # 2.0 to 2.3; 4.5 to 5.0; 6.6 before 7.0; 8.5 to 9.0; the short one inside is none
+  np.testing.assert_allclose(turn_taking.real_offsets(tmp_path), [0.3, 0.5, -0.4, 0.5], atol=0.05)
+  made = turn_taking.beside([0.3, 0.5, -0.4, 0.5], str(tmp_path), np.random.default_rng(0))
+  assert made['wasserstein_s'] < 0.05 and made['real'] == 4 == sum(made['counts'])
+  with pytest.raises(InputError, match='two channels'):
+    turn_taking.real_offsets(tmp_path / 'nothing')
+
+
+def _stereo(a, b):
+  data = io.BytesIO()
+  soundfile.write(data, np.stack([a, b], 1), 16000, format='WAV')
+  return data.getvalue()
+
+
+def test_the_distance_of_two_samples_is_how_far_one_is_to_be_moved():
+  rng = np.random.default_rng(1)
+  a = rng.normal(size=200)
+  assert turn_taking.distance(a, a + 0.7) == pytest.approx(0.7)
+  b = rng.exponential(size=200)
+  assert turn_taking.distance(a, b) == pytest.approx(np.mean(np.abs(np.sort(a) - np.sort(b))))      # where both have as many
+  assert turn_taking.distance(a, [0.0]) == pytest.approx(np.mean(np.abs(a)))
+
+
+@pytest.fixture(scope='module')
+def segments():
+  spans = ((0.4, 1.6), (2.1, 3.2))
+  return [segment.Segment(name, reply(3.6, *spans), 's', '', name, 0.0, 'CC0-1.0', 'A', speaker=name[0]) for name in ('a1', 'b1', 'c1')]
+
+
+def test_scripted_users_pause_end_and_interrupt(segments):
+  rng = np.random.default_rng(0)
+  whole = segment.Segment('d1', reply(3.0, (0.4, 2.6)), 's', '', 'd1', 0.0, 'CC0-1.0', 'A', speaker='d')
+  assert len(turn_taking.stimuli('pause', [whole, *segments], 9, rng)) == 3, 'no pause is made where nobody makes one'
+  for one in turn_taking.stimuli('pause', segments, 2, rng):
+    assert one.kind == 'pause'
+    assert one.end - one.start == turn_taking.PAUSE_S and one.user[round(one.start * 16000):round(one.end * 16000)].std() == 0
+    assert one.start == pytest.approx(1.4, abs=0.05)           # 1.2 s and what activity.speech reaches beyond
+  for one in turn_taking.stimuli('end', segments, 9, rng):
+    assert one.user[round(one.end * 16000):].std() == 0 and len(one.user) / 16000 - one.end == pytest.approx(turn_taking.LISTEN_S)
+  assert all(one.user.std() == 0 and len(one.assistant) == 32000 for one in turn_taking.stimuli('alone', segments, 3, rng))
+  made = turn_taking.stimuli('interruption', segments, 3, rng)
+  assert len(made) == 3 and all(len(one.assistant) == 32000 and one.start == 2.0 and one.user[:32000].std() == 0 for one in made)
+
+
+@pytest.mark.slow
+def test_an_interrupted_assistant_has_said_what_it_was_made_to_say(codec_file, segments, monkeypatch):
+  codec = weights.load(str(codec_file))
+  encoder = encoding.Encoder(codec, batch=1)
+  params = jax.jit(AudioLM(LM).init)(jax.random.key(0), jnp.zeros((1, 2, 4, 3), jnp.int32), jnp.zeros((1, 4), jnp.int32))['params']
+  one = turn_taking.stimuli('interruption', segments, 1, np.random.default_rng(0))[0]
+  made = []
+  monkeypatch.setattr(encoding, 'decoded', lambda _, codes: made.append(np.asarray(codes)) or np.zeros((1, 160 * codes.shape[1]), np.float32))
+  audio = turn_taking.replies([one], LM, params, encoder, jax.random.key(0), sampling.Sampling())
+  said = encoder([one.assistant])[0]
+  np.testing.assert_array_equal(made[0][0, :len(said)], said)
+  assert (made[0] >= 0).all() and len(made[0][0]) % 50 == 0 and len(audio[0]) == len(one.user)
