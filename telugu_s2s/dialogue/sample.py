@@ -3,6 +3,8 @@
 A `unit` is what is said in one go: a question with its answer, a statement, or a story. Every unit is spoken twice,
 each sentence by two voices; within a take the question and the answer have different voices and a story keeps one.
 The held-out voice speaks held-out sentences only, so neither a voice nor a sentence of split eval is in train.
+Beside the corpus, in asked/, the held-out voice asks the questions of split train: whoever learnt their answers from other
+voices can be asked them in one that it does not know. No other job reads that.
 """
 import csv
 import io
@@ -28,6 +30,7 @@ SENTENCE = ('id', 'kind', 'topic', 'dialogue', 'turn', 'text', 'split')
 COLUMNS = ('path', 'split', 'language', 'speaker', 'gender', 'style', 'emotion', 'rate', 'text', 'licence', 'source',
            'dialogue', 'turn', 'seconds', 'sentence', 'voice', 'words_per_minute', 'pitch')
 KINDS = ('question', 'answer', 'statement', 'story')
+ASKED = 'asked'       # the folder of questions that are learnt, in the voice that is held out
 END_S = 0.15          # silence left at either end
 AUDIBLE_DB = -46      # below the peak this is silence
 PEAK_DBFS = -3
@@ -123,6 +126,17 @@ def _row(sentence, take, speaker, config, rng):
       pitch=int(voice.pitch + rng.integers(-config.pitch_spread, config.pitch_spread + 1)))
 
 
+def asked(sentences: list[dict], config) -> list[dict]:
+  """Manifest rows of the questions of split train in the held-out voice, each at the middle of the normal rate."""
+  voice = config.voices[config.held_out]
+  middle = sum(config.rates['normal']) // 2
+  return [dict(
+      path=f'audio/{one["id"]}-{config.held_out}.opus', split='eval', language='te', speaker=f'sample-{config.held_out}',
+      gender=voice.gender, style=one['kind'], emotion='neutral', rate='normal', text=one['text'], licence=LICENCE, source=SOURCE,
+      dialogue=one['dialogue'], turn=one['turn'], seconds='', sentence=one['id'], voice=voice.voice, words_per_minute=middle,
+      pitch=int(voice.pitch)) for one in sentences if one['kind'] == 'question' and one['split'] == 'train']
+
+
 def finished(samples) -> np.ndarray:
   """An utterance with 0.15 s of silence at either end and its peak at -3 dBFS. samples: f32[samples] at 16 kHz."""
   level = np.abs(samples)
@@ -152,23 +166,28 @@ def run(config, workdir) -> None:
   """
   sentences = Path(config.sentences or sample.folder() / 'sentences.tsv')
   out = Path(config.out or Path(workdir) / 'sample')
-  rows = plan(read_sentences(sentences), config)
+  spoken = read_sentences(sentences)
+  rows, more = plan(spoken, config), asked(spoken, config)
   text = sentences.read_bytes()
   _check_ours(out)
-  new = out / 'audio.new'
-  shutil.rmtree(new, ignore_errors=True)
+  new, new_asked = out / 'audio.new', out / ASKED / 'audio.new'
   pool = ThreadPoolExecutor(os.cpu_count())
   try:
-    made = pool.map(lambda row: utterance(row, config.kbps), rows)
-    for (data, seconds), row in zip(tqdm.tqdm(made, 'speaking', len(rows), unit='file'), rows):
-      write(new / Path(row['path']).name, data)
-      row['seconds'] = f'{seconds:.3f}'
+    for place, some in ((new, rows), (new_asked, more)):
+      shutil.rmtree(place, ignore_errors=True)
+      made = pool.map(lambda row: utterance(row, config.kbps), some)
+      for (data, seconds), row in zip(tqdm.tqdm(made, 'speaking', len(some), unit='file'), some):
+        write(place / Path(row['path']).name, data)
+        row['seconds'] = f'{seconds:.3f}'
     write(out / 'sentences.tsv', text)
-    write(out / 'MANIFEST.tsv', _tsv(rows))
-    _replace(new, out / 'audio')
+    for place, folder, some in ((new, out, rows), (new_asked, out / ASKED, more)):
+      if some:
+        write(folder / 'MANIFEST.tsv', _tsv(some))
+        _replace(place, folder / 'audio')
   finally:
     pool.shutdown(cancel_futures=True)      # after an error, speak no more
-    shutil.rmtree(new, ignore_errors=True)
+    for place in (new, new_asked):
+      shutil.rmtree(place, ignore_errors=True)
   size = sum(file.stat().st_size for file in out.rglob('*') if file.is_file())
   print(f'{out}: {len(rows)} utterances of {len({row["sentence"] for row in rows})} sentences in {len(config.voices)} '
         f'voices, {sum(float(row["seconds"]) for row in rows) / 60:.1f} minutes, {size / 1e6:.2f} MB')

@@ -1,15 +1,16 @@
 """How sure a share or a mean is: Wilson's interval over items, and bootstrap over what items have in common."""
 import numpy as np
 
-Z = 1.96                         # of a 95 % interval
+from telugu_s2s.training import metrics
+
 RESAMPLES = 2000
 
 
 def share(right) -> dict:
   """{n, share, interval} of f[n] in [0, 1], right or not (a tie is half): the 95 % interval of Wilson (1927)."""
   n, found = len(right), float(np.mean(right))
-  middle, half = (found + Z**2 / (2 * n)) / (1 + Z**2 / n), Z / (1 + Z**2 / n) * (found * (1 - found) / n + Z**2 / (4 * n**2)) ** 0.5
-  return {'n': n, 'share': found, 'interval': [max(0.0, middle - half), min(1.0, middle + half)]}
+  low, high = metrics.wilson(found, n)
+  return {'n': n, 'share': found, 'interval': [max(0.0, low), min(1.0, high)]}
 
 
 def by_group(values, groups, rng) -> list[float]:
