@@ -35,6 +35,7 @@ JOBS = {
     'stage3': 'telugu_s2s.training.stage3',
     'reply': 'telugu_s2s.evaluation.reply',
     'distil': 'telugu_s2s.training.distilling',
+    'serve': 'telugu_s2s.serving.server',
     'generate': 'telugu_s2s.evaluation.generate',
     'benchmark': 'telugu_s2s.evaluation.benchmark',
     'describe': 'telugu_s2s.planning.describe',        # of the config of any size of stage 2: --config.job=describe
