@@ -16,6 +16,7 @@ from telugu_s2s.serving.settings import Refused, checked, short
 from telugu_s2s.serving.voice import DEFAULT, Voice
 
 LEAST_TURN_S = 0.1               # of a turn that is committed, as the protocol has it
+ENDLESS_S = 1e9                  # of a reply that the model itself ends, in full duplex
 HUSH_S = 1.0                     # that a full-duplex reply which is cancelled stays silent
 
 
@@ -307,7 +308,7 @@ class Conversation:
       return
     if self.reply is None and rms > 10 ** (turn.QUIET_DBFS / 20):
       self._begin()
-      self._ending = turn.Ending(self._frame_s, self._endings.quiet_s, self._endings.waits_s, math.inf)
+      self._ending = turn.Ending(self._frame_s, self._endings.quiet_s, self._endings.waits_s, ENDLESS_S)
       if self._before is not None:
         self._say(self._before)                    # onsets are soft
     self._before = None if self.reply else samples

@@ -80,8 +80,12 @@ def tick(c: Sizes, params, state, given, how):
       given['audio'], state['encoder'])
   user = _where(hears, codes[:, 0], quiet)
 
-  after, said = sampling.step(c.model, params['lm'], lm, user, jax.random.wrap_key_data(given['key']), how)
-  said = _where(speaks, said, _silent(c, quiet, lm['position']))
+  silent = _silent(c, quiet, lm['position'])
+  spoken = lambda lm, user: sampling.step(c.model, params['lm'], lm, user, jax.random.wrap_key_data(given['key']), how)
+  listened = lambda lm, user: (sampling.prefill(c.model, params['lm'], lm, silent[:, None], user[:, None]), silent)
+  # Where nobody speaks nothing is drawn: half of the work.
+  after, said = jax.lax.cond(jnp.any(speaks), spoken, listened, lm, user)
+  said = _where(speaks, said, silent)
   first = said[:, c.model.slots - c.model.codebooks]
   after = {**after, 'said': said, 'recent': after['recent'].at[:, -1].set(first)}
   firsts = jnp.concatenate([state['first'], first[:, None]], 1)
