@@ -52,6 +52,9 @@ class Metrics:
     took = sorted(engine.tick_s) or [0.0]
     add('tick_seconds', 'gauge', f'how long the last {len(took)} ticks took',
         [(f'{{quantile="{q}"}}', took[min(len(took) - 1, int(q * len(took)))]) for q in (0.5, 0.95, 0.99)])
+    recent = sorted(self.first_audio_s)
+    add('first_audio_recent_seconds', 'gauge', f'of the last {len(recent)} replies',
+        [(f'{{quantile="{q}"}}', recent[min(len(recent) - 1, int(q * len(recent)))]) for q in (0.5, 0.95, 0.99) if recent])
     total, values = 0, []
     for limit, count in zip((*BUCKETS, '+Inf'), self._buckets):
       total += count

@@ -287,7 +287,7 @@ class Conversation:
       self._answer()
 
   def _cancel(self, reason: str):
-    if self._kind == 'full_duplex' and self._ending:
+    if self._ending:
       self._slot.hush(math.ceil(HUSH_S / self._frame_s))
     else:
       self._slot.cancel(self.reply.id)

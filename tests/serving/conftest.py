@@ -5,7 +5,8 @@ import pytest
 
 from telugu_s2s import main, usage
 from telugu_s2s.codec import weights
-from telugu_s2s.lm import model
+from telugu_s2s.lm import drawing, model
+from telugu_s2s.serving import engine as engines
 from telugu_s2s.serving import voice
 from telugu_s2s.tokens import encoding
 
@@ -19,9 +20,22 @@ def tiny(codec_file):
                         voice_width=6, emotions=3, knob_bins=4)
   params = jax.jit(model.AudioLM(config).init)(jax.random.key(1), jnp.zeros((1, 2, 4, 3), jnp.int32), jnp.zeros((1, 4), jnp.int32))
   # Heads and attention that begin at almost nothing would say the same whatever was heard.
-  params = jax.tree_util.tree_map_with_path(lambda path, x: 100 * x if path[-1].key.startswith(('head', 'wo_')) else x, params['params'])
+  params = jax.tree_util.tree_map_with_path(lambda path, x: 30 * x if path[-1].key.startswith(('head', 'wo_')) else x, params['params'])
   silence = tuple(int(code) for code in encoding.Encoder(trained, batch=1).silence())
   return voice.Voice('tiny', config, params, trained, silence, ('a/one', 'a/two'))
+
+
+@pytest.fixture(scope='module', autouse=True)
+def programs():
+  """What this room compiles is kept from file to file: it is all one engine's."""
+
+
+@pytest.fixture(scope='session')
+def engine(tiny):
+  """An engine of three places that draws so hotly that all it heard, was told and was seeded with can be told from what it says."""
+  made = engines.Engine(tiny, 3, drawing.Sampling(2.0, 0), seed=5).start()
+  yield made
+  made.stop()
 
 
 @pytest.fixture

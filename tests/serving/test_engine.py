@@ -5,7 +5,6 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from telugu_s2s.evaluation import reply as offline
 from telugu_s2s.lm import drawing
@@ -14,14 +13,6 @@ from telugu_s2s.serving import turn
 from telugu_s2s.tokens import encoding
 
 HOP, FRAME_S = 320, 0.02
-HOW = drawing.Sampling(0.9, 0)
-
-
-@pytest.fixture(scope='module')
-def engine(tiny):
-  made = engines.Engine(tiny, 3, HOW, seed=5).start()
-  yield made
-  made.stop()
 
 
 class Session:
@@ -244,8 +235,8 @@ def test_a_hushed_assistant_says_silence(engine, tiny):
   np.testing.assert_allclose(np.concatenate(found), encoding.decoded(tiny.codec, quiet)[0], atol=1e-5)
 
 
-def test_a_fault_of_the_device_ends_sessions_and_not_the_engine(tiny, monkeypatch):
-  made = engines.Engine(tiny, 3, HOW).start()               # of as many places as the other: nothing is compiled
+def test_a_fault_of_the_device_ends_sessions_and_not_the_engine(engine, tiny, monkeypatch):
+  made = engines.Engine(tiny, 3, engine.how).start()               # of as many places as the other: nothing is compiled
   step = made._step
   def broken(*arguments):
     monkeypatch.setattr(made, '_step', step)
