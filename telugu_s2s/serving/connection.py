@@ -65,8 +65,8 @@ class Client:
       async with asyncio.timeout(2 * self._send_s):
         await self._socket.close(code=code, message=message.encode())
 
-  async def talk(self, config) -> str | None:
-    """Serves the session to its end; why the server ended it, or None where the client did."""
+  async def talk(self, config) -> None:
+    """Serves the session to its end; `reason` is then why the server ended it, or None where the client did."""
     tasks = [asyncio.create_task(one) for one in (self._read(config), self._write(), self._watch(config))]
     self.conversation.opened()
     try:
@@ -84,7 +84,6 @@ class Client:
     for one in found:
       if isinstance(one, Exception) and not isinstance(one, ConnectionError):
         raise one
-    return self.reason
 
   async def _read(self, config):
     allowed, seen = BURST_S * config.events_per_s, time.monotonic()

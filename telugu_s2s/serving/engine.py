@@ -22,7 +22,8 @@ BACKLOG = 2                      # frames that wait for the next beat; with more
 PATIENCE = 2                     # frames that a full-duplex user may be late, before silence is heard in their place
 LONGEST_INBOX_S = 120.0          # of audio that was not yet read
 TIMINGS = 2000                   # ticks that are looked back at
-FULL = 0.9                       # of a frame's time that a tick may take, at the median, while sessions are let in
+FULL = 1.0                       # of a frame's time that a tick may take, at the median of RECENT, while sessions are let in
+RECENT = 200
 
 
 @dataclasses.dataclass
@@ -151,7 +152,7 @@ class Engine:
     self._tick, self._begun, self._asked = tick.programs(self.sizes)
     self._slots: dict[int, Slot] = {}
     self._fresh, self._told, self._hows = set(), {}, [self.how] * places
-    self._closed, self._beat = False, 0
+    self._closed, self._beat, self._lately_s = False, 0, 0.0
     self._thread = threading.Thread(target=self._run, name='engine', daemon=True)
 
   def start(self, timeout_s: float | None = None) -> 'Engine':
@@ -176,8 +177,10 @@ class Engine:
 
   @property
   def overloaded(self) -> bool:
-    recent = list(self.tick_s)[-50:]
-    return len(self._slots) > 0 and len(recent) == 50 and sorted(recent)[25] > FULL * self.frame_s
+    """Whether ticks take as long as their frames."""
+    if not self._slots or len(self.tick_s) < RECENT:
+      return False
+    return sorted(list(self.tick_s)[-RECENT:])[RECENT // 2] > FULL * self.frame_s
 
   @property
   def sessions(self) -> int:
@@ -267,11 +270,16 @@ class Engine:
         now = time.monotonic()
         beat = int(now / self.frame_s)
         work = [(slot, *found) for slot in self._slots.values() if (found := self._work(slot, beat))]
-        if work and (beat > self._beat or any(urgent for _, _, urgent in work)):
+        if work and (beat > self._beat or any(urgent for _, _, urgent in work) and self._has_time(beat, now)):
           return self._ordered(work, beat, now)
         timed = work or any(slot.duplex or slot.reply for slot in self._slots.values())
         self.changed.wait((beat + 1) * self.frame_s - now if timed else None)
       return None
+
+  def _has_time(self, beat, now) -> bool:
+    """Whether a tick between two beats is over before the next one, where somebody is in the middle of a reply."""
+    running = any(slot.duplex or (slot.reply and slot.reply.made > LEAD) for slot in self._slots.values())
+    return not running or now + self._lately_s < (beat + 1) * self.frame_s
 
   def _work(self, slot, beat):
     """(what a slot does next, whether it cannot wait for the next beat), or None."""
@@ -323,7 +331,7 @@ class Engine:
     told, self._told = self._told, {}
     return given, took, beat, begins, told, self._settings()
 
-  def _advance(self, given, took, beat, begins, told, how):
+  def _advance(self, given, rows, beat, begins, told, how):
     start = time.monotonic()
     if begins:
       self._begin(begins, told, self._begun)
@@ -331,10 +339,12 @@ class Engine:
     if others and self.voice.given():
       self._begin(others, told, self._asked)
     audio, rms = self._step(given, how)
-    self.tick_s.append(time.monotonic() - start)
+    took = time.monotonic() - start
+    self.tick_s.append(took)
+    self._lately_s += (took - self._lately_s) / 8
     self.ticks += 1
     with self.changed:
-      for slot, reply, kind in took:
+      for slot, reply, kind in rows:
         if self._slots.get(slot.row) is slot:
           self._told_of(slot, reply, kind, beat, audio[slot.row], float(rms[slot.row]), given['sounds'][slot.row])
 

@@ -191,10 +191,10 @@ class Server:
           self.engine.voice, slot, client.send, self.engine.how, secrets.token_hex(8), int(time.time() + self.config.longest_session_s),
           protocol.Endings(longest_s=self.config.longest_reply_s), self.metrics.note)
       self.clients.add(client)
-      reason = await client.talk(self.config)
-      if reason:
-        self.metrics.closed[reason] += 1
+      await client.talk(self.config)
     finally:
+      if client.reason:
+        self.metrics.closed[client.reason] += 1
       slot.leave()
       self.clients.discard(client)
     return socket
