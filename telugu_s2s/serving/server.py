@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import ssl
+import sys
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,12 +28,14 @@ PAGE_TYPES = {'.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css'
 SAFE = {'Content-Security-Policy': "default-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; frame-ancestors 'none'",
         'X-Content-Type-Options': 'nosniff', 'Referrer-Policy': 'no-referrer'}
 RETRY_S = 5
+SWITCH_S = 0.001                # that the engine's thread waits for the interpreter while messages are read; Python's own 5 ms add up
 FIRST_PORT, LAST_PORT = 0, 65_535
 
 
 def run(config, workdir):
   """The job: serves until SIGTERM or Ctrl-C."""
   check(config)
+  sys.setswitchinterval(SWITCH_S)
   how = drawing.Sampling(config.temperature, config.top_k, silence_bias=config.silence_bias)
   if (config.temperature, config.top_k) == (drawing.CAREFUL.temperature, drawing.CAREFUL.top_k):
     how = drawing.CAREFUL

@@ -12,8 +12,8 @@ from telugu_s2s.audio.level import rms_dbfs
 
 BLOCK = 320                      # samples, 20 ms
 ONSET = 3                        # of the last 4 blocks are loud: 60 ms; a click is shorter
-FIRST_FLOOR_DBFS = -65.0         # of a quiet room, until something is heard
-RISE_DB = 0.06, 0.02             # of the floor in a block, between turns and within: 3 and 1 dB a second
+LEAST_FLOOR_DBFS = -65.0         # of a quiet room; digital silence is none to wait from until a noise is known
+RISE_DB = 0.06, 0.04             # of the floor in a block, between turns and within: 3 and 2 dB a second
 QUIET_DBFS = -45.0               # below this a reply says nothing
 
 
@@ -31,7 +31,7 @@ class Turns:
     self._prefix, self._silence = max(0, prefix_ms * SAMPLE_RATE // 1000), max(1, silence_ms * SAMPLE_RATE // 1000)
     self._held, self._before, self._before_size = np.zeros(0, np.float32), collections.deque(), 0
     self._loud = collections.deque(maxlen=ONSET + 1)
-    self._floor, self._at, self._last_loud = FIRST_FLOOR_DBFS, 0, 0
+    self._floor, self._at, self._last_loud = LEAST_FLOOR_DBFS, 0, 0
     self.speaking = False
 
   def __call__(self, samples) -> list[tuple]:
@@ -58,7 +58,7 @@ class Turns:
   def _block(self, block):
     level = rms_dbfs(block)
     is_loud = level > max(self._floor + self._margin_db, self._least_dbfs)
-    self._floor = min(level, self._floor + RISE_DB[self.speaking])
+    self._floor = max(LEAST_FLOOR_DBFS, min(level, self._floor + RISE_DB[self.speaking]))
     self._at += BLOCK
     if is_loud:
       self._last_loud = self._at
