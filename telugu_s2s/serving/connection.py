@@ -19,7 +19,7 @@ class Client:
     self._queue, self._size, self._wake = collections.deque(), 0, asyncio.Event()
     self._ended = asyncio.Event()
     self.transport = self.conversation = self.reason = None
-    self.last_audio = time.monotonic()
+    self.last_message = time.monotonic()
 
   def tell(self, kind, reply, value) -> None:
     """Takes what the engine made, in the engine's thread."""
@@ -99,7 +99,7 @@ class Client:
         self.conversation.received(message.data)
       elif message.type == aiohttp.WSMsgType.BINARY:
         self.conversation.received_bytes(message.data)
-      self.last_audio = now
+      self.last_message = now
       await asyncio.sleep(0)                       # others come in between, however much is there to be read
 
   async def _write(self):
@@ -129,6 +129,6 @@ class Client:
       if now - begun > config.longest_session_s:
         self.conversation.refuse('session_expired', f'a session lasts {config.longest_session_s:g} s at most')
         self.stop('expired')
-      elif now - self.last_audio > config.idle_s:
+      elif now - self.last_message > config.idle_s:
         self.conversation.refuse('session_idle', f'nothing came for {config.idle_s:g} s')
         self.stop('idle')

@@ -12,10 +12,14 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import aiohttp
-from aiohttp import web
-
 from telugu_s2s.errors import InputError
+
+try:
+  import aiohttp
+  from aiohttp import web
+except ImportError:
+  raise InputError('the server takes aiohttp: pip install -e .[serving] -c constraints.txt, or run it by ./launch/run') from None
+
 from telugu_s2s.lm import drawing
 from telugu_s2s.serving import connection, protocol, voice
 from telugu_s2s.serving.engine import Engine

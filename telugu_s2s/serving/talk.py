@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import base64
 import collections
+import contextlib
 import json
 import os
 import sys
@@ -84,30 +85,23 @@ class Session:
         'input': {'format': FORMAT, 'turn_detection': detection}, 'output': {'format': FORMAT, 'voice': voice}}})
 
 
-class connected:
-  """An `async with` that gives a Session.
+@contextlib.asynccontextmanager
+async def connected(url: str, key: str = ''):
+  """A Session with a server, for an `async with`.
 
   Raises:
     InputError: there is no server, or it does not let one in.
   """
-
-  def __init__(self, url: str, key: str = ''):
-    self._url, self._headers = url, {'Authorization': f'Bearer {key}'} if key else {}
-
-  async def __aenter__(self) -> Session:
-    self._client = aiohttp.ClientSession()
+  headers = {'Authorization': f'Bearer {key}'} if key else {}
+  async with aiohttp.ClientSession() as client:
     try:
-      return Session(await self._client.ws_connect(self._url, headers=self._headers, max_msg_size=0))
+      socket = await client.ws_connect(url, headers=headers, max_msg_size=0)
     except aiohttp.WSServerHandshakeError as problem:
-      await self._client.close()
       why = {401: 'it wants a key: --key', 403: 'it does not let this origin in', 503: 'every place is taken; try again'}
-      raise InputError(f'{self._url}: {why.get(problem.status, problem.message)} (status {problem.status})') from None
+      raise InputError(f'{url}: {why.get(problem.status, problem.message)} (status {problem.status})') from None
     except (aiohttp.ClientError, OSError) as problem:
-      await self._client.close()
-      raise InputError(f'{self._url}: no server answers ({problem}); start one with configs/serve.py') from None
-
-  async def __aexit__(self, *_):
-    await self._client.close()
+      raise InputError(f'{url}: no server answers ({problem}); start one with configs/serve.py') from None
+    yield Session(socket)
 
 
 async def spoken(session: Session, samples) -> None:

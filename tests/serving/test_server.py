@@ -6,13 +6,16 @@ import json
 import os
 import signal
 
-import aiohttp
-from aiohttp import test_utils
 import numpy as np
 import pytest
 
+aiohttp = pytest.importorskip('aiohttp')
+from aiohttp import test_utils
+
+from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
 from telugu_s2s.serving import server as servers
+from telugu_s2s.serving import talk as talking
 
 KEY = 'a-key-of-the-test'
 
@@ -228,6 +231,32 @@ def test_a_session_that_is_idle_or_old_is_ended_with_a_reason(talk, field, code)
       assert (await until(socket, 'error'))[-1]['error']['code'] == code
       assert (await socket.receive(5)).type == aiohttp.WSMsgType.CLOSE and socket.close_code == 1000
   talk(work, **{field: 0.2})
+
+
+def test_a_file_is_spoken_and_its_answer_written(talk, tmp_path, speech, capsys):
+  async def work(client, server):
+    files.write_wav(tmp_path / 'question.wav', speech[0])
+    url = f'ws://127.0.0.1:{client.port}/v1/realtime'
+    await asyncio.to_thread(talking.main, ['--url', url, '--wav', str(tmp_path / 'question.wav'), '--out', str(tmp_path / 'answer.wav')])
+  talk(work, longest_reply_s=0.5)
+  assert len(files.read(tmp_path / 'answer.wav')[0]) == 8000 and 'after the end of the turn' in capsys.readouterr().out
+
+
+def test_who_talks_to_nobody_is_told_so_in_a_line(capsys, tmp_path):
+  files.write_wav(tmp_path / 'q.wav', np.zeros(1600, np.float32))
+  assert talking.main(['--url', 'ws://127.0.0.1:9/v1/realtime', '--wav', str(tmp_path / 'q.wav')]) == 2
+  assert 'no server answers' in capsys.readouterr().err
+
+
+def test_what_is_to_be_played_waits_for_a_little_and_is_forgotten_at_once():
+  speakers = talking.Speakers()
+  speakers.add(np.full(600, 0.5, np.float32))
+  assert not speakers.take(640).any()                        # less than 60 ms: not yet
+  speakers.add(np.full(600, 0.5, np.float32))
+  assert speakers.take(640).sum() == 320 and speakers.take(640).sum() == 280
+  speakers.add(np.full(2000, 0.5, np.float32))
+  speakers.take(640)
+  assert speakers.clear() == 1840 and not speakers.take(640).any()
 
 
 def test_no_address_leads_to_a_file(talk):
