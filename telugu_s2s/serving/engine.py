@@ -148,7 +148,9 @@ class Engine:
     self.ready, self.failure, self.joined = threading.Event(), None, 0
     self.ticks = self.late = self.underruns = self.failures = 0
     self.tick_s, self.lag_s = collections.deque(maxlen=TIMINGS), collections.deque(maxlen=TIMINGS)
-    self._params = {'lm': voice.params, 'codec': voice.codec.params}
+    # All on one device and said to be: arrays that are there by chance are other arguments, for which a tick is compiled again.
+    self._device = jax.devices()[0]
+    self._params = jax.device_put({'lm': voice.params, 'codec': voice.codec.params}, self._device)
     self._tick, self._begun, self._asked = tick.programs(self.sizes)
     self._slots: dict[int, Slot] = {}
     self._fresh, self._told, self._hows = set(), {}, [self.how] * places
@@ -240,7 +242,7 @@ class Engine:
         self._fail(problem)
 
   def _reset(self):
-    self._state, self._how = tick.empty_state(self.sizes, self.places), None
+    self._state, self._how = jax.device_put(tick.empty_state(self.sizes, self.places), self._device), None
     self._begin(range(self.places), {row: self.voice.given() for row in range(self.places)}, self._begun)
 
   def _begin(self, rows, told, program):
@@ -369,7 +371,7 @@ class Engine:
 
   def _settings(self):
     if self._how is None:
-      self._how = jax.device_put(drawing.settings(self.sizes.model, self._hows))
+      self._how = jax.device_put(drawing.settings(self.sizes.model, self._hows), self._device)
     return self._how
 
   def _step(self, given, how):
