@@ -60,7 +60,8 @@ EXTRAS = {
     'teacher': ['onnx>=1.19', 'onnxruntime>=1.20'],          # then: pip install --no-deps pipecat-ai==1.14.0, whose model it is
     'hub': ['huggingface-hub>=2.4'],              # packed models by name: telugu_s2s/serving/packaging.py
     'sample': ['espeakng-loader>=0.2.4'],        # only to remake the sample corpus
-    'serving': [],
+    'serving': ['aiohttp>=3.13.4', 'av>=18.1'],  # before 3.13.4 trailers had no limit (CVE-2026-22815); av for Opus
+    'talk': ['sounddevice>=0.5'],                # microphone and speakers; wav files go without
     # Uses.
     'cluster': ['ray>=2.50'],                    # preparation on many machines: configs/prepare.py:cluster
     # What is measured beside ours: other codecs and LMs, and Lhotse, which imports urllib3 without asking for it.

@@ -7,22 +7,23 @@ content   what small readers, trained on the codes of transcribed speech, get wr
 precision what the codec loses in bfloat16 and in int8.
 lm        training and decoding speed of the language model, beside one of the same size in PyTorch; of a GPU also its MFU.
 feeding   batches of the audio LM made a second, beside what a GPU takes.
-preparation
-          hours of recordings prepared an hour of one core, step by step and together, beside Lhotse where it is
+preparation hours of recordings prepared an hour of one core, step by step and together, beside Lhotse where it is
           installed; memory by the number of files; what 5000 hours take.
+serving   how soon a server answers 1 to 64 clients at once, at the server and through the websocket; late ticks; memory; a soak.
 
     python -m telugu_s2s.main --config=configs/benchmark.py:codec --config.data.audio=DIR --config.peers=FILE.tsv
     python -m telugu_s2s.main --config=configs/benchmark.py:codec --config.codec=small
     python -m telugu_s2s.main --config=configs/benchmark.py:lm
+    python -m telugu_s2s.main --config=configs/benchmark.py:serving --config.run=runs/stage3
 """
 import ml_collections
 
-SIZES = ('codec', 'training', 'content', 'precision', 'lm', 'feeding', 'preparation')
+SIZES = ('codec', 'training', 'content', 'precision', 'lm', 'feeding', 'preparation', 'serving')
 
 
 def get_config(size='codec'):
   config = ml_collections.ConfigDict()
-  config.job = 'benchmark'
+  config.job = 'benchmark_serving' if size == 'serving' else 'benchmark'
   config.name = SIZES[SIZES.index(size)]
   config.seed = 0
   config.codec = ''                          # a codec's file; '' = the released one
@@ -33,8 +34,7 @@ def get_config(size='codec'):
     config.peers = ''                        # tables of other codecs on the same clips: FILE.tsv,FILE.tsv
     config.peer_models = True                # the speed of EnCodec, DAC and Mimi, where transformers is installed
   if size == 'training':
-    config.size = 'small'                    # of configs/stage1.py
-    config.repeats = 5                       # timed steps of each phase
+    config.size, config.repeats = 'small', 5         # of configs/stage1.py; timed steps of each phase
   if size == 'content':
     config.steps = 1500                      # of each reader
     config.batch = 16
@@ -55,8 +55,7 @@ def get_config(size='codec'):
     config.peer_python = ''                  # the interpreter that has torch and transformers; '' = this one
   if size == 'feeding':
     config.sizes = ('toy', '150m', '500m')   # of configs/stage2.py
-    config.clips = 4000                      # of random codes
-    config.steps = 10                        # timed batches
+    config.clips, config.steps = 4000, 10    # clips of random codes; timed batches
   if size == 'preparation':
     config.minutes = 60                      # of recordings, put together from the data's
     config.form = 'flac'                     # wav, flac, mp3 or opus, at 48 kHz
@@ -65,6 +64,15 @@ def get_config(size='codec'):
     config.workers = (1, 2, 4)
     config.files = (10, 1000, 100_000)       # how many short files memory is measured over
     config.data = dict(audio='', split='', profile='research', exclude='', licence='LicenseRef-own')
+  if size == 'serving':
+    config.run = ''                          # the folder of the run that is served
+    config.streams = (1, 8, 32, 64)          # sessions at once
+    config.turns = 8                         # of each
+    config.reply_s = 2.0
+    config.context_s = 30.0                  # that the model sees back
+    config.question = ''                     # an audio file; '' = a question of the sample corpus
+    config.soak_s = 0.0                      # then so long with
+    config.soak_sessions = 3
   if size in ('codec', 'content', 'precision'):
     config.data = dict(
         audio='', split='eval', profile='research', exclude='', licence='LicenseRef-own',

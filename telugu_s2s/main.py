@@ -37,9 +37,11 @@ JOBS = {
     'stage4': 'telugu_s2s.training.stage4',
     'reply': 'telugu_s2s.evaluation.reply',
     'distil': 'telugu_s2s.training.distilling',
+    'serve': 'telugu_s2s.serving.server',
     'generate': 'telugu_s2s.evaluation.generate',
     'benchmark': 'telugu_s2s.evaluation.benchmark',
     'evaluate': 'telugu_s2s.evaluation.evaluate',
+    'benchmark_serving': 'telugu_s2s.serving.benchmark',       # configs/benchmark.py:serving
     'describe': 'telugu_s2s.planning.describe',        # of the config of any size of stage 2: --config.job=describe
     'report': 'telugu_s2s.preparation.report',
     'carry': 'telugu_s2s.preparation.carry',

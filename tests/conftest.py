@@ -42,6 +42,8 @@ def pytest_collection_modifyitems(items):
       item.add_marker('lm')
     if any(part in item.path.as_posix() for part in SHARDING):
       item.add_marker('sharding')
+    if 'tests/serving/' in item.path.as_posix():
+      item.add_marker('serving')
     if any(part in item.path.as_posix() for part in CODEC):
       item.add_marker('codec')
     if item.get_closest_marker('slow') and any(part in item.path.as_posix() for part in LONG):

@@ -155,4 +155,5 @@ def test_a_config_names_a_job_that_exists(file):
 
 def test_every_job_has_a_config():
   describes = {'describe'}                       # another job's config: --config.job=describe
-  assert set(main.JOBS) - describes == {main.load(str(ROOT / file), []).job for file in CONFIGS}
+  sizes = lambda file: [[], *([size] for size in runpy.run_path(str(ROOT / file)).get('SIZES', ()))]
+  assert set(main.JOBS) - describes == {main.load(str(ROOT / file), size).job for file in CONFIGS for size in sizes(file)}

@@ -34,10 +34,15 @@ def run(config, workdir):
     result = preparation_speed.measure(config, workdir)
   else:
     raise InputError(f'config.name: {config.name!r} is no benchmark; take one of configs/benchmark.py')
+  save(result, workdir, config.name)
+
+
+def save(result, workdir, name) -> None:
+  """Writes what was measured to workdir/NAME.json, with the command, the revision and the machine."""
   result |= {'command': 'python -m telugu_s2s.main ' + ' '.join(sys.argv[1:]), 'revision': loop.revision(),
              'machine': machine(), 'date': time.strftime('%Y-%m-%d')}
-  files.write(workdir / f'{config.name}.json', (json.dumps(result, indent=1) + '\n').encode())
-  print(f'on {result["machine"]}; written to {workdir / f"{config.name}.json"}')
+  files.write(workdir / f'{name}.json', (json.dumps(result, indent=1) + '\n').encode())
+  print(f'on {result["machine"]}; written to {workdir / f"{name}.json"}')
 
 
 def codec(config, workdir) -> dict:

@@ -1,0 +1,181 @@
+"""How soon, how evenly and for how many a server answers: clients that speak in real time, through the websocket.
+
+The server runs as it ships, in a process of its own; the clients share one of theirs. A turn is a question spoken at its own pace
+and committed by hand, so that no pause that a detector waits for is part of what is measured.
+"""
+import asyncio
+import contextlib
+import re
+import sys
+import time
+from pathlib import Path
+
+import aiohttp
+import jax
+import numpy as np
+
+from telugu_s2s.audio import files
+from telugu_s2s.corpora import sample
+from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import benchmark
+from telugu_s2s.serving import talk, tick, voice
+from telugu_s2s.training import loop
+
+QUANTILES = (0.5, 0.95, 0.99)
+
+
+def run(config, workdir):
+  """The job: a table on the screen and in workdir/serving.json."""
+  workdir = loop.begin(config, workdir)
+  if not config.run:
+    raise InputError('config.run: name the run whose voice is served')
+  result = {'state_mib': memory(config), 'sessions': {}}
+  print(f'{result["state_mib"]:.1f} MiB of the device a session, {config.context_s:g} s of context; {config.turns} turns a session, '
+        f'replies of {config.reply_s:g} s')
+  for sessions in config.streams:
+    row = result['sessions'][sessions] = asyncio.run(measured(config, workdir, sessions, config.turns))
+    show(sessions, row)
+  if config.soak_s:
+    result['soak'] = asyncio.run(measured(config, workdir, config.soak_sessions, None))
+    show(config.soak_sessions, result['soak'])
+  benchmark.save(result, workdir, 'serving')
+
+
+def memory(config) -> float:
+  """MiB of state that a session has on the device."""
+  served = voice.load(config.run, config.context_s)
+  sizes = tick.Sizes(served.model, served.codec.config, served.silence)
+  bytes_of = lambda batch: sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(jax.eval_shape(lambda: tick.empty_state(sizes, batch))))
+  return (bytes_of(2) - bytes_of(1)) / 2**20
+
+
+async def measured(config, workdir, sessions: int, turns: int | None) -> dict:
+  """What `sessions` clients at once meet in so many turns each, or as many as go into config.soak_s."""
+  process = await asyncio.create_subprocess_exec(
+      sys.executable, '-m', 'telugu_s2s.main', '--config=configs/serve.py', f'--config.run={config.run}', '--config.port=0',
+      f'--config.sessions={sessions}', f'--config.context_s={config.context_s}', f'--config.longest_reply_s={config.reply_s}',
+      f'--config.seed={config.seed}', f'--workdir={Path(workdir).absolute() / "server"}', stdout=asyncio.subprocess.PIPE)
+  try:
+    address = await _address(process)
+    ends = None if turns else time.monotonic() + config.soak_s
+    question = _question(config)
+    before, resident = await _metrics(address), _resident_mib(process.pid)
+    begun, cpu = time.monotonic(), _cpu_s(process.pid)
+    found = await asyncio.gather(*(_client(address, question, number, sessions, turns, ends) for number in range(sessions)))
+    took, after = time.monotonic() - begun, await _metrics(address)
+    row = {'client_ms': quantiles(1000 * first for client in found for _, first in client['turns']),
+           'event_ms': quantiles(1000 * x for client in found for x in client['events']),
+           'server_ms': {f'{q:g}': 1000 * after[f'first_audio_recent_seconds{{quantile="{q:g}"}}'] for q in QUANTILES},
+           'tick_ms': {f'{q:g}': 1000 * after[f'tick_seconds{{quantile="{q:g}"}}'] for q in QUANTILES},
+           'turns': sum(len(client['turns']) for client in found), 'refused': sum(client['refused'] for client in found),
+           'frames': sum(client['frames'] for client in found), 'starved': sum(client['starved'] for client in found),
+           'late': after['ticks_late_total'] - before['ticks_late_total'], 'underruns': after['underruns_total'] - before['underruns_total'],
+           'programs': after['programs'], 'cores': (_cpu_s(process.pid) - cpu) / took, 'seconds': took,
+           'resident_mib': [resident, _resident_mib(process.pid)]}
+    if ends:                                             # does it age?
+      early, late = ([1000 * first for client in found for at, first in client['turns'] if (at - begun < took / 2) == half]
+                     for half in (True, False))
+      row |= {'first_half_ms': quantiles(early), 'second_half_ms': quantiles(late)}
+    return row
+  finally:
+    with contextlib.suppress(ProcessLookupError):
+      process.terminate()
+    await process.wait()
+
+
+async def _address(process) -> str:
+  """Where the server listens, once it does."""
+  async for line in process.stdout:
+    if found := re.search(rb'ws://(\S+)/v1/realtime', line):
+      asyncio.get_running_loop().create_task(_emptied(process.stdout))
+      return found[1].decode()
+  raise InputError(f'the server ended with status {await process.wait()} before it listened; serve config.run alone to see why')
+
+
+async def _emptied(stream):
+  async for _ in stream:
+    pass
+
+
+async def _client(address, question, number, sessions, turns, ends) -> dict:
+  """One session, turn after turn: (when, seconds to the first audio) of each, round trips of an event, frames and late ones."""
+  found = {'turns': [], 'events': [], 'frames': 0, 'starved': 0, 'refused': 0}
+  try:
+    async with talk.connected(f'ws://{address}/v1/realtime') as session:
+      await session.set(None)
+      events = session.events()
+      await _until(events, 'session.updated')
+      await asyncio.sleep(number / sessions * len(question) / files.SAMPLE_RATE)        # not all at once
+      while (time.monotonic() < ends) if ends else len(found['turns']) < turns:
+        sent = time.monotonic()
+        await session.send('input_audio_buffer.clear')
+        await _until(events, 'input_audio_buffer.cleared')
+        found['events'].append(time.monotonic() - sent)
+        await talk.spoken(session, question)
+        await session.send('input_audio_buffer.commit')
+        await session.send('response.create')
+        sent, first, played = time.monotonic(), None, 0.0
+        async for event in events:
+          now = time.monotonic()
+          if event['type'] == 'response.output_audio.delta':
+            first = first or now
+            found['frames'] += 1
+            # Somebody who began to play 60 ms after the first audio has nothing left.
+            found['starved'] += now - first - talk.BUFFER_S > played
+            played += len(event['samples']) / files.SAMPLE_RATE
+          elif event['type'] == 'response.done':
+            break
+        found['turns'].append((sent, first - sent))
+  except InputError as problem:
+    found['refused'] += 1
+    print(f'session {number}: {problem}')
+  return found
+
+
+async def _until(events, kind):
+  async for event in events:
+    if event['type'] == kind:
+      return
+
+
+async def _metrics(address) -> dict:
+  async with aiohttp.ClientSession() as client, client.get(f'http://{address}/metrics') as answer:
+    lines = (line.rsplit(' ', 1) for line in (await answer.text()).splitlines() if not line.startswith('#'))
+    return {name.removeprefix('telugu_s2s_'): float(value) for name, value in lines}
+
+
+def _question(config) -> np.ndarray:
+  path = config.question or next(iter(sorted((sample.folder() / 'audio').glob('q*'))))
+  return files.read(path)[0]
+
+
+def quantiles(values) -> dict:
+  """{'0.5': .., '0.95': .., '0.99': ..} of numbers, and the most."""
+  values = list(values)
+  return {f'{q:g}': float(np.quantile(values, q)) if values else None for q in QUANTILES} | {'max': max(values, default=None)}
+
+
+def _resident_mib(pid) -> float:
+  text = Path(f'/proc/{pid}/status').read_text()
+  return int(re.search(r'VmRSS:\s+(\d+)', text)[1]) / 1024
+
+
+def _cpu_s(pid) -> float:
+  ticks = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[11:13]
+  return sum(map(int, ticks)) / 100      # Linux counts hundredths
+
+
+def show(sessions, row) -> None:
+  """Prints what so many sessions met."""
+  if not row['turns']:
+    print(f'{sessions} sessions: no turn was answered')
+    return
+  of = lambda name: ' / '.join(f'{row[name][f"{q:g}"]:.0f}' for q in QUANTILES)
+  print(f'{sessions:3} sessions, {row["turns"]} turns: first audio p50/p95/p99 {of("server_ms")} ms at the server, {of("client_ms")} ms at '
+        f'the client; an event there and back {of("event_ms")} ms; a tick {of("tick_ms")} ms; '
+        f'{row["late"]:.0f} beats without a tick and {row["underruns"]:.0f} frames late of {row["frames"]}, {row["starved"]} after a '
+        f'buffer of {1000 * talk.BUFFER_S:.0f} ms; {row["cores"]:.2f} cores; {row["resident_mib"][0]:.0f} -> {row["resident_mib"][1]:.0f} '
+        f'MiB resident; {row["refused"]} sessions refused or broken off', flush=True)
+  if 'first_half_ms' in row:
+    print(f'    over {row["seconds"]:.0f} s: p99 {row["first_half_ms"]["0.99"]:.0f} ms in the first half, '
+          f'{row["second_half_ms"]["0.99"]:.0f} in the second; {row["programs"]:.0f} compiled program of a tick')

@@ -1,0 +1,76 @@
+"""The voice that is served: an audio LM, its codec, and who and what it may be asked to be."""
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from telugu_s2s.codec import precision as precisions
+from telugu_s2s.codec import weights
+from telugu_s2s.errors import InputError
+from telugu_s2s.lm import model
+from telugu_s2s.tokens import encoding, labels
+from telugu_s2s.training import runs
+
+DEFAULT = 'default'              # the voice of a model that was not told who speaks
+
+
+@dataclasses.dataclass(frozen=True)
+class Voice:
+  """A model that can be talked to."""
+  name: str                      # of the model
+  model: model.Config
+  params: dict
+  codec: weights.Trained
+  silence: tuple[int, ...]       # the codes that lasting silence settles on
+  speakers: tuple[str, ...] = () # in the order of the model's table
+
+  @property
+  def names(self) -> tuple[str, ...]:
+    """Who may be asked for."""
+    return (DEFAULT, *self.speakers)
+
+  @property
+  def emotions(self) -> tuple[str, ...]:
+    """How the voice may be asked to feel."""
+    return labels.EMOTIONS[:self.model.emotions]
+
+  def given(self, speaker: str = DEFAULT, emotion: str = '', rate: int = -1) -> dict:
+    """What the model is told of its voice, {name: i32 array of one stream}, of every condition that it has.
+
+    rate: a bin of the speaking rate, or -1.
+    """
+    c, found = self.model, {}
+    if c.speakers:
+      found['speaker'] = np.int32(self.speakers.index(speaker) if speaker in self.speakers else -1)
+    if c.emotions:
+      found['emotion'] = np.int32(labels.EMOTIONS.index(emotion) if emotion else -1)
+    if c.knob_bins:
+      found['knobs'] = np.array([rate if knob == 'rate' else -1 for knob in labels.KNOBS], np.int32)
+    return found
+
+
+def load(path, context_s: float = 30.0, precision: str = 'float32') -> Voice:
+  """The voice in a folder, a run of stage 2 or 3 or of a distillation.
+
+  Args:
+    path: the folder.
+    context_s: how far back the model sees; its memory of a session is made for that, at most for what it was trained with.
+    precision: of its parameters, one of codec/precision.PRECISIONS.
+
+  Raises:
+    InputError: there is no such voice, or it cannot be served so.
+  """
+  if not path:
+    raise InputError('config.run: name the folder of a run to serve; train one with configs/stage2.py and configs/stage3.py')
+  config, params, trained = runs.loaded(path)
+  if not context_s * trained.config.frame_rate >= 1:
+    raise InputError(f'config.context_s {context_s}: give seconds, at least one frame')
+  window = min(config.window, round(context_s * trained.config.frame_rate))
+  if precision not in precisions.PRECISIONS:
+    raise InputError(f'config.precision {precision!r}: give one of {", ".join(precisions.PRECISIONS)}')
+  speakers, table = (), Path(path) / labels.FILE
+  if config.speakers and table.exists():
+    speakers = labels.load(table).speakers[:config.speakers]
+  silence = tuple(int(code) for code in encoding.Encoder(trained, batch=1).silence())
+  return Voice(Path(path).absolute().name, dataclasses.replace(config, window=window, remat='none', depth_remat='none', attention='xla'),
+               precisions.converted(params, precision), trained, silence, speakers)

@@ -1,0 +1,252 @@
+"""The engine: what is said is what the model says by itself, whoever else is there, in its time and no longer than wanted."""
+import queue
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from telugu_s2s.evaluation import reply as offline
+from telugu_s2s.lm import drawing
+from telugu_s2s.serving import engine as engines
+from telugu_s2s.serving import turn
+from telugu_s2s.tokens import encoding
+
+HOP, FRAME_S = 320, 0.02
+
+
+class Session:
+  """A place in the engine, and what was told to it."""
+
+  def __init__(self, engine, seed=None):
+    self.events = queue.Queue()
+    self.slot = engine.join(lambda *event: self.events.put((time.monotonic(), *event)))
+    if seed is not None:
+      self.slot.speak_as(engine.voice.given(), engine.how, seed)
+
+  def turn(self, samples, name='r', frames=12):
+    self.slot.hear(samples)
+    self.slot.commit()
+    self.slot.ask(name, turn.Ending(FRAME_S, 9, 9, frames * FRAME_S))
+
+  def audio(self, name='r', timeout=10):
+    """f32[samples] of a reply, up to its end."""
+    found = []
+    while True:
+      _, kind, reply, value = self.events.get(timeout=timeout)
+      assert reply == name and kind != 'failed'
+      if kind == 'over':
+        return np.concatenate(found)
+      found.append(value[0])
+
+
+def sound(frames, seed):
+  return np.random.default_rng(seed).normal(0, 0.1, frames * HOP).astype(np.float32)
+
+
+def answer(engine, samples, seed, among=()):
+  """The reply to a turn of a new session, while others hear and speak."""
+  sessions = [Session(engine, seed), *(Session(engine, 70 + other) for other in range(len(among)))]
+  try:
+    for session, x in zip(sessions[1:], among):
+      session.turn(x, frames=25)
+    sessions[0].turn(samples)
+    found = sessions[0].audio()
+    for session in sessions[1:]:
+      session.audio()
+    return found
+  finally:
+    for session in sessions:
+      session.slot.leave()
+
+
+def test_a_session_says_what_the_model_says_offline(engine, tiny):
+  samples = sound(9, 1)
+  found = answer(engine, samples, seed=3)
+  silence = np.array(tiny.silence, np.int32)
+  heard = encoding.Encoder(tiny.codec, batch=1)([samples])[0].astype(np.int32)
+  user = np.concatenate([heard, np.tile(silence, (12 + tiny.model.delay, 1))])[None]
+  given = {name: jnp.asarray(value)[None] for name, value in tiny.given().items()}
+  answered = jax.jit(offline.answered, static_argnums=(0, 3, 6))
+  said = answered(tiny.model, tiny.params, jnp.asarray(user), 9, silence, jax.random.key(3), engine.how, given)
+  # Float32, in another order of sums: read in one piece there, frame by frame here.
+  np.testing.assert_allclose(found, encoding.decoded(tiny.codec, said)[0], atol=1e-5)
+
+
+def test_a_session_says_the_same_alone_and_among_others(engine):
+  samples = sound(7, 2)
+  alone = answer(engine, samples, seed=4)
+  assert len(alone) == 12 * HOP
+  assert np.array_equal(alone, answer(engine, samples, seed=4, among=[sound(5, 8), sound(30, 9)]))
+  assert not np.array_equal(alone, answer(engine, samples, seed=6))
+  assert not np.array_equal(alone, answer(engine, sound(7, 3), seed=4))
+
+
+def test_a_place_remembers_nothing_of_the_session_before(engine):
+  samples = sound(7, 2)
+  first = answer(engine, samples, seed=4)
+  others = [Session(engine) for _ in range(2)]         # of the three places one is left, used again and again
+  for other in range(3):
+    answer(engine, sound(11, other), seed=other)
+  assert np.array_equal(first, answer(engine, samples, seed=4))
+  for one in others:
+    one.slot.leave()
+
+
+def test_joining_leaving_and_other_settings_compile_nothing(engine, tiny):
+  before = engine.programs, engine._begun._cache_size(), engine._asked._cache_size()
+  for number in range(4):
+    session = Session(engine)
+    session.slot.speak_as(tiny.given('a/two', 'happy', 1), drawing.Sampling(0.1 * number, 3 + number), number)
+    session.turn(sound(2, number), frames=2)
+    session.audio()
+    session.slot.listen(True)
+    session.slot.leave()
+  assert before == (1, 1, 1) == (engine.programs, engine._begun._cache_size(), engine._asked._cache_size())
+
+
+def test_who_speaks_and_how_changes_what_is_said(engine, tiny):
+  found = []
+  for told in (tiny.given(), tiny.given('a/two'), tiny.given(emotion='sad'), tiny.given(rate=3)):
+    session = Session(engine)
+    session.slot.speak_as(told, engine.how, 4)
+    session.turn(sound(7, 2))
+    found.append(session.audio())
+    session.slot.leave()
+  assert all(not np.array_equal(found[0], other) for other in found[1:])
+
+
+def test_a_full_house_lets_nobody_in_and_a_place_is_given_back(engine):
+  sessions = [Session(engine) for _ in range(3)]
+  assert engine.busy and engine.join(print) is None
+  sessions[1].slot.leave()
+  sessions[1].slot.leave()                             # twice is once
+  again = engine.join(print)
+  assert again.row == sessions[1].slot.row
+  for slot in (sessions[0].slot, sessions[2].slot, again):
+    slot.leave()
+  assert engine.sessions == 0
+
+
+def test_what_is_cleared_was_not_said(engine):
+  samples = sound(7, 2)
+  expected = answer(engine, samples, seed=4)
+  session = Session(engine, 4)
+  session.slot.hear(sound(6, 99)[:-100])
+  deadline = time.monotonic() + 5
+  while session.slot.read < 5 and time.monotonic() < deadline:
+    time.sleep(0.005)
+  session.slot.clear()
+  # What the encoder remembers is the sound before, as with any cut: the codes of the first frames may differ.
+  session.turn(samples)
+  found = session.audio()
+  session.slot.leave()
+  assert session.slot.read == 0 and len(found) == len(expected)
+
+
+def test_going_back_leaves_no_trace_in_the_model(engine, tiny):
+  """Of a silent clip the encoder keeps what it would without it, so that the reply shows the model's memory alone."""
+  quiet = np.zeros(60 * HOP, np.float32)               # longer than the encoder's memory
+  def after(clip):
+    session = Session(engine, 4)
+    session.turn(quiet, 'first', 2)
+    session.audio('first')
+    if clip is not None:
+      session.slot.hear(clip)
+      while session.slot.read < len(clip) // HOP:
+        time.sleep(0.005)
+      session.slot.clear()
+    session.turn(quiet[:5 * HOP])
+    found = session.audio()
+    session.slot.leave()
+    return found
+  assert np.array_equal(after(None), after(quiet[:8 * HOP]))
+
+
+def test_a_reply_comes_in_its_time_and_hardly_ahead(engine):
+  session = Session(engine)
+  session.turn(sound(5, 1), frames=40)
+  times = []
+  while True:
+    at, kind, _, _ = session.events.get(timeout=10)
+    if kind == 'over':
+      break
+    times.append(at)
+  session.slot.leave()
+  ahead = [number - (at - times[0]) / FRAME_S for number, at in enumerate(times)]
+  assert len(times) == 40 and max(ahead) <= engines.LEAD + 1
+
+
+def test_a_cancelled_reply_is_silent_at_once(engine):
+  session, other = Session(engine), Session(engine)
+  other.turn(sound(3, 1), frames=30)
+  session.turn(sound(5, 1), frames=400)
+  first = session.events.get(timeout=10)[0]
+  time.sleep(0.1)
+  session.slot.cancel('r')
+  heard_s = time.monotonic() - first
+  told = 1 + session.events.qsize()
+  time.sleep(0.2)
+  assert 1 + session.events.qsize() == told                    # not a frame more
+  assert told * FRAME_S - heard_s <= 0.12 + FRAME_S           # and what was on its way is 120 ms and the frame that begins
+  assert len(other.audio()) == 30 * HOP
+  session.turn(sound(2, 1), 'next', 3)
+  while session.events.qsize() > 0 and session.events.queue[0][2] == 'r':
+    session.events.get()
+  assert len(session.audio('next')) == 3 * HOP
+  session.slot.leave()
+  other.slot.leave()
+
+
+def test_whoever_brings_a_minute_at_once_holds_nobody_up(engine):
+  flood, other = Session(engine), Session(engine)
+  assert flood.slot.hear(sound(3000, 1))
+  assert not flood.slot.hear(sound(4000, 1)), 'more than is kept'
+  other.turn(sound(4, 2), frames=10)
+  assert len(other.audio()) == 10 * HOP
+  assert flood.slot.inbox, 'the flood was read first'
+  flood.slot.leave()
+  other.slot.leave()
+
+
+def test_in_full_duplex_there_is_a_frame_for_each_that_is_heard_and_for_those_that_are_late(engine):
+  session = Session(engine, 1)
+  session.slot.listen(True)
+  session.slot.hear(sound(10, 1))
+  found = [session.events.get(timeout=5) for _ in range(14)]      # nothing more was sent: silence is heard
+  assert all(kind == 'audio' and reply is None for _, kind, reply, _ in found)
+  session.slot.leave()
+  alone = Session(engine, 1)
+  alone.slot.listen(True)
+  alone.slot.hear(sound(10, 1))
+  again = [alone.events.get(timeout=5) for _ in range(10)]
+  assert all(np.array_equal(a[3][0], b[3][0]) for a, b in zip(found, again))
+  alone.slot.leave()
+
+
+def test_a_hushed_assistant_says_silence(engine, tiny):
+  session = Session(engine, 1)
+  session.slot.listen(True)
+  session.slot.hush(200)
+  session.slot.hear(sound(100, 1))
+  found = [session.events.get(timeout=5)[3][0] for _ in range(100)]
+  session.slot.leave()
+  quiet = np.tile(np.array(tiny.silence), (1, 100, 1))
+  np.testing.assert_allclose(np.concatenate(found), encoding.decoded(tiny.codec, quiet)[0], atol=1e-5)
+
+
+def test_a_fault_of_the_device_ends_sessions_and_not_the_engine(engine, tiny, monkeypatch):
+  made = engines.Engine(tiny, 3, engine.how).start()               # of as many places as the other: nothing is compiled
+  step = made._step
+  def broken(*arguments):
+    monkeypatch.setattr(made, '_step', step)
+    raise RuntimeError('the device is gone')
+  session = Session(made)
+  monkeypatch.setattr(made, '_step', broken)
+  session.turn(sound(2, 1))
+  assert session.events.get(timeout=10)[1] == 'failed'
+  assert made.ready.wait(10) and made.failures == 1 and made.sessions == 0
+  session = Session(made)
+  session.turn(sound(2, 1), frames=3)
+  assert len(session.audio()) == 3 * HOP
+  made.stop()

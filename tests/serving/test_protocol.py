@@ -1,0 +1,385 @@
+"""The protocol, with an engine that is only pretended: any events in any order, damaged ones too, leave a session in order."""
+import base64
+import json
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings as hypothesis_settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from telugu_s2s.serving import protocol
+
+SEQUENCES = int(os.environ.get('TELUGU_S2S_SEQUENCES', '150'))     # of events; 20000 for all
+RATE = 24_000
+PIECE = 480                                                       # samples of a frame of the tiny voice, at 24 kHz
+
+
+class Pretended:
+  """A slot of an engine that says what the test lets it say, and keeps account of what it is told."""
+
+  def __init__(self, most=3_000_000):
+    self.samples, self.asked, self.most, self.duplex, self.hushed, self.told = 0, [], most, False, 0, None
+
+  def hear(self, samples):
+    if self.samples + len(samples) > self.most:
+      return False
+    assert samples.dtype == np.float32 and np.isfinite(samples).all()
+    self.samples += len(samples)
+    return True
+
+  def commit(self):
+    self.samples = 0
+
+  def clear(self):
+    self.samples = 0
+
+  def ask(self, reply, ending):
+    assert not self.duplex and not self.asked, 'two replies at once'
+    self.asked.append((reply, ending))
+
+  def cancel(self, reply):
+    assert [one for one, _ in self.asked] == [reply]
+    self.asked.clear()
+
+  def hush(self, frames):
+    self.hushed = frames
+
+  def speak_as(self, told, how, seed=None):
+    self.told = (told, how, seed)
+
+  def listen(self, duplex):
+    self.duplex, self.samples = duplex, 0
+    self.asked.clear()
+
+
+class Talk:
+  """A conversation and what it sent."""
+
+  def __init__(self, voice, most=3_000_000):
+    self.sent, self.slot, self.notes, self.now = [], Pretended(most), [], 0.0
+    self.all = protocol.Conversation(voice, self.slot, lambda event: self.sent.append(json.loads(json.dumps(event))), name='x',
+                                     note=lambda *note: self.notes.append(note), clock=lambda: self.now)
+    self.all.opened()
+
+  def send(self, kind, **fields):
+    """The types of what comes back, and the events themselves in `new`."""
+    before = len(self.sent)
+    self.all.received(json.dumps({'type': kind, **fields}))
+    self.new = self.sent[before:]
+    return [event['type'] for event in self.new]
+
+  def audio(self, samples):
+    return self.send('input_audio_buffer.append', audio=base64.b64encode(samples).decode())
+
+  def manual(self):
+    return self.send('session.update', session={'type': 'realtime', 'audio': {'input': {'turn_detection': None}}})
+
+  def ask(self):
+    self.audio(bytes(2 * RATE))
+    self.send('input_audio_buffer.commit')
+    return self.send('response.create')
+
+  def say(self, frames=1, level=0.1):
+    """The engine makes frames of the reply that is asked for."""
+    for _ in range(frames):
+      self.all.told('audio', self.slot.asked[0][0], (np.full(320, level, np.float32), level))
+
+  def over(self, cut=False):
+    self.all.told('over', self.slot.asked.pop()[0], cut)
+
+  def types(self, since=0):
+    return [event['type'] for event in self.sent[since:]]
+
+
+def tone(seconds, level=0.2):
+  return (np.sin(np.arange(int(seconds * RATE)) / 9) * 32767 * level).astype('<i2').tobytes()
+
+
+@pytest.fixture
+def talk(tiny):
+  return Talk(tiny)
+
+
+def test_the_first_event_is_the_session(talk):
+  assert talk.types() == ['session.created']
+  session = talk.sent[0]['session']
+  assert session['type'] == 'realtime' and session['audio']['output']['format'] == {'type': 'audio/pcm', 'rate': 24000}
+
+
+def test_a_turn_by_hand_and_its_reply_come_in_the_protocols_order(talk):
+  talk.manual()
+  since = len(talk.sent)
+  assert talk.ask() == ['response.created']
+  talk.say(3)
+  talk.over()
+  assert talk.types(since) == [
+      'input_audio_buffer.committed', 'conversation.item.added', 'conversation.item.done', 'response.created',
+      'response.output_item.added', 'conversation.item.added', 'response.content_part.added', *['response.output_audio.delta'] * 4,
+      'response.output_audio.done', 'response.output_audio_transcript.done', 'response.content_part.done', 'conversation.item.done',
+      'response.output_item.done', 'response.done']
+  done = talk.sent[-1]['response']
+  assert done['status'] == 'completed' and done['output'][0]['role'] == 'assistant' and done['usage']['output_tokens'] == 3
+  pcm = b''.join(base64.b64decode(event['delta']) for event in talk.sent if event['type'] == 'response.output_audio.delta')
+  assert abs(len(pcm) / 2 - 3 * PIECE) <= 1 and len({event['event_id'] for event in talk.sent}) == len(talk.sent)
+
+
+def test_whoever_speaks_is_answered_and_whoever_speaks_in_between_silences_the_reply(talk):
+  talk.audio(bytes(RATE) + tone(0.5))
+  assert talk.types(1) == ['input_audio_buffer.speech_started']
+  started = talk.sent[1]
+  assert abs(started['audio_start_ms'] - 200) <= 40          # 500 ms of silence before, 300 of them taken along
+  talk.audio(bytes(2 * RATE))
+  assert talk.types(2) == ['input_audio_buffer.speech_stopped', 'input_audio_buffer.committed', 'conversation.item.added',
+                           'conversation.item.done', 'response.created']
+  assert talk.sent[2]['item_id'] == started['item_id'] == talk.sent[3]['item_id']
+  talk.say(2)
+  since = len(talk.sent)
+  talk.audio(tone(0.3))
+  assert talk.types(since)[0] == 'input_audio_buffer.speech_started' and talk.types(since)[-1] == 'response.done'
+  assert talk.sent[-1]['response']['status_details'] == {'type': 'cancelled', 'reason': 'turn_detected'}
+  assert not talk.slot.asked and ('barge_in', 1) in talk.notes
+  since = len(talk.sent)
+  talk.all.told('audio', talk.sent[-1]['response']['id'], (np.zeros(320, np.float32), 0.0))    # on its way meanwhile
+  assert talk.types(since) == []
+
+
+def test_a_reply_that_may_not_be_interrupted_goes_on_and_the_next_waits(talk):
+  talk.send('session.update', session={'type': 'realtime', 'audio': {'input': {'turn_detection': {
+      'type': 'server_vad', 'interrupt_response': False}}}})
+  talk.audio(tone(0.5) + bytes(2 * RATE))
+  talk.say(1)
+  talk.audio(tone(0.5) + bytes(2 * RATE))
+  assert talk.types().count('response.created') == 1
+  talk.over()
+  assert talk.types()[-1] == 'response.created' and talk.types().count('response.created') == 2
+
+
+def test_cancelling_is_told_once_and_by_the_official_words(talk):
+  talk.manual()
+  talk.ask()
+  assert talk.send('response.cancel') == ['response.done']           # before its first audio: no item
+  assert talk.new[0]['response'] | {'output': []} == talk.new[0]['response'] and talk.new[0]['response']['status'] == 'cancelled'
+  assert talk.send('response.cancel', event_id='mine') == ['error']
+  error = talk.new[0]['error']
+  assert error['code'] == 'response_cancel_not_active' and error['message'].startswith('Cancellation failed') and error['event_id'] == 'mine'
+
+
+def test_a_second_reply_at_once_is_refused_and_the_first_goes_on(talk):
+  talk.manual()
+  talk.ask()
+  talk.say()
+  assert talk.send('response.create') == ['error'] and talk.new[0]['error']['code'] == 'conversation_already_has_active_response'
+  talk.say()
+  talk.over()
+  assert talk.sent[-1]['response']['status'] == 'completed'
+
+
+def test_a_limit_of_tokens_makes_a_reply_incomplete(talk):
+  talk.manual()
+  talk.audio(bytes(2 * RATE))
+  talk.send('input_audio_buffer.commit')
+  talk.send('response.create', response={'max_output_tokens': 2, 'metadata': {'a': 'b'}})
+  ending = talk.slot.asked[0][1]
+  talk.say(2)
+  assert [ending.over(0.1), ending.over(0.1)] == [False, True] and ending.cut
+  talk.over(cut=True)
+  response = talk.sent[-1]['response']
+  assert response['status'] == 'incomplete' and response['metadata'] == {'a': 'b'}
+  assert response['status_details'] == {'type': 'incomplete', 'reason': 'max_output_tokens'}
+
+
+def test_in_full_duplex_the_model_begins_and_ends_its_replies(talk):
+  talk.send('session.update', session={'type': 'realtime', 'audio': {'input': {'turn_detection': {'type': 'full_duplex'}}}})
+  assert talk.slot.duplex and talk.new[-1]['session']['audio']['input']['turn_detection'] == {'type': 'full_duplex'}
+  since = len(talk.sent)
+  frame = lambda level: talk.all.told('audio', None, (np.full(320, level, np.float32), level))
+  for level in [0.0] * 5 + [0.1] * 4 + [0.0] * 60:
+    frame(level)
+  found = talk.types(since)
+  assert (found[0], found[-1]) == ('response.created', 'response.done') and found.count('response.created') == 1
+  assert 40 <= found.count('response.output_audio.delta') <= 50              # until it was quiet for 0.8 s
+  since = len(talk.sent)
+  talk.audio(tone(0.5) + bytes(2 * RATE))                                    # the user's turns are told; nobody is interrupted
+  assert talk.types(since)[:3] == ['input_audio_buffer.speech_started', 'input_audio_buffer.speech_stopped', 'input_audio_buffer.committed']
+  frame(0.1)
+  assert talk.send('response.cancel') [-1] == 'response.done' and talk.slot.hushed > 0
+  assert talk.send('response.create') == ['error']
+
+
+def test_a_voice_an_emotion_and_a_rate_are_asked_of_the_model(talk, tiny):
+  talk.send('session.update', session={'type': 'realtime', 'audio': {'output': {'voice': 'a/two', 'speed': 1.5}},
+                                       'telugu': {'emotion': 'happy', 'temperature': 0, 'seed': 7}})
+  told, how, seed = talk.slot.told
+  assert (int(told['speaker']), int(told['emotion']), told['knobs'].tolist(), how.temperature, seed) == (1, 1, [-1, -1, 3, -1], 0, 7)
+  assert talk.send('session.update', session={'type': 'realtime', 'audio': {'output': {'voice': 'marin'}}}) == ['session.updated']
+  assert int(talk.slot.told[0]['speaker']) == -1
+
+
+@pytest.mark.parametrize('session,code,param', [
+    ({'type': 'nonsense'}, 'invalid_value', 'session.type'),
+    ({'audio': {'output': {'voice': 'nobody'}}}, 'invalid_value', 'session.audio.output.voice'),
+    ({'audio': {'input': {'format': {'type': 'audio/mp9'}}}}, 'invalid_value', 'session.audio.input.format.type'),
+    ({'audio': {'input': {'format': {'type': 'audio/pcm', 'rate': 11025}}}}, 'invalid_value', 'session.audio.input.format.rate'),
+    ({'audio': {'input': {'turn_detection': {'type': 'server_vad', 'threshold': 2}}}}, 'invalid_value',
+     'session.audio.input.turn_detection.threshold'),
+    ({'audio': {'input': {'turn_detection': {'type': 'server_vad', 'silence_duration_ms': True}}}}, 'invalid_type',
+     'session.audio.input.turn_detection.silence_duration_ms'),
+    ({'output_modalities': ['text']}, 'invalid_value', 'session.output_modalities'),
+    ({'max_output_tokens': 0}, 'invalid_value', 'session.max_output_tokens'),
+    ({'telugu': {'emotion': 'disgust'}}, 'invalid_value', 'session.telugu.emotion'),
+    ({'telugu': {'temperature': -1}}, 'invalid_value', 'session.telugu.temperature'),
+    ({'audio': {'output': {'speed': 9}}}, 'invalid_value', 'session.audio.output.speed'),
+    ({'surprise': 1}, 'unknown_parameter', "'session.surprise'"),
+])
+def test_an_update_that_cannot_be_is_refused_whole(talk, session, code, param):
+  before = talk.all.session
+  assert talk.send('session.update', event_id='e', session={'type': 'realtime', **session}) == ['error']
+  error = talk.new[0]['error']
+  assert (error['code'], error['param'], error['event_id']) == (code, param, 'e') and len(error['message']) > 20
+  assert talk.all.session == before
+
+
+@pytest.mark.parametrize('text', ['', '{', '[1]', 'null', '17', '{}', '{"type": 7}', '{"type": "response.done"}', '{"type": NaN}',
+                                  '[' * 100_000, '{"type": "response.create", "event_id": ' + '9' * 5000 + '}', '{"type": "\\ud800"}'])
+def test_what_is_no_event_is_an_error_event(talk, text):
+  talk.all.received(text)
+  assert talk.types(1) == ['error'] and len(talk.sent[-1]['error']['message']) < 300
+
+
+def test_audio_that_is_none_is_an_error_event(talk):
+  for data in ('***', 'AAAA', 7, None):
+    assert talk.send('input_audio_buffer.append', audio=data) == ['error']
+  for data in (b'', b'a'):
+    talk.all.received_bytes(data)
+    assert talk.types()[-1] == 'error'
+
+
+def test_bytes_are_audio_without_the_base64(talk):
+  talk.all.received_bytes(tone(0.5))
+  assert talk.types(1) == ['input_audio_buffer.speech_started']
+
+
+def test_too_much_audio_is_refused(tiny):
+  talk = Talk(tiny, most=20_000)
+  talk.manual()
+  talk.audio(bytes(2 * RATE))
+  assert talk.audio(bytes(2 * RATE)) == ['error'] and talk.new[0]['error']['code'] == 'input_audio_buffer_full'
+
+
+FORMATS = [{'type': 'audio/pcm', 'rate': rate} for rate in (8000, 16000, 24000, 48000)] + [{'type': 'audio/pcmu'}, {'type': 'audio/pcma'}]
+JUNK = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(['', 'x' * 9000]),
+                    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2), max_leaves=4)
+UPDATES = st.fixed_dictionaries({}, optional={
+    'type': st.sampled_from(['realtime', 'realtime', 'realtime', 'other']), 'instructions': st.text(max_size=5), 'tracing': JUNK,
+    'max_output_tokens': st.sampled_from(['inf', 1, 5, 0, 2.5]), 'telugu': st.fixed_dictionaries({}, optional={
+        'emotion': st.sampled_from(['', 'happy', 'angry']), 'temperature': st.sampled_from([0, 0.5, -1]), 'seed': st.integers(-1, 3)}),
+    'audio': st.fixed_dictionaries({}, optional={
+        'input': st.fixed_dictionaries({}, optional={
+            'format': st.sampled_from(FORMATS), 'transcription': JUNK,
+            'turn_detection': st.sampled_from([None, None, {'type': 'server_vad'}, {'type': 'semantic_vad', 'eagerness': 'low'},
+                                               {'type': 'full_duplex'}, {'type': 'server_vad', 'create_response': False},
+                                               {'type': 'server_vad', 'interrupt_response': False}])}),
+        'output': st.fixed_dictionaries({}, optional={'format': st.sampled_from(FORMATS), 'speed': st.sampled_from([1, 0.5, 7]),
+                                                      'voice': st.sampled_from(['default', 'a/one', 'marin', 'nobody'])})})})
+KINDS = sorted(protocol.EVENTS)
+
+
+class Anything(RuleBasedStateMachine):
+  """Whatever a client and the engine do: each reply is created once, ended once, and nothing comes after its end."""
+  voice = None
+
+  @initialize()
+  def begin(self):
+    self.talk, self.seen = Talk(self.voice), 0
+    self.open, self.ended, self.heard = None, set(), set()
+
+  @rule(update=UPDATES)
+  def update(self, update):
+    assert self.talk.send('session.update', session=update)[-1] in ('session.updated', 'error')
+
+  @rule(kind=st.sampled_from(['server_vad', 'semantic_vad', 'full_duplex', 'full_duplex', None]))
+  def mode(self, kind):
+    detection = {'type': kind} if kind else None
+    assert 'session.updated' in self.talk.send('session.update', session={'type': 'realtime', 'audio': {'input': {'turn_detection': detection}}})
+
+  @rule(seconds=st.sampled_from([0.03, 0.2, 1.0]), level=st.sampled_from([0.0, 0.2]))
+  def speak(self, seconds, level):
+    self.talk.audio(tone(seconds, level))
+
+  @rule(kind=st.sampled_from(['input_audio_buffer.commit', 'input_audio_buffer.clear', 'response.create', 'response.cancel']))
+  def ask(self, kind):
+    assert self.talk.send(kind)
+
+  @rule(kind=st.sampled_from(['truncate', 'retrieve', 'delete']), number=st.integers(-3, 3))
+  def item(self, kind, number):
+    found = list(self.talk.all._items._items)
+    name = found[number % len(found)] if found and number > -3 else 'nobody'
+    assert self.talk.send(f'conversation.item.{kind}', item_id=name, content_index=0, audio_end_ms=40)[-1] in (
+        f'conversation.item.{kind}d', 'conversation.item.deleted', 'error')
+
+  @rule(role=st.sampled_from(['user', 'assistant', 'system']), content=st.sampled_from(
+      [[{'type': 'input_text', 'text': 'x'}], [{'type': 'input_audio', 'audio': base64.b64encode(bytes(960)).decode()}], [], [{}]]))
+  def create(self, role, content):
+    assert self.talk.send('conversation.item.create', item={'type': 'message', 'role': role, 'content': content})
+
+  @rule(kind=st.sampled_from([*KINDS, 'response.done', '', 'x' * 2000]), fields=st.dictionaries(
+      st.sampled_from(['session', 'audio', 'item', 'response', 'item_id', 'event_id', 'content_index', 'audio_end_ms']), JUNK, max_size=3))
+  def damaged(self, kind, fields):
+    self.talk.all.received(json.dumps({'type': kind, **fields}))
+
+  @rule(text=st.text(max_size=20))
+  def nonsense(self, text):
+    self.talk.all.received(text)
+
+  @rule(data=st.binary(max_size=50))
+  def raw(self, data):
+    self.talk.all.received_bytes(data)
+
+  @rule(frames=st.integers(1, 4), level=st.sampled_from([0.0, 0.1]))
+  def engine_says(self, frames, level):
+    if self.talk.slot.asked:
+      self.talk.say(frames, level)
+    for _ in range(frames):                        # in full duplex, or late
+      self.talk.all.told('audio', None, (np.full(320, level, np.float32), level))
+    self.talk.all.told('audio', 'resp_gone', (np.zeros(320, np.float32), 0.0))
+
+  @rule(cut=st.booleans())
+  def engine_ends(self, cut):
+    if self.talk.slot.asked:
+      self.talk.over(cut)
+
+  @invariant()
+  def in_order(self):
+    if not hasattr(self, 'talk'):
+      return
+    for event in self.talk.sent[self.seen:]:
+      kind, name = event['type'], event.get('response_id') or (event.get('response') or {}).get('id')
+      if kind == 'error':
+        assert len(event['error']['message']) <= 1000 and 'Traceback' not in event['error']['message']
+      if name:
+        assert name not in self.ended, f'{kind} after the end of {name}'
+      if kind == 'response.created':
+        assert self.open is None
+        self.open = name
+      elif name:
+        assert name == self.open
+      if kind == 'response.output_audio.delta':
+        self.heard.add(name)
+        assert base64.b64decode(event['delta'])
+      if kind == 'response.done':
+        self.open = None
+        self.ended.add(name)
+        assert event['response']['status'] in ('completed', 'cancelled', 'incomplete')
+        assert bool(event['response']['output']) == (name in self.heard)
+    self.seen = len(self.talk.sent)
+    # The engine works on what the client was told of, and on nothing else.
+    if not self.talk.slot.duplex:
+      assert [one for one, _ in self.talk.slot.asked] == ([self.open] if self.open else [])
+
+
+def test_any_events_in_any_order_leave_the_session_in_order(tiny):
+  Anything.voice = tiny
+  run_state_machine_as_test(Anything, settings=hypothesis_settings(
+      max_examples=SEQUENCES, stateful_step_count=20, deadline=None, derandomize=True, database=None,
+      suppress_health_check=list(HealthCheck)))

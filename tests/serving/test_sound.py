@@ -1,0 +1,110 @@
+"""Formats, rates, turns and endings: what a session hears and says, piece by piece as if it were whole."""
+import numpy as np
+import pytest
+
+from telugu_s2s.errors import InputError
+from telugu_s2s.serving import formats, turn
+from telugu_s2s.serving.resampling import Resampler
+
+RATES = [(24_000, 16_000), (16_000, 24_000), (8_000, 16_000), (16_000, 8_000), (48_000, 16_000), (16_000, 48_000)]
+
+
+def pieces(x, seed=0, most=1500):
+  rng, at = np.random.default_rng(seed), 0
+  while at < len(x):
+    size = int(rng.integers(0, most))
+    yield x[at:at + size]
+    at += size
+
+
+@pytest.mark.parametrize('source,target', RATES)
+def test_a_stream_in_pieces_is_resampled_like_the_whole_and_right(source, target):
+  x = np.sin(2 * np.pi * 1000 * np.arange(source // 2) / source).astype(np.float32)
+  whole, parts = Resampler(source, target), Resampler(source, target)
+  expected = np.concatenate([whole(x), whole.rest()])
+  found = np.concatenate([*(parts(piece) for piece in pieces(x)), parts.rest()])
+  assert np.array_equal(found, expected)
+  right = np.sin(2 * np.pi * 1000 * np.arange(target // 2) / target)
+  np.testing.assert_allclose(found[200:target // 2 - 200], right[200:-200], atol=1e-4)      # 80 dB
+
+
+@pytest.mark.parametrize('source,target', [rates for rates in RATES if rates[0] > rates[1]])
+def test_what_the_lower_rate_cannot_hold_is_left_out(source, target):
+  x = np.sin(2 * np.pi * 0.62 * target * np.arange(source) / source).astype(np.float32)
+  assert np.std(Resampler(source, target)(x)[500:]) < 1e-4 * np.std(x)
+
+
+def test_a_resampler_holds_no_more_back_than_1_5_ms():
+  assert 640 - len(Resampler(24_000, 16_000)(np.zeros(960, np.float32))) <= 24
+
+
+@pytest.mark.parametrize('form', [formats.ULAW, formats.ALAW])
+def test_g711_is_the_standards(form):
+  # ITU-T G.711: codes of full scale and of the smallest steps.
+  samples = {formats.ULAW: {0x00: -32124, 0x80: 32124, 0xFF: 0, 0x7F: 0, 0xFE: 8, 0x70: -120},
+             formats.ALAW: {0xAA: 32256, 0x2A: -32256, 0xD5: 8, 0x55: -8, 0xD4: 24}}[form]
+  for code, value in samples.items():
+    assert formats.TABLES[form][code] == value
+  found = np.frombuffer(formats._companded(formats.TABLES[form].astype(np.float32) / 32768, form), np.uint8)
+  assert np.array_equal(formats.TABLES[form][found], formats.TABLES[form])
+
+
+@pytest.mark.parametrize('form', [{'type': 'audio/pcm', 'rate': rate} for rate in formats.RATES] + [{'type': 'audio/pcmu'}, {'type': 'audio/pcma'}])
+def test_what_is_sent_is_what_is_heard(form):
+  x = (0.3 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).astype(np.float32)
+  out, into = formats.Outgoing(form), formats.Incoming(form)
+  sent = [data for piece in pieces(x, 1) for data in out(piece)] + out.rest()
+  found = np.concatenate([*(into(data) for data in sent), into.rest()])
+  assert abs(len(found) - len(x)) <= 2 and abs(out.sent_s - 1) < 1e-3
+  np.testing.assert_allclose(found[300:15_700], x[300:15_700], atol=1e-3 if form['type'] == 'audio/pcm' else 0.02)
+
+
+def test_opus_goes_there_and_back():
+  pytest.importorskip('av')
+  form = {'type': 'audio/opus'}
+  x = (0.3 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).astype(np.float32)
+  out, into = formats.Outgoing(form), formats.Incoming(form)
+  sent = [data for start in range(0, 16_000, 640) for data in out(x[start:start + 640])] + out.rest()
+  found = np.concatenate([into(data) for data in sent])
+  assert sum(map(len, sent)) < 8000 and 16_000 <= len(found) <= 16_700
+  power = np.abs(np.fft.rfft(found[4000:12_000] * np.hanning(8000)))
+  assert abs(power.argmax() * 2 - 440) <= 2 and np.std(found[4000:12_000]) == pytest.approx(0.3 / 2 ** 0.5, rel=0.1)
+  with pytest.raises(InputError, match='Opus'):
+    into(b'\xff' * 50)
+
+
+def said(turns, *parts):
+  """What is told of seconds of noise at levels in dB, in pieces."""
+  rng = np.random.default_rng(3)
+  x = np.concatenate([rng.normal(0, 10 ** (level / 20), round(seconds * 16_000)) for seconds, level in parts]).astype(np.float32)
+  found = [event for piece in pieces(x, 2) for event in turns(piece)]
+  return [(kind, value / 16_000) for kind, value in found if kind != 'audio'], np.concatenate(
+      [value for kind, value in found if kind == 'audio'] + [np.zeros(0, np.float32)]), x
+
+
+def test_a_turn_begins_and_ends_where_the_sound_does_and_takes_its_beginning_along():
+  events, audio, x = said(turn.Turns(prefix_ms=300, silence_ms=500), (1, -70), (1, -20), (0.3, -70), (0.5, -20), (2, -70))
+  (started, begin), (stopped, end) = events
+  assert (started, stopped) == ('started', 'stopped')
+  assert 0.6 <= begin <= 0.72 and 3.28 <= end <= 3.36               # a pause of 0.3 s ends nothing
+  assert np.array_equal(audio, x[round(begin * 16_000):round(end * 16_000)])
+
+
+@pytest.mark.parametrize('parts', [[(5, -70)], [(5, -48)], [(1, -70), (0.03, -10), (1, -70)]])
+def test_a_quiet_room_a_noisy_one_and_a_click_are_nobody_speaking(parts):
+  events, _, _ = said(turn.Turns(), *parts)
+  assert events == [] or parts[0][1] == -48 and len(events) == 2      # a noise that sets in is taken for speech once, and then known
+
+
+def test_speech_is_heard_over_noise_and_more_of_it_with_a_lower_threshold():
+  assert len(said(turn.Turns(), (8, -50), (1, -25), (2, -50))[0]) in (2, 4)
+  soft = [(1, -75), (1, -48), (2, -75)]
+  assert [len(said(turn.Turns(threshold), *soft)[0]) for threshold in (0.2, 1.0)] == [2, 0]
+
+
+@pytest.mark.parametrize('levels,frames,cut', [
+    ([0.1] * 5 + [0.0] * 50, 5 + 20, False), ([0.0] * 99, 50, False), ([0.1] * 400, 250, True), ([0.1, *[0.0] * 19] * 99, 250, True)])
+def test_a_reply_ends_after_its_last_sound_or_without_one_or_at_its_limit(levels, frames, cut):
+  ending = turn.Ending(0.04, quiet_s=0.8, waits_s=2.0, longest_s=10.0)
+  found = next(number for number, level in enumerate(levels, 1) if ending.over(level))
+  assert (found, ending.cut) == (frames, cut)
