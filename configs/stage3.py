@@ -23,6 +23,7 @@ def get_config():
   config.interrupted = 0.2                   # and each exchange with the user asking something else meanwhile
   config.history_s = 20.0                    # of the dialogue before the question, where it fits in
   config.floor = True                        # a head tells who speaks in the 2 s that follow
+  config.plan_s = 2.0                        # and another one which codes will be said in so many; 0 = none
   config.user_share = 0.3                    # of those clips, how many are heard
   config.accumulate = 1
   config.lr = 1e-3                           # peak

@@ -40,6 +40,8 @@ JOBS = {
     'serve': 'telugu_s2s.serving.server',
     'generate': 'telugu_s2s.evaluation.generate',
     'benchmark': 'telugu_s2s.evaluation.benchmark',
+    'answers': 'telugu_s2s.evaluation.answering',
+    'curriculum': 'telugu_s2s.evaluation.curriculum',
     'evaluate': 'telugu_s2s.evaluation.evaluate',
     'benchmark_serving': 'telugu_s2s.serving.benchmark',       # configs/benchmark.py:serving
     'describe': 'telugu_s2s.planning.describe',        # of the config of any size of stage 2: --config.job=describe

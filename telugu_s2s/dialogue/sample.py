@@ -30,7 +30,6 @@ SENTENCE = ('id', 'kind', 'topic', 'dialogue', 'turn', 'text', 'split')
 COLUMNS = ('path', 'split', 'language', 'speaker', 'gender', 'style', 'emotion', 'rate', 'text', 'licence', 'source',
            'dialogue', 'turn', 'seconds', 'sentence', 'voice', 'words_per_minute', 'pitch')
 KINDS = ('question', 'answer', 'statement', 'story')
-ASKED = 'asked'       # the folder of questions that are learnt, in the voice that is held out
 END_S = 0.15          # silence left at either end
 AUDIBLE_DB = -46      # below the peak this is silence
 PEAK_DBFS = -3
@@ -170,7 +169,7 @@ def run(config, workdir) -> None:
   rows, more = plan(spoken, config), asked(spoken, config)
   text = sentences.read_bytes()
   _check_ours(out)
-  new, new_asked = out / 'audio.new', out / ASKED / 'audio.new'
+  new, new_asked = out / 'audio.new', out / sample.ASKED / 'audio.new'
   pool = ThreadPoolExecutor(os.cpu_count())
   try:
     for place, some in ((new, rows), (new_asked, more)):
@@ -180,7 +179,7 @@ def run(config, workdir) -> None:
         write(place / Path(row['path']).name, data)
         row['seconds'] = f'{seconds:.3f}'
     write(out / 'sentences.tsv', text)
-    for place, folder, some in ((new, out, rows), (new_asked, out / ASKED, more)):
+    for place, folder, some in ((new, out, rows), (new_asked, out / sample.ASKED, more)):
       if some:
         write(folder / 'MANIFEST.tsv', _tsv(some))
         _replace(place, folder / 'audio')

@@ -4,16 +4,111 @@ Matched by dynamic time warping of cepstra whose mean was taken off, which tells
 Chiba, 1978; Furui, 1981). Beside it stands retrieval: the answer of the question whose codes are most like those of the asked one.
 """
 import collections
+import csv
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from telugu_s2s.audio import activity, files, mel
+from telugu_s2s.corpora import sample
+from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import benchmark, generate, reply
+from telugu_s2s.lm import sampling
+from telugu_s2s.tokens import encoding
+from telugu_s2s.training import loop, runs
 from telugu_s2s.training.metrics import wilson
 
 BANDS, CEPSTRA = 40, 12
-WINDOW, HOP = 512, 320           # 32 ms every 20 ms
+WINDOW, HOP = 1024, 640          # 64 ms every 40 ms
 SHORTEST = 10                    # frames of speech, below which nothing was said
+
+
+def run(config, workdir):
+  """The job: answers to the questions of a folder, matched with the answers of dialogues that were learnt; workdir/answers.json.
+
+  Raises:
+    InputError: a folder has no manifest, or no question has an answer.
+  """
+  workdir = loop.begin(config, workdir)
+  model, params, trained = runs.loaded(config.run)
+  learnt, asked = rows_of(config.dialogues or sample.folder()), rows_of(config.questions or sample.folder() / sample.ASKED)
+  answers = {}
+  for one in learnt:
+    if one['style'] == 'answer' and one['split'] == 'train':
+      answers.setdefault(one['sentence'], one)
+  of = {one['text']: answer for one, answer in exchanges(learnt)}
+  asked = [one for one in asked if of.get(one['text']) in answers][::config.every]
+  if not asked:
+    raise InputError(f'config.questions: none of these questions has an answer in {config.dialogues or "the sample corpus"}')
+  encoder = encoding.Encoder(trained)
+  codes = encoder([files.read(one['place'])[0] for one in asked])
+  given, guidance = generate.guided(config, model, generate.conditions_of(config, model, encoding.Encoder(trained, batch=1)))
+  said = spoken(model, params, trained, codes, encoder.silence().astype(np.int32), config, given, guidance)
+  names, right = sorted(answers), [of[one['text']] for one in asked]
+  known = [files.read(answers[name]['place'])[0] for name in names]
+  questions = [(one, answer) for one, answer in exchanges(learnt) if one['split'] == 'train']
+  heard = encoder([files.read(one['place'])[0] for one, _ in questions])
+  result = {'model': score(matched(said, known, names), right), 'chance': 1 / len(names), 'answers': len(names),
+            'retrieval': score(retrieved(codes, heard, [answer for _, answer in questions]), right), 'ceiling': ceiling(learnt, known, names)}
+  result |= {'revision': loop.revision(), 'machine': benchmark.machine()}
+  files.write(workdir / 'answers.json', (json.dumps(result, indent=1) + '\n').encode())
+  for name in ('model', 'retrieval', 'ceiling'):
+    if one := result[name]:
+      print(f'{name:>10}: {one["share"]:.0%} right ({one["interval"][0]:.0%} to {one["interval"][1]:.0%}, n = {one["n"]})')
+  print(f'    chance: {result["chance"]:.1%}, of {len(names)} answers; ceiling: other takes of the answers themselves, matched the same way')
+
+
+def rows_of(folder) -> list[dict]:
+  """The manifest rows of a folder, each with `place`, its file, and `sentence`, what is said whoever says it."""
+  try:
+    with open(Path(folder) / 'MANIFEST.tsv', encoding='utf-8', newline='') as file:
+      rows = list(csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
+  except OSError as problem:
+    raise InputError(f'config.dialogues, config.questions: {folder} has no MANIFEST.tsv ({problem}); give folders as of configs/pairs.py') from None
+  return [one | {'place': Path(folder) / one['path'], 'sentence': one['text']} for one in rows]
+
+
+def exchanges(rows) -> list[tuple[dict, str]]:
+  """[(row of a question, the sentence that answers it)]."""
+  last, found = {}, []
+  for one in rows:
+    if one['style'] == 'question':
+      last[one['dialogue']] = one
+    elif one['style'] == 'answer' and one['dialogue'] in last:
+      found.append((last[one['dialogue']], one['sentence']))
+  return found
+
+
+def spoken(model, params, trained, codes, silence, config, given, guidance) -> list[np.ndarray]:
+  """f32[samples], what the model says in config.seconds after each of the questions i[t q]."""
+  longest, after = max(map(len, codes)), round(config.seconds * trained.config.frame_rate)
+  quiet = lambda frames: np.tile(silence, (frames, 1))
+  how, found = sampling.Sampling(0.0, 0, int(silence[0]), config.silence_bias, guidance=guidance), []
+  for at in range(0, len(codes), config.batch):
+    some = codes[at:at + config.batch]
+    some = some + [some[-1]] * (config.batch - len(some))                    # one shape, one program
+    # Silence comes first, so that all questions end at one frame.
+    user = np.stack([np.concatenate([quiet(longest - len(one)), one.astype(np.int32), quiet(after + model.delay)]) for one in some])
+    said = reply.answered(model, params, jnp.asarray(user), longest, silence, jax.random.key(config.seed), how,
+                          {name: jnp.broadcast_to(value, (config.batch, *np.shape(value))) for name, value in given.items()})
+    found += list(encoding.decoded(trained, said))
+  return found[:len(codes)]
+
+
+def ceiling(rows, known, names) -> dict | None:
+  """`score` of other takes of the answers, by voices other than that of the take that is known; None where there is none."""
+  first, others = {}, {}
+  for one in rows:
+    if one['style'] == 'answer' and one['split'] == 'train':
+      first.setdefault(one['sentence'], one)
+      if one['speaker'] != first[one['sentence']]['speaker']:
+        others.setdefault(one['sentence'], one)
+  some = sorted(others)[::3]
+  return score(matched([files.read(others[name]['place'])[0] for name in some], known, names), some) if some else None
 
 
 def cepstra(samples) -> np.ndarray:

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from telugu_s2s.audio import files, pictures
+from telugu_s2s.audio import activity, files, pictures, silero
 from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import conditions, sampling
@@ -49,6 +49,14 @@ def guided(config, model, given):
   return given | {'guidance': np.int32(number)}, 1.0
 
 
+def check_speech(audio, field: str, path) -> None:
+  """Raises InputError where nobody speaks in a recording: by Silero VAD where it is installed, by its level elsewhere."""
+  by = 'silero' if silero.available() else 'energy'
+  if not activity.speech(audio, by).any():
+    raise InputError(f'config.{field}: nobody speaks in {path}' + (
+        ' (by Silero VAD)' if by == 'silero' else ', it is silent') + '; give a recording of speech')
+
+
 def conditions_of(config, model, encoder) -> dict:
   """What a config asks for, {name: i32 array of one stream}.
 
@@ -76,6 +84,7 @@ def conditions_of(config, model, encoder) -> dict:
     heard = files.read(Path(config.reference))[0][:round(config.reference_s * files.SAMPLE_RATE)]
     if len(heard) < 2 * encoder.codec.config.hop:
       raise InputError(f'config.reference: {config.reference} has less than two frames')
+    check_speech(heard, 'reference', config.reference)
     given['reference'] = encoder([heard])[0].astype(np.int32)
   if config.emotion:
     given['emotion'] = np.int32(labels.asked_emotion(config.emotion))

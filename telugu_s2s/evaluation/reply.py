@@ -23,6 +23,7 @@ def run(config, workdir):
   audio = files.read(path)[0]
   if not LEAST_S <= len(audio) / files.SAMPLE_RATE <= MOST_S:
     raise InputError(f'config.question: {path} has {len(audio) / files.SAMPLE_RATE:.2f} s; give {LEAST_S:g} to {MOST_S:g} s')
+  generate.check_speech(audio, 'question', path)
   encoder = encoding.Encoder(trained, batch=1)
   given, guidance = generate.guided(config, model, generate.conditions_of(config, model, encoder))
   silence, heard = encoder.silence().astype(np.int32), encoder([audio])[0].astype(np.int32)

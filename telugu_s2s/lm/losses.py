@@ -13,6 +13,7 @@ FILLER_WEIGHT = 0.5              # of text steps that hold no word, most of them
 FILLERS = 2                      # PAD and EPAD are the first of the text codes, see tokens/vocabulary.py
 USER_WEIGHT = 0.25
 FLOOR_WEIGHT = 0.1               # of telling who speaks next
+PLAN_WEIGHT = 0.5                # of telling what will be said
 Z_WEIGHT = 1e-4                  # keeps logits near zero (PaLM, Chowdhery et al., 2022, 5)
 
 
@@ -144,6 +145,11 @@ def floor_sum(logits, target, weight):
 def floor_count(target, weight):
   """f32[]: what `floor_sum` is divided by."""
   return jnp.maximum(jnp.sum(weight[..., None] * (target >= 0)), 1.0)
+
+
+def plan_sum(logits, codes, weight):
+  """The sum of cross-entropies of codes, each of which has the same distribution. logits: f32[b u v]; codes: i32[b u p]; weight: f32[b u p]."""
+  return -jnp.sum(weight * jnp.take_along_axis(jax.nn.log_softmax(logits), codes, -1))
 
 
 def by_row(config, every_logits, slots, weight):

@@ -40,6 +40,7 @@ class Config:
   delay: int = 1                 # frames that a1.. come after a0
   user_every: int = 4            # the user's next frame is predicted at one frame in so many, in training
   floor_frames: int = 0          # frames of 0.2 s, of a head that tells who speaks next; 0 = there is none
+  plan_frames: int = 0           # frames ahead whose a0 a head tells, in no order, in training; 0 = there is none
   window: int = 3000             # frames seen back: 120 s
   sinks: int = 4                 # first frames, never forgotten
   dtype: str = 'bfloat16'        # of activations; parameters stay float32
@@ -97,6 +98,8 @@ class AudioLM(nn.Module):
       self.conditions = conditions.Conditions(c.conditions)
     if c.floor_frames:
       self.floor_dc = self.param('floor_dc', zeros, (d, STREAMS * SPANS))
+    if c.plan_frames:
+      self.plan_dv = self.param('plan_dv', zeros, (d, v))
     self.temporal = Transformer(c.temporal)
     self.norm_out_d = self.param('norm_out_d', zeros, (d,))
     self.depth = Transformer(c.depth)
@@ -208,6 +211,14 @@ class AudioLM(nn.Module):
     """
     return (h @ self.floor_dc.astype(h.dtype)).astype(jnp.float32)
 
+  def plan(self, h):
+    """Logits f32[... v] of a0 in the frames that follow, in no order. h: f[... d].
+
+    Which answer a question has shows in its first frames alone, a few nats among thousands; told ahead and as a whole, it is
+    what a model that is asked learns first. After predicting several tokens ahead (Gloeckle et al., 2024).
+    """
+    return (h @ self.plan_dv.astype(h.dtype)).astype(jnp.float32)
+
   def speak_for_user(self, h, heard):
     """Logits of the user's next frame, a list of f32[b u v]. h: f[b u d]; heard: i32[b u q], that frame."""
     c = self.config
@@ -221,6 +232,21 @@ def targets(c: Config, codes, prosody, text=None, segment=None):
   if c.text_codes:
     said.insert(0, (jnp.full_like(prosody, -1) if text is None else text)[..., None])
   return jnp.concatenate(said, -1)
+
+
+def ahead(c: Config, codes, weight, segment=None):
+  """a0 of the `plan_frames` that follow every `user_every`-th step, i32[b u p], and f32[b u p], 0 where nothing is known.
+
+  codes: i32[b t q], the assistant's; weight: f32[b t]; segment: as in AudioLM's call.
+  """
+  t = codes.shape[1]
+  start = jnp.arange(0, t, c.user_every)
+  at = start[:, None] + 1 + jnp.arange(c.plan_frames)                         # [u p]
+  there, known = jnp.minimum(at, t - 1), at < t
+  share = weight[:, there] * known
+  if segment is not None:
+    share *= segment[:, there] == segment[:, start][..., None]
+  return codes[:, there, 0], share
 
 
 def user_part(c: Config, x, user):

@@ -135,6 +135,7 @@ class Server:
     app.router.add_get('/healthz', self.health)
     app.router.add_get('/readyz', self.ready)
     app.router.add_get('/metrics', self.measured)
+    app.router.add_get('/v1/voices', self.voices)
     files = {path.name: path.read_bytes() for path in sorted(PAGE.iterdir()) if path.suffix in PAGE_TYPES} if PAGE.is_dir() else {}
     for name, data in files.items():               # these and no others: nothing in an address is ever taken for a path
       async def page(request, data=data, kind=PAGE_TYPES[Path(name).suffix]):
@@ -155,6 +156,11 @@ class Server:
   async def measured(self, request):
     self._admit(request)
     return web.Response(text=self.metrics.text(self.engine))
+
+  async def voices(self, request):
+    """Whom and how a session may ask for."""
+    self._admit(request)
+    return web.json_response({'voices': self.engine.voice.names, 'emotions': self.engine.voice.emotions})
 
   def _admit(self, request) -> None:
     """Raises what a request is answered with that may not come in."""

@@ -142,7 +142,7 @@ def _moved(before, after, rows):
   and writes over itself.
   """
   cache = {**after['cache'], 'position': _where(rows, after['cache']['position'], before['cache']['position'])}
-  return after | {'cache': cache} | {name: _where(rows, after[name], before[name]) for name in _marks(after)}
+  return after | {'cache': cache} | {name: _where(rows, after[name], before[name]) for name in {*_marks(after), 'floor'} & after.keys()}
 
 
 def _kept(before, after, rows):

@@ -8,9 +8,11 @@ from telugu_s2s.codec import precision as precisions
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import model
+from telugu_s2s.serving import packaging
 from telugu_s2s.tokens import encoding, labels
 from telugu_s2s.training import runs
 
+SHIPPED = Path(__file__).parent / 'voice'         # a toy that was trained on the sample corpus and dialogues of it, synthetic all
 DEFAULT = 'default'              # the voice of a model that was not told who speaks
 
 
@@ -50,27 +52,29 @@ class Voice:
 
 
 def load(path, context_s: float = 30.0, precision: str = 'float32') -> Voice:
-  """The voice in a folder, a run of stage 2 or 3 or of a distillation.
+  """The voice in a folder.
 
   Args:
-    path: the folder.
+    path: a packed model, a name of one on a hub, or a run of stages 2 to 4 or of a distillation; '' = the voice that the package ships.
     context_s: how far back the model sees; its memory of a session is made for that, at most for what it was trained with.
     precision: of its parameters, one of codec/precision.PRECISIONS.
 
   Raises:
     InputError: there is no such voice, or it cannot be served so.
   """
-  if not path:
-    raise InputError('config.run: name the folder of a run to serve; train one with configs/stage2.py and configs/stage3.py')
-  config, params, trained = runs.loaded(path)
+  path = path or SHIPPED
+  if packaging.is_packed(path):
+    packed = packaging.load(path)
+    config, params, trained, speakers = packed.model, packed.params, packed.codec, packed.labels.speakers
+  else:
+    config, params, trained = runs.loaded(path)
+    table = Path(path) / labels.FILE
+    speakers = labels.load(table).speakers if table.exists() else ()
   if not context_s * trained.config.frame_rate >= 1:
     raise InputError(f'config.context_s {context_s}: give seconds, at least one frame')
   window = min(config.window, round(context_s * trained.config.frame_rate))
   if precision not in precisions.PRECISIONS:
     raise InputError(f'config.precision {precision!r}: give one of {", ".join(precisions.PRECISIONS)}')
-  speakers, table = (), Path(path) / labels.FILE
-  if config.speakers and table.exists():
-    speakers = labels.load(table).speakers[:config.speakers]
   silence = tuple(int(code) for code in encoding.Encoder(trained, batch=1).silence())
   return Voice(Path(path).absolute().name, dataclasses.replace(config, window=window, remat='none', depth_remat='none', attention='xla'),
-               precisions.converted(params, precision), trained, silence, speakers)
+               precisions.converted(params, precision), trained, silence, tuple(speakers[:config.speakers]))

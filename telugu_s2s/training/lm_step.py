@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from telugu_s2s import axes
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import conditions, losses
-from telugu_s2s.lm.model import AudioLM, targets, user_part
+from telugu_s2s.lm.model import AudioLM, ahead, targets, user_part
 from telugu_s2s.training import optimiser, voices
 
 # Not read by a chunk of the loss.
-HEARD = ('temporal', 'norm_out_d', 'code_qvd', 'stream_cd', 'prosody_vd', 'text_vd', 'conditions', 'floor_dc')
+HEARD = ('temporal', 'norm_out_d', 'code_qvd', 'stream_cd', 'prosody_vd', 'text_vd', 'conditions', 'floor_dc', 'plan_dv')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,13 +95,19 @@ def conditioned(model, params, batch):
 
 
 def counts(model, batch):
-  """`losses.counts` of a batch, how many of its rows have a speaker and a recording that are tied, f32[], and `floor_count`."""
+  """`losses.counts` of a batch, how many of its rows have a speaker and a recording that are tied, f32[], `floor_count`, and what a plan is divided by."""
   slots = targets(model, batch['codes'], batch['prosody'], batch.get('text'), batch.get('segment'))
   given = asked(model, batch)
   tied = None if given is None else conditions.tied(model.conditions, given)
   many = jnp.zeros(()) if tied is None else jnp.maximum(jnp.sum(tied).astype(jnp.float32), 1.0)
   floor = losses.floor_count(batch['floor'], batch['weight']) if tells_floor(model, batch) else jnp.zeros(())
-  return *losses.counts(model, slots, batch['codes'][:, 1], batch['weight']), many, floor
+  plan = jnp.maximum(jnp.sum(planned(model, batch)[1]), 1.0) if model.plan_frames else jnp.zeros(())
+  return *losses.counts(model, slots, batch['codes'][:, 1], batch['weight']), many, floor, plan
+
+
+def planned(model, batch):
+  """`ahead` of a batch."""
+  return ahead(model, batch['codes'][:, 0], batch['weight'], batch.get('segment'))
 
 
 def tells_floor(model, batch) -> bool:
@@ -124,6 +130,15 @@ def with_floor(model, loss, parts, logits, batch, count):
   floor = losses.floor_sum(logits(), batch['floor'], batch['weight']) / count
   loss += losses.FLOOR_WEIGHT * floor
   return loss, {**parts, 'loss': loss, 'floor': floor}
+
+
+def with_plan(model, loss, parts, logits, batch, count):
+  """(loss, parts) with telling what will be said, where the model does that. logits: of AudioLM.plan, as a function."""
+  if not model.plan_frames:
+    return loss, parts
+  plan = losses.plan_sum(logits(), *planned(model, batch)) / count
+  loss += losses.PLAN_WEIGHT * plan
+  return loss, {**parts, 'loss': loss, 'plan': plan}
 
 
 def parts_of(model, params, batch, chunk=0, divisors=None):
@@ -154,7 +169,8 @@ def parts_of(model, params, batch, chunk=0, divisors=None):
     mine = losses.sums(speak('speak')(h, slots), slots, each)
     theirs = losses.sums(speak('speak_for_user')(*heard), user[:, 1::model.user_every], weight_heard)
   found = with_tie(model, *losses.combined(model, mine, theirs, divisors), squares, divisors[2])
-  return with_floor(model, *found, lambda: net.apply({'params': params}, h, method='floor'), batch, divisors[3])
+  found = with_floor(model, *found, lambda: net.apply({'params': params}, h, method='floor'), batch, divisors[3])
+  return with_plan(model, *found, lambda: net.apply({'params': params}, h[:, ::model.user_every], method='plan'), batch, divisors[4])
 
 
 def gradients(model, params, batch, how: Update, parts_of=parts_of):

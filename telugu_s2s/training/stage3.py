@@ -24,9 +24,9 @@ FLOOR_S = 0.2                    # of the first span in which it is told who spe
 def run(config, workdir):
   """The job: exchanges of the run's data -> train or resume -> what answers are worth after their own question and after another."""
   of = Path(config.run).absolute()
-  model, params, trained = begun(of, config.floor)
+  model, params, trained = begun(of, config.floor, config.plan_s)
   config = runs.continued(config, of)
-  config.model.floor_frames = model.floor_frames
+  config.model.floor_frames, config.model.plan_frames = model.floor_frames, model.plan_frames
   workdir, mesh, rate = loop.begin(config, workdir), axes.mesh(**config.mesh), trained.config.frame_rate
   how = stage2.update_of(config)
   lm_step.check(model, how, config.batch, mesh)
@@ -54,12 +54,12 @@ def run(config, workdir):
   show(summary)
 
 
-def begun(of, floor: bool):
+def begun(of, floor: bool, plan_s: float):
   """(model, params, codec) that a run of conversation begins with. Raises InputError where it has a text slot."""
   model, params, trained = runs.loaded(of)
   if model.text_codes:
     raise InputError(f"config.run: {of} has a text slot, which stage 3 does not fill yet; give a run of config.text.vocabulary = ''")
-  return *with_floor(model, hosts.whole(params), trained.config.frame_rate, floor), trained
+  return *with_heads(model, hosts.whole(params), trained.config.frame_rate, floor, plan_s), trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,12 +97,15 @@ def talk_of(config, of, model, trained, workdir) -> Talk:
               turns.Scenes(tested, rate, floor=model.floor_frames), asked, asked_then)
 
 
-def with_floor(model, params, rate: float, wanted: bool):
-  """A model and its weights with the head that tells who speaks next, which begins knowing nothing."""
-  if not wanted or model.floor_frames:
-    return model, params
-  model = dataclasses.replace(model, floor_frames=max(1, round(FLOOR_S * rate)))
-  return model, params | {'floor_dc': jnp.zeros((model.width, lm.STREAMS * lm.SPANS))}
+def with_heads(model, params, rate: float, floor: bool, plan_s: float):
+  """A model and its weights with the heads that it lacks, which begin knowing nothing: who speaks next, and what will be said."""
+  if floor and not model.floor_frames:
+    model = dataclasses.replace(model, floor_frames=max(1, round(FLOOR_S * rate)))
+    params = params | {'floor_dc': jnp.zeros((model.width, lm.STREAMS * lm.SPANS))}
+  if plan_s and not model.plan_frames:
+    model = dataclasses.replace(model, plan_frames=max(1, round(plan_s * rate)))
+    params = params | {'plan_dv': jnp.zeros((model.width, model.codes))}
+  return model, params
 
 
 def times(config) -> dict:
@@ -111,7 +114,7 @@ def times(config) -> dict:
 
 
 def line(values):
-  return stage2.line(values) + (f' | floor {values["floor"]:.3f}' if 'floor' in values else '')
+  return stage2.line(values) + ''.join(f' | {name} {values[name]:.3f}' for name in ('floor', 'plan') if name in values)
 
 
 def listens(model, params, talk: Talk) -> dict:

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from telugu_s2s import usage
+from telugu_s2s.audio import silero
 from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import reply
@@ -99,6 +100,23 @@ def test_a_question_that_is_none_is_refused(done, tmp_path):
     soundfile.write(tmp_path / 'question.wav', np.zeros(int(seconds * 16_000)), 16_000)
     with pytest.raises(InputError, match='question.wav has .* give 0.2 to 60 s'):
       reply.run(config('reply', run=str(done), question=str(tmp_path / 'question.wav')), tmp_path)
+
+
+@pytest.mark.slow
+def test_questions_and_voices_in_which_nobody_speaks_are_refused(done, tmp_path):
+  rng = np.random.default_rng(0)
+  soundfile.write(tmp_path / 'silence.wav', np.zeros(32_000), 16_000)
+  soundfile.write(tmp_path / 'noise.wav', 0.1 * rng.standard_normal(32_000), 16_000)
+  with pytest.raises(InputError, match='config.question: nobody speaks in .*silence.wav'):
+    reply.run(config('reply', run=str(done), question=str(tmp_path / 'silence.wav')), tmp_path)
+  with pytest.raises(InputError, match='config.reference: nobody speaks in .*silence.wav'):
+    reply.run(config('reply', run=str(done), reference=str(tmp_path / 'silence.wav')), tmp_path)
+  if silero.available():
+    with pytest.raises(InputError, match='nobody speaks in .*noise.wav .by Silero VAD'):
+      reply.run(config('reply', run=str(done), question=str(tmp_path / 'noise.wav')), tmp_path)
+  for fields, says in ((dict(speaker='nobody'), "speaker 'nobody'"), (dict(emotion='bored'), "emotion 'bored'")):
+    with pytest.raises(InputError, match=says):
+      reply.run(config('reply', run=str(done), **fields), tmp_path)
 
 
 def test_a_run_with_a_text_slot_is_refused(monkeypatch, tmp_path):

@@ -3,6 +3,8 @@ import functools
 from importlib import resources
 from pathlib import Path
 
+ASKED = 'asked'                  # the folder of questions that are learnt, in the voice that is held out
+
 
 @functools.cache
 def folder() -> Path:

@@ -1,0 +1,27 @@
+"""Asks a stage 3 or 4 model what it has learnt in a voice that it has not: does a question get its answer? Minutes.
+
+Each answer is matched with all that were learnt, whoever's voice it is in; retrieval by codes and chance stand beside it.
+
+    python -m telugu_s2s.main --config=configs/answers.py --config.run=runs/stage3 --config.dialogues=runs/pairs/pairs
+"""
+import ml_collections
+
+
+def get_config():
+  config = ml_collections.ConfigDict()
+  config.job = 'answers'
+  config.seed = 0
+  config.run = 'runs/stage3'                 # of stage 3 or 4
+  config.dialogues = ''                      # a folder of the dialogues that were learnt; '' = the sample corpus
+  config.questions = ''                      # and of its questions in other voices; '' = the sample corpus's, in the held-out one
+  config.every = 1                           # 3 = every third question
+  config.seconds = 4.0                       # that are listened to after a question
+  config.batch = 16
+  config.silence_bias = 0.0                  # nats off the code of silence
+  config.speaker = ''                        # what the answering voice is asked for, as in configs/reply.py
+  config.reference = ''
+  config.reference_s = 3.0
+  config.emotion = ''
+  config.knobs = dict(pitch=-1, range=-1, rate=-1, energy=-1)
+  config.guidance = 1.0
+  return config

@@ -1,0 +1,40 @@
+"""The whole way as one job: dialogues are spoken, stages 2, 3 and 4 trained, a question is answered, all is measured and told.
+
+toy: the sample corpus, a 2-core CPU, offline. Each step is the job of another config, in a folder of its own below the
+workdir, and is skipped where its result is there for the same fields. report.md has the bill and the numbers. 150m to 1b are
+PLANNED: none has been trained.
+
+    pip install 'telugu_s2s[sample]'
+    python -m telugu_s2s.main --config=configs/curriculum.py --workdir=runs/all
+    python -m telugu_s2s.main --config=configs/curriculum.py:500m --config.data.audio=DIR --config.pairs.folder=DIR --workdir=runs/all
+"""
+import ml_collections
+
+SIZES = ('toy', '150m', '500m', '1b')
+
+
+def get_config(size='toy'):
+  toy = size == 'toy'
+  config = ml_collections.ConfigDict()
+  config.job = 'curriculum'
+  config.size = SIZES[SIZES.index(size)]     # of configs/stage2.py
+  config.seed = 0
+  config.codec = ''                          # a codec's file; '' = the released one
+  config.stage1 = dict(size='toy', steps=0)  # of configs/stage1.py; 0 steps = the codec above
+  config.data = dict(audio='')               # a folder of speech for stage 2; '' = the sample corpus
+  config.pairs = dict(                       # dialogues of stages 3 and 4
+      folder='',                             # a folder with dialogues; '' = those of the sample corpus, spoken anew
+      count=175, takes=3,                    # each so many times, in other voices
+      answerers=('mezzo',),                  # who answers
+      emotions=('neutral', 'happy', 'sad'), rates=(0.95, 1.15))
+  # Of each stage; 0 = as its config says.
+  config.stage2 = dict(steps=200 if toy else 0)
+  config.stage3 = dict(steps=300 if toy else 0, batch=16 if toy else 64, frames=160 if toy else 3000, lr=2e-3 if toy else 4e-5,
+                       replay=0.02 if toy else 0.3, swapped=0.02 if toy else 0.5, interrupted=0.1)
+  config.stage4 = dict(steps=60 if toy else 0, preference_steps=20 if toy else 0, frames=160 if toy else 3000)
+  config.heard = dict(views=0 if toy else 2, echoes=0 if toy else 1)         # see configs/stage3.py
+  config.question = ''                       # a recording; '' = a question of the sample corpus, in a voice that is never learnt
+  config.emotion = ''                        # of the answer
+  config.evaluate = dict(                    # see configs/evaluate.py
+      tests=('turns', 'control') if toy else ('likelihood', 'voice', 'turns', 'control'), stimuli=16 if toy else 64, draws=4 if toy else 24)
+  return config

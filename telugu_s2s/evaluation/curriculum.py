@@ -1,0 +1,190 @@
+"""The whole way as one job: dialogues are spoken, stages 2, 3 and 4 trained, a question is answered, all is measured and told.
+
+Each step is the job of another config file, in a folder of its own below the workdir. A step whose result is there for the same
+fields and the same steps before it is skipped; one that was cut off goes on. ledger.json has what each was thought to take,
+and took.
+"""
+import csv
+import dataclasses
+import hashlib
+import json
+import runpy
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+
+from telugu_s2s import usage
+from telugu_s2s.audio import files
+from telugu_s2s.codec import weights
+from telugu_s2s.corpora import sample
+from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import answering, benchmark, evaluate, pairs, reply
+from telugu_s2s.evaluation.pace import Pace
+from telugu_s2s.tokens import batches
+from telugu_s2s.training import loop, stage1, stage2, stage3, stage4
+
+DONE, LEDGER = 'done.json', 'ledger.json'
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+  """A job on the way."""
+  name: str                      # of its folder
+  config: object                 # of its job, resolved
+  job: Callable                  # run(config, workdir)
+  seconds: float                 # that it is thought to take
+  result: str                    # a file that it ends with
+
+
+def run(config, workdir):
+  """The job: all steps, the ledger and a report."""
+  workdir = loop.begin(config, workdir)
+  steps, before, ledger = planned(config, workdir), '', _ledger(workdir)
+  print('steps: ' + ', '.join(f'{one.name} {loop.clock(one.seconds)}' for one in steps) +
+        f'; {loop.clock(sum(one.seconds for one in steps))} in all, as predicted', flush=True)
+  for one in steps:
+    before = key(one, before)
+    folder = workdir / one.name
+    if _done(folder, one, before):
+      print(f'\n=== {one.name}: there already, in {folder}', flush=True)
+      continue
+    print(f'\n=== {one.name}', flush=True)
+    began = time.monotonic()
+    one.job(one.config, folder)
+    if not (folder / one.result).exists():
+      print(f'{one.name} was stopped; the same command goes on from here')
+      return
+    files.write(folder / DONE, json.dumps({'inputs': before}).encode())
+    spent = ledger.get(one.name, {}).get('spent_s', 0.0) if ledger.get(one.name, {}).get('inputs') == before else 0.0
+    ledger[one.name] = {'inputs': before, 'predicted_s': round(one.seconds, 1), 'spent_s': round(spent + time.monotonic() - began, 1)}
+    files.write(workdir / LEDGER, (json.dumps(ledger, indent=1) + '\n').encode())
+    jax.clear_caches()
+  report(workdir, steps, ledger)
+
+
+def _ledger(workdir) -> dict:
+  try:
+    return json.loads((workdir / LEDGER).read_bytes())
+  except (OSError, ValueError):
+    return {}
+
+
+def key(step: Step, before: str) -> str:
+  """What a step's result follows from: its fields, and the steps before it."""
+  fields = json.dumps([step.config.to_dict(), before], sort_keys=True)
+  return hashlib.sha256(fields.encode()).hexdigest()[:16]
+
+
+def _done(folder, step, inputs) -> bool:
+  try:
+    return json.loads((folder / DONE).read_bytes())['inputs'] == inputs and (folder / step.result).exists()
+  except (OSError, ValueError, KeyError):
+    return False
+
+
+def of(name: str, *size, **fields):
+  """The config of a file of configs/, with fields such as data__audio='..' for data.audio. Raises InputError outside of a checkout."""
+  path = Path(usage.ROOT) / 'configs' / f'{name}.py'
+  if not path.is_file():
+    raise InputError(f'{path} is not there: run the curriculum from a checkout')
+  config = runpy.run_path(str(path))['get_config'](*size)
+  config.update_from_flattened_dict({field.replace('__', '.'): value for field, value in fields.items()})
+  return config
+
+
+def planned(config, workdir) -> list[Step]:
+  """The steps, each with its config and how long it may take."""
+  size, seed, codec, steps = config.size, config.seed, config.codec, []
+  at = lambda *names: str(Path(workdir, *names))
+  pace, audio_s = Pace.here(), corpus_s(config.data.audio)
+  if config.stage1.steps:
+    train1 = of('stage1', config.stage1.size, seed=seed, steps__reconstruction=config.stage1.steps, steps__adversarial=0, steps__decoder=0,
+                data__audio=config.data.audio)
+    steps.append(Step('stage1', train1, stage1.run, pace.codec(train1), 'codec.safetensors'))
+    codec = at('stage1', 'codec.safetensors')
+  said = config.pairs
+  folder, spoken_s = said.folder or at('pairs', 'pairs'), corpus_s(said.folder) if said.folder else pace.speech_s(said)
+  if not said.folder:
+    spoken = of('pairs', 'text', seed=seed, count=said.count, takes=said.takes, answerers=tuple(said.answerers), emotions=tuple(said.emotions),
+                rates=tuple(said.rates), extras=False)
+    steps.append(Step('pairs', spoken, pairs.run, pace.spoken(said), 'pairs/MANIFEST.tsv'))
+  tokens = dict(data__tokens=at('tokens', 'tokens'), data__segments=at('tokens', 'segments', 'train'))
+  heard = dict(heard__views=config.heard.views, heard__echoes=config.heard.echoes)
+  train2 = of('stage2', size, seed=seed, codec=codec, data__audio=config.data.audio, **_steps(config.stage2))
+  data = of('stage2', size, seed=seed, codec=codec, data__audio=folder)
+  train3 = of('stage3', seed=seed, run=at('stage2'), **tokens, **_steps(config.stage3), **heard)
+  train4 = of('stage4', seed=seed, run=at('stage3'), **tokens, **_steps(config.stage4), **heard)
+  question = config.question or str(next(iter(sorted((sample.folder() / 'asked' / 'audio').glob('*.opus')))))
+  asked = of('reply', seed=seed, run=at('stage4'), question=question, emotion=config.emotion, temperature=0.0, count=1)
+  measured = of('evaluate', 'stage4', seed=seed, run=at('stage4'), **dict(config.evaluate))
+  model = stage2.sizes(train2, weights.load(config.codec))
+  views = config.heard.views + config.heard.echoes
+  return steps + [
+      Step('tokens', data, tokenised, pace.tokenised(spoken_s), 'tokens/eval/manifest.json'),
+      Step('stage2', train2, stage2.run, pace.tokenised(audio_s) + pace.trained(model, train2), 'summary.json'),
+      Step('stage3', train3, stage3.run, views * pace.tokenised(spoken_s) + pace.trained(model, train3), 'summary.json'),
+      Step('stage4', train4, stage4.run, pace.trained(model, train4), 'summary.json'),
+      Step('reply', asked, reply.run, pace.COMPILED_S, 'replies'),
+      Step('answers', of('answers', seed=seed, run=at('stage4'), dialogues=folder), answering.run, 2 * pace.COMPILED_S, 'answers.json'),
+      Step('evaluate', measured, evaluate.run, pace.evaluated(measured), 'evaluate.json')]
+
+
+def corpus_s(folder) -> float:
+  """Seconds that a folder's manifest names; of the sample corpus where there is no folder, and 0 where it does not say."""
+  try:
+    with open(Path(folder or sample.folder()) / 'MANIFEST.tsv', encoding='utf-8', newline='') as file:
+      return sum(float(row.get('seconds') or 0) for row in csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
+  except OSError:
+    return 0.0
+
+
+def _steps(asked) -> dict:
+  """The fields of a stage that the curriculum sets; 0 leaves a stage's own."""
+  return {name: value for name, value in dict(asked).items() if value}
+
+
+def tokenised(config, workdir) -> None:
+  """Segments and tokens of the dialogues, in the folders that stage 2 would give them."""
+  trained = weights.load(config.codec)
+  loop.begin(config, workdir)
+  train, held_out = stage2.token_folders(config, workdir, trained)
+  for folder in (train, held_out):
+    print(f'{folder}: {len(batches.Clips(folder, trained.name))} clips')
+
+
+def report(workdir, steps, ledger) -> None:
+  """Prints and writes report.md: what each step took, what was measured, and where the answer is to be heard."""
+  lines = ['# From recordings to an answer', '', f'On {benchmark.machine()}, revision {loop.revision()}.', '', '| step | predicted | measured |',
+           '|---|---|---|']
+  known = [(one.name, ledger[one.name]) for one in steps if one.name in ledger]
+  lines += [f'| {name} | {loop.clock(one["predicted_s"])} | {loop.clock(one["spent_s"])} |' for name, one in known]
+  predicted, spent = (sum(one[name] for _, one in known) for name in ('predicted_s', 'spent_s'))
+  lines += [f'| all | {loop.clock(predicted)} | {loop.clock(spent)} |', '']
+  lines += [line for one in steps for line in summarised(one.name, Path(workdir) / one.name / one.result)]
+  question = next(one.config.question for one in steps if one.name == 'reply')
+  answers = sorted((Path(workdir) / 'reply' / 'replies').glob('*-both.wav'))
+  lines += ['', f'The question {question} with its answer: {answers[0]}' if answers else 'No answer was written.']
+  text = '\n'.join(lines) + '\n'
+  files.write(Path(workdir) / 'report.md', text.encode())
+  print(f'\n{text}\nwritten to {Path(workdir) / "report.md"}')
+
+
+def summarised(name: str, path) -> list[str]:
+  """What a step's result says, in lines."""
+  if path.suffix != '.json':
+    return []
+  found, percent = json.loads(path.read_bytes()), lambda one: f'{one["share"]:.0%} ({one["interval"][0]:.0%} to {one["interval"][1]:.0%})'
+  if name == 'stage2':
+    return ['Held-out nats a code: ' + ', '.join(f'{one} {value:.3f}' for one, value in found['weighted_nats'].items()) + '.']
+  if name == 'stage3':
+    return [f'Held-out answers likelier after their own question: before {percent(found["before"])}, after {percent(found["after"])}; chance 50 %.']
+  if name == 'stage4':
+    return ['Held-out answers likelier than a worse one: ' + ', '.join(f'{kind} {percent(one)}' for kind, one in found['after'].items()) +
+            '; chance 50 %.']
+  if name == 'answers':
+    return [f'Questions that were learnt, asked in a voice that was not: {percent(found["model"])} get their answer, by retrieval of codes '
+            f'{percent(found["retrieval"])}, chance {found["chance"]:.1%}; the answers themselves in that voice are told apart in '
+            f'{percent(found["ceiling"]) if found["ceiling"] else "no case that was tried"}.']
+  return []
