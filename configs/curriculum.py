@@ -24,7 +24,7 @@ def get_config(size='toy'):
   config.data = dict(audio='')               # a folder of speech for stage 2; '' = the sample corpus
   config.pairs = dict(                       # dialogues of stages 3 and 4
       folder='',                             # a folder with dialogues; '' = those of the sample corpus, spoken anew
-      count=175, takes=3,                    # each so many times, in other voices
+      count=175, takes=6, variants=24,       # each so many times, in other voices
       answerers=('mezzo',),                  # who answers
       emotions=('neutral', 'happy', 'sad'), rates=(0.95, 1.15))
   # Of each stage; 0 = as its config says.

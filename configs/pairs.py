@@ -41,6 +41,7 @@ def get_config(source='grammar'):
   config.answerers = ()                      # voices of espeak that answer, and nobody else does; () = any
   config.extras = True                       # backchannels, fillers and breaths
   config.breaths = ''                        # a folder of breaths; '' = none
+  config.variants = 0                        # further voices of espeak, at most 32
   config.voices = dict(                      # of espeak; those of the sample corpus, with its held-out one and another
       deep=dict(voice='te+m4', pitch=35, gender='m', held_out=False),
       buzz=dict(voice='te+klatt6', pitch=50, gender='m', held_out=False),

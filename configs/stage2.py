@@ -51,6 +51,7 @@ def get_config(size='toy'):
       head_width=of(32, 64, 64, 128), ffn=of(352, 2048, 3456, 4864),
       depth_width=of(64, 512, 768, 1024), depth_layers=of(2, 6, 6, 6), depth_heads=of(2, 8, 12, 16),
       depth_ffn=of(176, 1408, 2048, 2816), prosody_codes=64, text_codes=0 if toy else 8192, delay=1, user_every=4,
+      ear=8 if toy else 0,                   # the user is heard by the codec's vectors of level 0 alone; see lm/model.py
       window=3000, sinks=4, dtype='float32' if toy else 'bfloat16', attention='xla' if toy else 'auto',
       remat='none' if toy else 'dots_with_no_batch_dims_saveable', depth_remat='none',
       # Conditions, see lm/conditions.py; 0 = there is no such one.

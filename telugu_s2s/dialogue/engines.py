@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import ml_collections
 import numpy as np
 
 from telugu_s2s.audio import files
@@ -27,6 +28,9 @@ ACTED = {'neutral': (0, 1.0), 'happy': (14, 1.1), 'sad': (-14, 0.8), 'excited': 
          'surprise': (22, 1.05), 'calm': (-8, 0.9)}
 PITCH_SPREAD = 6                 # drawn around a voice's pitch, as in the sample corpus
 TIMEOUT_S = 120
+# Further voices of espeak-ng, of people's names, in which sentences are understood: others ring like robots or whisper.
+VARIANTS = ('Alex', 'linda', 'Mike', 'belinda', 'paul', 'Annie', 'Hugo', 'steph', 'Denis', 'anika', 'boris', 'aunty', 'Marco', 'Andrea', 'zac', 'f1',
+            'Lee', 'f3', 'adam', 'shelby', 'Gene', 'max', 'Alicia', 'm1', 'edward', 'Michael', 'quincy', 'm8', 'caleb', 'rob', 'Storm', 'victor')
 NSK = 'telugu_NSK_diphone'
 # A Telugu voice of Festival finds no intonation module of its own, and speaks fast: hence the three settings.
 SCHEME = """(voice_{voice})
@@ -66,6 +70,13 @@ class Engine:
 def voices_of(names: Mapping[str, bool]):
   """`Engine.voices` of voices that can say anything. names: {voice: whether it is held out}."""
   return lambda texts, split: [name for name, held in names.items() if held == (split == 'eval')]
+
+
+def varied(voices: Mapping, variants: int) -> dict:
+  """Voices of espeak and the first of VARIANTS beside them. Raises InputError where there are not so many."""
+  if not 0 <= variants <= len(VARIANTS):
+    raise InputError(f'config.variants {variants}: give 0 to {len(VARIANTS)}')
+  return dict(voices) | {name: ml_collections.ConfigDict(dict(voice=f'te+{name}', pitch=50, gender='u', held_out=False)) for name in VARIANTS[:variants]}
 
 
 def espeak(voices: Mapping) -> Engine:
@@ -201,7 +212,7 @@ def chosen(config, model: Engine | None = None) -> Engine:
   """
   held = {name: False for name in _names(config.voice_names)} | {name: True for name in _names(config.held_out_names)}
   if config.engine == 'espeak':
-    return espeak(config.voices)
+    return espeak(varied(config.voices, config.variants))
   if config.engine == 'festival':
     return festival(held or {NSK: False}, config.licence)
   if config.engine == 'command':

@@ -107,7 +107,7 @@ def planned(config, workdir) -> list[Step]:
   said = config.pairs
   folder, spoken_s = said.folder or at('pairs', 'pairs'), corpus_s(said.folder) if said.folder else pace.speech_s(said)
   if not said.folder:
-    spoken = of('pairs', 'text', seed=seed, count=said.count, takes=said.takes, answerers=tuple(said.answerers), emotions=tuple(said.emotions),
+    spoken = of('pairs', 'text', seed=seed, count=said.count, takes=said.takes, variants=said.variants, answerers=tuple(said.answerers), emotions=tuple(said.emotions),
                 rates=tuple(said.rates), extras=False)
     steps.append(Step('pairs', spoken, pairs.run, pace.spoken(said), 'pairs/MANIFEST.tsv'))
   tokens = dict(data__tokens=at('tokens', 'tokens'), data__segments=at('tokens', 'segments', 'train'))

@@ -9,6 +9,7 @@ import dataclasses
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.nn.initializers import normal, zeros
 
 from telugu_s2s import axes
@@ -39,6 +40,8 @@ class Config:
   text_codes: int = 0            # text slot's vocabulary; 0 = no text slot
   delay: int = 1                 # frames that a1.. come after a0
   user_every: int = 4            # the user's next frame is predicted at one frame in so many, in training
+  ear: int = 0                   # width of the codec's own vectors of level 0, by which alone the user is heard; 0 = by the
+                                 # tables of all levels, which are learnt here
   floor_frames: int = 0          # frames of 0.2 s, of a head that tells who speaks next; 0 = there is none
   plan_frames: int = 0           # frames ahead whose a0 a head tells, in no order, in training; 0 = there is none
   window: int = 3000             # frames seen back: 120 s
@@ -91,6 +94,9 @@ class AudioLM(nn.Module):
     self.code_qvd = self.param('code_qvd', normal(0.5), (q, v, d))             # tied between the streams
     # A sum of tied embeddings cannot tell who said what, whatever vector is added: signs bind each to its stream.
     self.stream_cd = self.param('stream_cd', jax.random.rademacher, (STREAMS, d), jnp.float32)
+    if c.ear:
+      self.heard_vz = self.param('heard_vz', normal(1.0), (v, c.ear))          # given, and never trained: see lm_step.init
+      self.ear_zd = self.param('ear_zd', normal(c.ear ** -0.5), (c.ear, d))
     self.prosody_vd = self.param('prosody_vd', normal(0.5), (c.prosody_codes, d))
     if c.text_codes:
       self.text_vd = self.param('text_vd', normal(0.5), (c.text_codes, d))
@@ -130,7 +136,11 @@ class AudioLM(nn.Module):
     c = self.config
     streams = (slots[..., -c.codebooks:], user)
     x = sum(looked_up(self.code_qvd[level], codes[..., level]) * self.stream_cd[stream]
-            for stream, codes in enumerate(streams) for level in range(c.codebooks))
+            for stream, codes in enumerate(streams[:1] if c.ear else streams) for level in range(c.codebooks))
+    if c.ear:
+      # What is said lies in level 0, and codes that sound alike lie together in the codec's space: a voice that was never heard
+      # is understood by that, while tables that are learnt from little speech know the voices of that speech by heart.
+      x += looked_up(jax.lax.stop_gradient(self.heard_vz), user[..., 0]) @ self.ear_zd
     x += looked_up(self.prosody_vd, slots[..., -c.codebooks - 1])
     if c.text_codes:
       x += looked_up(self.text_vd, slots[..., 0])
@@ -240,9 +250,9 @@ def ahead(c: Config, codes, weight, segment=None):
   codes: i32[b t q], the assistant's; weight: f32[b t]; segment: as in AudioLM's call.
   """
   t = codes.shape[1]
-  start = jnp.arange(0, t, c.user_every)
-  at = start[:, None] + 1 + jnp.arange(c.plan_frames)                         # [u p]
-  there, known = jnp.minimum(at, t - 1), at < t
+  start = np.arange(0, t, c.user_every)
+  at = start[:, None] + 1 + np.arange(c.plan_frames)                          # [u p]
+  there, known = np.minimum(at, t - 1), at < t
   share = weight[:, there] * known
   if segment is not None:
     share *= segment[:, there] == segment[:, start][..., None]

@@ -36,6 +36,8 @@ def parameters(c: Config) -> dict:
           'tables': (c.codebooks * c.codes + c.prosody_codes + c.text_codes + 2) * d,
           'tables of depth': sum(c.vocabularies) * e,
           'heads': sum(c.vocabularies) * e,
+          'ear': c.ear * (c.codes + d),
+          'heads beside': d * (8 if c.floor_frames else 0) + d * (c.codes if c.plan_frames else 0),
           'conditions': of_conditions(c)}
 
 

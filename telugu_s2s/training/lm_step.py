@@ -11,7 +11,7 @@ from telugu_s2s.lm.model import AudioLM, ahead, targets, user_part
 from telugu_s2s.training import optimiser, voices
 
 # Not read by a chunk of the loss.
-HEARD = ('temporal', 'norm_out_d', 'code_qvd', 'stream_cd', 'prosody_vd', 'text_vd', 'conditions', 'floor_dc', 'plan_dv')
+HEARD = ('temporal', 'norm_out_d', 'code_qvd', 'stream_cd', 'prosody_vd', 'text_vd', 'conditions', 'floor_dc', 'plan_dv', 'heard_vz', 'ear_zd')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +45,15 @@ def check(model, how: Update, batch: int, mesh) -> None:
   voices.check(model)
 
 
-def init(model, tx, key, ema=0.0):
-  """A fresh state {params, opt, step}, and mean, the running mean of the weights, where there is one."""
+def init(model, tx, key, ema=0.0, heard=None):
+  """A fresh state {params, opt, step}, and mean, the running mean of the weights, where there is one.
+
+  heard: f32[v z], the codec's vectors of level 0, for a model with an ear; None = any.
+  """
   c = model
   params = AudioLM(c).init(key, jnp.zeros((1, 2, 4, c.codebooks), jnp.int32), jnp.zeros((1, 4), jnp.int32))['params']
+  if heard is not None:
+    params = {**params, 'heard_vz': jnp.asarray(heard)}
   state = {'params': params, 'opt': tx.init(params), 'step': jnp.zeros((), jnp.int32)}
   return {**state, 'mean': jax.tree.map(jnp.copy, params)} if ema else state
 

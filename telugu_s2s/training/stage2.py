@@ -59,7 +59,19 @@ def run(config, workdir):
 
 def sizes(config, trained):
   """The model's Config for a codec. trained: what `weights.load` gave."""
-  return Config(codebooks=trained.config.codebooks, codes=trained.config.codes, **config.model)
+  model = Config(codebooks=trained.config.codebooks, codes=trained.config.codes, **config.model)
+  width = trained.params['quantizer']['table_qvz'].shape[-1]
+  if model.ear not in (0, width):
+    raise InputError(f'config.model.ear {model.ear}: the vectors of codec {trained.name} have {width} numbers; give that, or 0')
+  return model
+
+
+def ear_of(model, trained):
+  """The codec's vectors of level 0, f32[v z], each of root mean square 1, for a model that hears by them; else None."""
+  if not model.ear:
+    return None
+  table = np.asarray(trained.params['quantizer']['table_qvz'][0], np.float32)
+  return table * np.sqrt(table.shape[1]) / np.linalg.norm(table, axis=1, keepdims=True)
 
 
 def update_of(config):
@@ -82,8 +94,9 @@ def optimiser_of(config):
 def stage_of(config, model, how, clips, window, tests, mesh, trained, text=None, asked=None, counted=None):
   """What the loop needs, and the scoring of a batch. counted: the clips' census."""
   tx, rate, score = optimiser_of(config), trained.config.frame_rate, scoring(model, how, mesh)
+  ear = ear_of(model, trained)
   return loop.Stage(
-      init=lambda key: init(model, tx, key, how.ema),
+      init=lambda key: init(model, tx, key, how.ema, ear),
       phases=((0, lambda state, batch, key: step(model, tx, state, batch, how, key)),),
       batches=Checked(batches_of(config, clips, window, counted, text, asked), model),
       audio_s=config.batch * config.frames / rate,
