@@ -15,6 +15,7 @@ def get_config():
   config.run = 'runs/stage2'                 # of stage 2
   config.seed = 0
   config.steps = 240
+  config.listen_steps = 0                    # of them, at the beginning, in which the heads alone are learnt: several times as fast
   config.batch = 8                           # rows a step
   config.frames = 200                        # of a row: 8 s; longer questions lose their beginning
   config.packed = 1                          # most exchanges and clips of a row

@@ -9,7 +9,7 @@ from telugu_s2s import usage
 
 ROOT = pathlib.Path(usage.ROOT)
 NOTEBOOKS = sorted(path.name for path in (ROOT / 'notebooks').glob('*.ipynb'))
-SLOW = {'04_stage2.ipynb', '06_train_codec.ipynb', '09_text_and_alignment.ipynb', '10_voices.ipynb'}   # they train; the others take seconds
+SLOW = {'04_stage2.ipynb', '06_train_codec.ipynb', '09_text_and_alignment.ipynb', '10_voices.ipynb', '13_conversation.ipynb'}   # they train; the others take seconds
 SENSES = ('image/', 'audio/')
 
 

@@ -146,6 +146,13 @@ def with_plan(model, loss, parts, logits, batch, count):
   return loss, {**parts, 'loss': loss, 'plan': plan}
 
 
+def with_heads(model, params, h, loss, parts, batch, divisors):
+  """(loss, parts) with those of the heads that model and batch have. h: f[b t d]; divisors: from `counts`."""
+  net = AudioLM(model)
+  loss, parts = with_floor(model, loss, parts, lambda: net.apply({'params': params}, h, method='floor'), batch, divisors[3])
+  return with_plan(model, loss, parts, lambda: net.apply({'params': params}, h[:, ::model.user_every], method='plan'), batch, divisors[4])
+
+
 def parts_of(model, params, batch, chunk=0, divisors=None):
   """(loss, its parts) of a batch; see lm/losses.py. divisors: `counts` of the batch that this one is a part of.
 
@@ -174,8 +181,7 @@ def parts_of(model, params, batch, chunk=0, divisors=None):
     mine = losses.sums(speak('speak')(h, slots), slots, each)
     theirs = losses.sums(speak('speak_for_user')(*heard), user[:, 1::model.user_every], weight_heard)
   found = with_tie(model, *losses.combined(model, mine, theirs, divisors), squares, divisors[2])
-  found = with_floor(model, *found, lambda: net.apply({'params': params}, h, method='floor'), batch, divisors[3])
-  return with_plan(model, *found, lambda: net.apply({'params': params}, h[:, ::model.user_every], method='plan'), batch, divisors[4])
+  return with_heads(model, params, h, *found, batch, divisors)
 
 
 def gradients(model, params, batch, how: Update, parts_of=parts_of):

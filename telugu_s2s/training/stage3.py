@@ -15,6 +15,7 @@ from telugu_s2s import axes
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import model as lm
+from telugu_s2s.lm.model import AudioLM
 from telugu_s2s.tokens import batches, turns
 from telugu_s2s.training import heard, hosts, lm_step, loop, metrics, runs, stage2, voices
 
@@ -32,12 +33,15 @@ def run(config, workdir):
   lm_step.check(model, how, config.batch, mesh)
   talk = talk_of(config, of, model, trained, workdir)
   made = talk.batches(config)
+  if config.listen_steps and not (model.floor_frames and model.plan_frames):
+    raise InputError(f'config.listen_steps {config.listen_steps}: a model learns to listen by both heads; set config.floor and config.plan_s too')
   tx, score = stage2.optimiser_of(config), stage2.scoring(model, how, mesh)
   tests = turns.tests(talk.compared, talk.held, talk.window, config.batch // how.accumulate, asked=talk.asked_then)
   stage = loop.Stage(
       init=lambda key: lm_step.init(model, tx, key, how.ema),
       given=lambda: {'params': params} | ({'mean': params} if how.ema else {}),
-      phases=((0, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key)),),
+      phases=((0, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key, listening)),
+              (config.listen_steps, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key))),
       batches=stage2.Checked(made, model), audio_s=config.batch * config.frames / rate,
       facts={'stage': 3, 'data': talk.clips.manifest['content'], 'codec': trained.name, 'seed': config.seed, 'batch': config.batch},
       line=line, evaluate=lambda state, now: stage2.evaluated(score, lm_step.learnt(state), tests, mesh))
@@ -108,13 +112,25 @@ def with_heads(model, params, rate: float, floor: bool, plan_s: float):
   return model, params
 
 
+def listening(model, params, batch, chunk=0, divisors=None):
+  """(loss, its parts) of a batch by what is heard alone: who speaks next, and what will be said. Called as lm_step.parts_of.
+
+  The depth transformer, most of a small model's work, has no part in it, so a step takes a fraction of the time.
+  """
+  condition, squares = lm_step.conditioned(model, params, batch)
+  inputs = (batch['codes'], batch['prosody'], batch.get('text'), condition, batch.get('segment'))
+  h, _ = AudioLM(model).apply({'params': params}, *inputs, method='hear')
+  divisors = lm_step.counts(model, batch) if divisors is None else divisors
+  return lm_step.with_heads(model, params, h, *lm_step.with_tie(model, jnp.zeros(()), {}, squares, divisors[2]), batch, divisors)
+
+
 def times(config) -> dict:
   """How often an epoch has each kind of row while it has each exchange once."""
   return {turns.SWAPPED: config.swapped, turns.INTERRUPTED: config.interrupted, turns.CLIPS: config.replay}
 
 
 def line(values):
-  return stage2.line(values) + ''.join(f' | {name} {values[name]:.3f}' for name in ('floor', 'plan') if name in values)
+  return (stage2.line(values) if 'codes' in values else f'loss {values["loss"]:.3f}') + ''.join(f' | {name} {values[name]:.3f}' for name in ('floor', 'plan') if name in values)
 
 
 def listens(model, params, talk: Talk) -> dict:

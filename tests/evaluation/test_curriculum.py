@@ -1,0 +1,64 @@
+"""The whole way as one job, in a size that takes a minute: each step once, a second call none, and a change what follows it."""
+import csv
+import json
+import os
+import runpy
+import shutil
+
+import pytest
+
+from telugu_s2s import usage
+from telugu_s2s.corpora import sample
+from telugu_s2s.evaluation import curriculum
+
+STEPS = ['tokens', 'stage2', 'stage3', 'stage4', 'reply', 'answers', 'evaluate']
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  """Four exchanges of train and two of eval, as of the sample corpus."""
+  folder = tmp_path_factory.mktemp('dialogues')
+  with open(sample.folder() / 'MANIFEST.tsv', encoding='utf-8', newline='') as file:
+    rows = list(csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
+  chosen = [row for split, count in (('train', 8), ('eval', 4)) for row in [row for row in rows if row['split'] == split][:count]]
+  (folder / 'audio').mkdir()
+  for row in chosen:
+    shutil.copy(sample.folder() / row['path'], folder / row['path'])
+  with open(folder / 'MANIFEST.tsv', 'w', encoding='utf-8', newline='') as file:
+    table = csv.DictWriter(file, list(rows[0]), delimiter='\t', quoting=csv.QUOTE_NONE)
+    table.writeheader()
+    table.writerows(chosen)
+  return folder
+
+
+def config(folder, **fields):
+  found = runpy.run_path(os.path.join(usage.ROOT, 'configs/curriculum.py'))['get_config']()
+  found.pairs.folder = found.data.audio = str(folder)
+  found.stage2.steps = 2
+  found.stage3.update(dict(steps=2, batch=8))
+  found.stage4.update(dict(steps=2, preference_steps=1))
+  found.evaluate.update(dict(tests=('control',), draws=1))
+  found.update(fields)
+  return found
+
+
+@pytest.mark.slow
+def test_each_step_is_done_once_and_what_follows_a_change_again(folder, tmp_path, capsys):
+  curriculum.run(config(folder), tmp_path)
+  first = capsys.readouterr().out
+  assert 'in all, as predicted' in first and all(f'=== {name}\n' in first for name in STEPS)
+  ledger = json.loads((tmp_path / 'ledger.json').read_text())
+  assert list(ledger) == STEPS and all(one['spent_s'] > 0 and one['predicted_s'] > 0 for one in ledger.values())
+  report = (tmp_path / 'report.md').read_text()
+  assert all(f'| {name} |' in report for name in STEPS) and 'get their answer' in report
+  said = report.strip().rpartition(': ')[2]
+  assert os.path.getsize(said) > 10_000                                    # an answer that can be heard
+
+  curriculum.run(config(folder), tmp_path)
+  again = capsys.readouterr().out
+  assert all(f'=== {name}: there already' in again for name in STEPS)
+  assert json.loads((tmp_path / 'ledger.json').read_text()) == ledger
+
+  curriculum.run(config(folder, emotion='neutral'), tmp_path)
+  changed = capsys.readouterr().out
+  assert [f'=== {name}\n' in changed for name in STEPS] == [False] * 4 + [True] * 3
