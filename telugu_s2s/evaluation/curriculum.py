@@ -15,12 +15,11 @@ from pathlib import Path
 
 import jax
 
-from telugu_s2s import usage
 from telugu_s2s.audio import files
 from telugu_s2s.codec import weights
 from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import answering, benchmark, evaluate, pairs, reply
+from telugu_s2s.evaluation import answering, benchmark, evaluate, lm_speed, pairs, reply
 from telugu_s2s.evaluation.pace import Pace
 from telugu_s2s.tokens import batches
 from telugu_s2s.training import loop, stage1, stage2, stage3, stage4
@@ -86,7 +85,7 @@ def _done(folder, step, inputs) -> bool:
 
 def of(name: str, *size, **fields):
   """The config of a file of configs/, with fields such as data__audio='..' for data.audio. Raises InputError outside of a checkout."""
-  path = Path(usage.ROOT) / 'configs' / f'{name}.py'
+  path = lm_speed.ROOT / 'configs' / f'{name}.py'
   if not path.is_file():
     raise InputError(f'{path} is not there: run the curriculum from a checkout')
   config = runpy.run_path(str(path))['get_config'](*size)
