@@ -85,7 +85,7 @@ setuptools.setup(
     packages=setuptools.find_packages(include=['telugu_s2s', 'telugu_s2s.*']),
     package_data={
         'telugu_s2s': ['**/*.md', '**/*.tsv', '**/*.toml', '**/*.safetensors', '**/*.json', 'corpora/sample/**',
-                       'serving/page/*'],
+                       'serving/page/*', 'serving/toy/*'],
     },
     install_requires=BASE,
     extras_require=EXTRAS,

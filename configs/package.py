@@ -13,6 +13,7 @@ def get_config():
   config.out = 'model'                       # below the workdir
   config.name = ''                           # in the card; '' = that of the folder
   config.precision = 'float32'               # of matrices; 'bfloat16' or 'float16' takes half, and what it costs is measured
+  config.codec_too = True                    # False = the codec that every installed package has, where it is that one
   config.licence = ''                        # of the weights, an SPDX id; '' = none is stated
   config.tokens = ''                         # folders of training tokens, 'A,B', where they are no longer where the run has them
   return config

@@ -1,5 +1,6 @@
 """Serves a voice: the OpenAI Realtime protocol over a websocket, at ws://127.0.0.1:8765/v1/realtime until Ctrl-C.
 
+    python -m telugu_s2s.main --config=configs/serve.py
     python -m telugu_s2s.main --config=configs/serve.py --config.run=runs/stage3
     python -m telugu_s2s.main --config=configs/serve.py --config.run=runs/stage3 --config.host=0.0.0.0 --config.key_variable=MY_KEY
 
@@ -12,7 +13,7 @@ def get_config():
   config = ml_collections.ConfigDict()
   config.job = 'serve'
   config.seed = 0                            # of the sessions' draws
-  config.run = ''                            # the folder of a run of stage 2 or 3
+  config.run = ''                            # a run of stages 2 to 4, a packed model or a name of a hub; '' = the shipped toy
   config.host = '127.0.0.1'
   config.port = 8765                         # 0 = any that is free
   config.sessions = 4                        # places; who comes when all are taken is told to come again

@@ -35,7 +35,7 @@ A Telugu voice: {rate} Hz speech in, {rate} Hz speech out, {frame_rate:g} times 
 | stage | {stage}, step {step} |
 | parameters | {parameters:,}, kept in {precision} |
 | width, layers | {width}, {layers}; depth transformer {depth_width}, {depth_layers} |
-| codec | {codec}: {codebooks} codes of {codes}, in `codec.safetensors`{codec_note} |
+| codec | {codec}: {codebooks} codes of {codes}, {codec_note} |
 | code that trained it | {revision} |
 | speakers | {speakers} |
 | emotions | {emotions} |
@@ -93,7 +93,8 @@ def card(facts: dict, model: Config, codec: CodecConfig, table: labels.Table) ->
       parameters=facts['parameters'], precision=facts['precision'],
       width=model.width, layers=model.layers, depth_width=model.depth_width, depth_layers=model.depth_layers,
       codec=facts['codec'], codebooks=codec.codebooks, codes=codec.codes,
-      codec_note=', the released one' if facts['codec_released'] else '',
+      codec_note=('in `codec.safetensors`' if facts.get('codec_too', True) else 'in every installed package') + (
+          ', the released one' if facts['codec_released'] else ''),
       revision=facts['revision'] or 'not known', speakers=some or 'none to choose from',
       emotions=', '.join(labels.EMOTIONS[:model.emotions]) or 'none to choose from', knobs=knobs or 'none',
       data=data_table(rows), classes='; '.join(f'{letter} ({CLASSES[letter]})' for letter in found),
@@ -132,7 +133,7 @@ def numbers(summary, before=''):
 
 def notice(facts) -> str:
   """The text of NOTICE: that the voice is synthetic, and whom its data owes attribution."""
-  codec = ('The codec in codec.safetensors is the one released with telugu_s2s, under Apache-2.0; its model card there names its data '
+  codec = ('The codec is the one released with telugu_s2s, under Apache-2.0; its model card there names its data '
            'and their licences.' if facts['codec_released'] else
            f'The codec {facts["codec"]} was trained apart; its data are not listed here.')
   rows = licences.notice(facts['data']).replace('The recordings in this folder come from these sources.',

@@ -2,7 +2,7 @@
 
   config.json           sizes, labels, versions, facts of the training, and the length and SHA-256 of each other file
   model.safetensors     the audio LM, parameters named by their path
-  codec.safetensors     the codec that it speaks with
+  codec.safetensors     the codec that it speaks with; left out where that is the one that the package ships
   vocabulary.model      of its text slot, where it has one
   README.md, NOTICE     the model card, and whom the data owes attribution; see card.py
 
@@ -65,11 +65,13 @@ def run(config, workdir) -> None:
   folder, out = Path(config.run).absolute(), Path(workdir) / config.out
   model, params, trained = runs.loaded(folder)
   facts = facts_of(folder, config, trained)
+  if not config.codec_too and trained.name != weights.load().name:
+    raise InputError(f'config.codec_too False: {trained.name} is not the codec that the package ships; pack it too')
   narrow = narrowed(params, config.precision)
   if config.precision != 'float32':
     facts['loss_of_precision'] = lost(folder, model, params, restored(narrow), trained)
-  pack(out, model, narrow, trained, Path(runs.config_of(folder).codec or weights.RELEASED), labels_of(folder), facts,
-       folder / VOCABULARY)
+  codec_file = Path(runs.config_of(folder).codec or weights.RELEASED) if config.codec_too else None
+  pack(out, model, narrow, trained, codec_file, labels_of(folder), facts, folder / VOCABULARY)
   again = load(out)                              # what cannot be read again is found here, not by whoever gets it
   same = jax.tree.map(lambda x, y: np.array_equal(x, y), again.params, restored(narrow))
   assert all(jax.tree.leaves(same)), 'the parameters that were written are not those that were read'
@@ -85,7 +87,7 @@ def facts_of(folder, config, trained) -> dict:
   measured = json.loads(summary.read_bytes()) if summary.exists() else {}
   return {'stage': runs.config_of(folder).job, 'step': newest(folder),
           'revision': revision.read_text().strip() if revision.exists() else '', 'codec': trained.name,
-          'codec_released': trained.name == weights.load().name, 'precision': config.precision,
+          'codec_released': trained.name == weights.load().name, 'codec_too': config.codec_too, 'precision': config.precision,
           'licence': config.licence, 'name': config.name or Path(config.out).name,
           'data': card.sources(tokens_of(folder, config.tokens), trained.name), 'measured': measured}
 
@@ -163,7 +165,7 @@ def pack(out, model, flat, trained, codec_file, table, facts, vocabulary=None) -
   Args:
     out: the folder; a model in it is replaced.
     flat: {'path/of/parameter': array}, as `narrowed` makes them.
-    codec_file: of `trained`.
+    codec_file: of `trained`; None = it is not copied.
     table: labels.Table.
     facts: as `facts_of` gives them.
     vocabulary: a file, copied where it exists.
@@ -171,13 +173,15 @@ def pack(out, model, flat, trained, codec_file, table, facts, vocabulary=None) -
   out = Path(out)
   (out / CONFIG).unlink(missing_ok=True)         # until it is whole again it is no model
   facts['parameters'] = sum(x.size for x in flat.values())
-  content = {MODEL: saved(flat), CODEC: Path(codec_file).read_bytes(), CARD: card.card(facts, model, trained.config, table).encode(),
-             NOTICE: card.notice(facts).encode()}
+  content = {MODEL: saved(flat), CARD: card.card(facts, model, trained.config, table).encode(), NOTICE: card.notice(facts).encode()}
+  if codec_file:
+    content[CODEC] = Path(codec_file).read_bytes()
   if vocabulary and Path(vocabulary).exists():
     content[VOCABULARY] = Path(vocabulary).read_bytes()
   for name, data in content.items():
     files.write(out / name, data)
-  (out / VOCABULARY).unlink(missing_ok=True) if VOCABULARY not in content else None
+  for name in {VOCABULARY, CODEC} - content.keys():
+    (out / name).unlink(missing_ok=True)
   config = {'format': FORMAT, 'model': dataclasses.asdict(model), 'codec': {'name': trained.name, **dataclasses.asdict(trained.config)},
             'labels': dataclasses.asdict(table), 'emotions': labels.EMOTIONS[:model.emotions], 'facts': facts,
             'versions': {'telugu_s2s': telugu_s2s.__version__, 'jax': jax.__version__, 'revision': loop.revision()},
@@ -220,9 +224,10 @@ def load(name, revision: str = '', cache=None) -> Packed:
     weights.fit_shapes({name.replace('/', '.'): x.shape for name, x in flat.items()}, shapes)
   except ValueError as problem:
     raise InputError(f'{folder / MODEL}: not the weights of {CONFIG} ({problem}); pack it again') from None
-  codec = weights.load(folder / CODEC)
+  codec = weights.load(folder / CODEC if CODEC in config['files'] else '')
   if codec.name != expected or (codec.config.codebooks, codec.config.codes) != (model.codebooks, model.codes):
-    raise InputError(f'{folder / CODEC}: codec {codec.name}, the model speaks with {expected}; pack it again')
+    raise InputError(f'{folder / CODEC if CODEC in config["files"] else "the codec of this package"}: codec {codec.name}, the model speaks '
+                     f'with {expected}; pack it again, with its codec')
   return Packed(model, jax.tree.map(jnp.asarray, restored(flat)), codec, table, facts, folder)
 
 
@@ -246,7 +251,7 @@ def described(folder) -> dict:
     config = json.loads(path.read_bytes())
     if config['format'] != FORMAT:
       raise ValueError(f'format {config["format"]!r}, this version reads {FORMAT!r}')
-    if not {MODEL, CODEC} <= config['files'].keys() <= set(NAMES):
+    if not {MODEL} <= config['files'].keys() <= set(NAMES):
       raise ValueError(f'files {sorted(config["files"])}')
     return config
   except FileNotFoundError:

@@ -12,7 +12,7 @@ from telugu_s2s.serving import packaging
 from telugu_s2s.tokens import encoding, labels
 from telugu_s2s.training import runs
 
-SHIPPED = Path(__file__).parent / 'voice'         # a toy that was trained on the sample corpus and dialogues of it, synthetic all
+SHIPPED = Path(__file__).parent / 'toy'          # a toy that was trained on the sample corpus and dialogues of it, synthetic all
 DEFAULT = 'default'              # the voice of a model that was not told who speaks
 
 

@@ -60,6 +60,14 @@ def folder(made, codec_file, tmp_path):
   return tmp_path / 'model'
 
 
+def test_a_model_without_its_codec_takes_the_packages_or_is_refused(made, folder):
+  config, params, codec, table = made
+  packaging.pack(folder, config, packaging.narrowed(params, 'float32'), codec, None, table, dict(FACTS, codec_too=False))
+  assert not (folder / 'codec.safetensors').exists() and 'in every installed package' in (folder / 'README.md').read_text()
+  with pytest.raises(InputError, match='the codec of this package: codec .*, the model speaks with'):
+    packaging.load(folder)
+
+
 def relist(folder, name):
   """Lets config.json agree with a file that was changed, as somebody would who means harm."""
   config = json.loads((folder / 'config.json').read_text())
