@@ -38,7 +38,7 @@ def assert_sound(printed, found, parameters, most):
 def test_the_toy_is_described_with_what_xla_counts(tmp_path, codec_file):
   printed, found = described(tmp_path, 'toy', f'--config.codec={codec_file}', '--config.frames=20', '--config.batch=8',
                              '--config.model.width=32', '--config.model.depth_width=16')
-  assert_sound(printed, found, sum(value for name, value in found['parameters'].items() if name != 'counted'), 1.02)       # 1.4 %: the
+  assert_sound(printed, found, sum(value for name, value in found['parameters'].items() if name != 'counted'), 1.03)       # up to 2.8 %: the
   # encoder of recordings, once a row, is not predicted; of rows of 20 frames it is something
   assert found['programs'][0]['flops_counted'] == pytest.approx(found['programs'][0]['flops_predicted'], rel=0.02)
   assert [plan['hours'] for plan in found['plans']] == [150, 1000, 1000, 5000, 5000]
