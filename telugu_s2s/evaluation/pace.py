@@ -16,7 +16,7 @@ ENCODED_S = 16.0                 # of silence that is encoded
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-  """What was measured here, and constants of the curriculum's own runs (evaluation/results/curriculum.json)."""
+  """What was measured here; the constants are estimates of a 2-core machine, which no whole run has tested yet."""
   flops: float                   # a second, of a product of matrices
   encoded: float                 # seconds of audio a second
   COMPILED_S = 12.0              # to compile a program and load a run
