@@ -129,7 +129,8 @@ def test_an_interrupted_assistant_has_said_what_it_was_made_to_say(codec_file, s
   params = jax.jit(AudioLM(LM).init)(jax.random.key(0), jnp.zeros((1, 2, 4, 3), jnp.int32), jnp.zeros((1, 4), jnp.int32))['params']
   one = turn_taking.stimuli('interruption', segments, 1, np.random.default_rng(0))[0]
   made = []
-  monkeypatch.setattr(encoding, 'decoded', lambda _, codes: made.append(np.asarray(codes)) or np.zeros((1, 160 * codes.shape[1]), np.float32))
+  silent = lambda codes: np.zeros((1, codec.config.hop * codes.shape[1]), np.float32)
+  monkeypatch.setattr(encoding, 'decoded', lambda _, codes: made.append(np.asarray(codes)) or silent(codes))
   audio = turn_taking.replies([one], LM, params, encoder, jax.random.key(0), sampling.Sampling())
   said = encoder([one.assistant])[0]
   np.testing.assert_array_equal(made[0][0, :len(said)], said)

@@ -1,8 +1,10 @@
 """Segments to tokens: once, the same however they are batched, and nothing lost in silence."""
+import contextlib
 import dataclasses
 import hashlib
 import multiprocessing
 import os
+import signal
 import threading
 
 import jax
@@ -276,10 +278,15 @@ def test_a_worker_that_is_killed_costs_its_shard_in_hand(many, tmp_path, trained
   def kill():
     while not killed:
       for process in multiprocessing.active_children():
-        if list(out.glob(f'{files.temporary_prefix()}{process.pid}-*')) and list(out.glob('tokens-*.json')):
-          process.kill()
-          killed.append(process.pid)
-          break
+        if list(out.glob('tokens-*.json')):
+          with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGSTOP)             # or it would end its shard while it is looked at
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            if list(out.glob(f'{files.temporary_prefix()}{process.pid}-*')):
+              process.kill()
+              killed.append(process.pid)
+              break
+            os.kill(process.pid, signal.SIGCONT)
 
   thread = threading.Thread(target=kill, daemon=True)
   thread.start()
