@@ -86,7 +86,7 @@ def plan(sentences: list[dict], config) -> list[dict]:
     rng = np.random.default_rng([config.seed, zlib.crc32(name.encode())])
     for take, voices in enumerate(_casts(unit, config, rng), 1):
       for turn, sentence in enumerate(unit):
-        rows.append(_row(sentence, take, voices[turn % len(voices)], config, rng))
+        rows.append(_drawn(sentence, take, voices[turn % len(voices)], config, rng))
   return rows
 
 
@@ -110,30 +110,31 @@ def _casts(unit, config, rng):
   return [(drawn[0], drawn[1]), (drawn[2], drawn[3])] if pair else [(drawn[0],), (drawn[1],)]
 
 
-def _row(sentence, take, speaker, config, rng):
+def _drawn(sentence, take, speaker, config, rng):
   """The manifest row of one utterance, with its rate and pitch drawn."""
-  voice = config.voices[speaker]
   label = str(rng.choice(list(config.rate_shares), p=list(config.rate_shares.values())))
   slowest, fastest = config.rates[label]
+  words = int(rng.integers(slowest, fastest + 1))
+  higher = int(rng.integers(-config.pitch_spread, config.pitch_spread + 1))
+  dialogue = f'{sentence["dialogue"]}-{take}' if sentence['dialogue'] else ''
+  return _row(sentence, sentence['split'], dialogue, speaker, config, label, words, higher)
+
+
+def _row(sentence, split, dialogue, speaker, config, label, words: int, higher: int = 0):
+  """The manifest row of one utterance. words: a minute; higher: than the voice's own pitch."""
+  voice = config.voices[speaker]
   return dict(
-      path=f'audio/{sentence["id"]}-{speaker}.opus', split=sentence['split'], language='te',
+      path=f'audio/{sentence["id"]}-{speaker}.opus', split=split, language='te',
       speaker=f'sample-{speaker}', gender=voice.gender, style=sentence['kind'], emotion='neutral', rate=label,
-      text=sentence['text'], licence=LICENCE, source=SOURCE,
-      dialogue=f'{sentence["dialogue"]}-{take}' if sentence['dialogue'] else '', turn=sentence['turn'],
-      seconds='', sentence=sentence['id'], voice=voice.voice,
-      words_per_minute=int(rng.integers(slowest, fastest + 1)),
-      pitch=int(voice.pitch + rng.integers(-config.pitch_spread, config.pitch_spread + 1)))
+      text=sentence['text'], licence=LICENCE, source=SOURCE, dialogue=dialogue, turn=sentence['turn'],
+      seconds='', sentence=sentence['id'], voice=voice.voice, words_per_minute=words, pitch=int(voice.pitch + higher))
 
 
 def asked(sentences: list[dict], config) -> list[dict]:
   """Manifest rows of the questions of split train in the held-out voice, each at the middle of the normal rate."""
-  voice = config.voices[config.held_out]
   middle = sum(config.rates['normal']) // 2
-  return [dict(
-      path=f'audio/{one["id"]}-{config.held_out}.opus', split='eval', language='te', speaker=f'sample-{config.held_out}',
-      gender=voice.gender, style=one['kind'], emotion='neutral', rate='normal', text=one['text'], licence=LICENCE, source=SOURCE,
-      dialogue=one['dialogue'], turn=one['turn'], seconds='', sentence=one['id'], voice=voice.voice, words_per_minute=middle,
-      pitch=int(voice.pitch)) for one in sentences if one['kind'] == 'question' and one['split'] == 'train']
+  return [_row(one, 'eval', one['dialogue'], config.held_out, config, 'normal', middle) for one in sentences
+          if one['kind'] == 'question' and one['split'] == 'train']
 
 
 def finished(samples) -> np.ndarray:

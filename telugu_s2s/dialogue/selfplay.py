@@ -16,6 +16,7 @@ from telugu_s2s.dialogue import found, pairs, timing, voiceprint
 from telugu_s2s.dialogue.pairs import Dialogue, Turn, Unit
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import drawing, frames, sampling
+from telugu_s2s.lm.model import targets
 from telugu_s2s.tokens import encoding
 
 PROMPT_S = 0.6, 8.0              # of a question that begins a dialogue
@@ -57,11 +58,9 @@ def played(c, params, prompt, silence, key, more: int, how):
   """Both sides' codes i32[2 b t+more-delay q], first those who ask: prompts i32[b t q], and `more` steps that are drawn."""
   b, t, q = prompt.shape
   first = c.slots - q
-  none = lambda steps: jnp.full((2 * b, steps, first), frames.ABSENT)
   quiet = jnp.broadcast_to(silence, (b, t, q))
   said = jnp.concatenate([prompt, quiet])                              # [2b t q]
-  late = frames.delayed(said, c.delay)
-  slots = jnp.concatenate([none(t), late], -1)
+  slots = targets(c, said[:, None], jnp.full((2 * b, t), frames.ABSENT))
   lag = 1 + c.delay
   other = lambda x: jnp.concatenate([x[b:], x[:b]])
   padded = jnp.concatenate([jnp.broadcast_to(silence, (2 * b, lag, q)), said], 1)
@@ -75,7 +74,7 @@ def played(c, params, prompt, silence, key, more: int, how):
     return (state, jnp.concatenate([a0[:, None], now[:, first + 1:]], -1)), now
 
   _, drawn = jax.lax.scan(body, (state, padded[:, t]), None, more)
-  return frames.undelayed(jnp.concatenate([late, drawn.swapaxes(0, 1)[..., first:]], 1), c.delay)
+  return frames.undelayed(jnp.concatenate([slots[..., first:], drawn.swapaxes(0, 1)[..., first:]], 1), c.delay)
 
 
 def units(prompts: Sequence[Prompt], player: Player, limits: Limits, seconds: float, batch: int, seed: int) -> list[Unit]:
@@ -93,7 +92,7 @@ def units(prompts: Sequence[Prompt], player: Player, limits: Limits, seconds: fl
 
 def play(prompts: Sequence[Prompt], player: Player, limits: Limits, seconds: float, key, batch: int) -> list[Dialogue]:
   """A dialogue for each prompt, those that keep to the limits and, with the reason why, those that do not."""
-  rate, q = player.trained.config.frame_rate, player.model.codebooks
+  rate = player.trained.config.frame_rate
   length = round(PROMPT_S[1] * rate)               # one length of prompt, so one program: silence comes before a shorter one
   codes = np.tile(player.silence.astype(np.int32), (batch, length, 1))
   for row, one in enumerate(prompts):

@@ -1,10 +1,12 @@
-"""What is done to a recording so that only one thing differs: its level, floor, background, room, speed or pitch."""
+"""What is done to a recording so that only one thing differs: its level, floor, speed or pitch. Rooms and noises: tokens/views.py."""
 import numpy as np
 import soxr
 
 from telugu_s2s.audio import level
 from telugu_s2s.audio.files import SAMPLE_RATE
+from telugu_s2s.tokens import views
 
+PINK = 0.5                       # of 6 dB an octave, by which its power falls
 SPEECH_DBFS = -25.0              # of the loud frames, those within 25 dB of the loudest
 
 
@@ -18,29 +20,8 @@ def levelled(audio, dbfs=SPEECH_DBFS) -> np.ndarray:
 def floored(parts, rng) -> list[np.ndarray]:
   """The same parts with noise that brings each one's floor to the highest of them (10th percentile of the frames' level)."""
   powers = [10 ** (np.percentile(level.frame_dbfs(part), 10) / 10) for part in parts]
-  return [part + (max(max(powers) - power, 0) ** 0.5 * coloured(len(part), -1.0, rng)).astype(np.float32)
+  return [part + (max(max(powers) - power, 0) ** 0.5 * views.noise(len(part), PINK, rng)).astype(np.float32)
           for part, power in zip(parts, powers)]
-
-
-def coloured(count, slope, rng) -> np.ndarray:
-  """f64[count] of noise with root mean square 1 whose power goes with frequency ** slope, above 50 Hz."""
-  hz = np.fft.rfftfreq(count, 1 / SAMPLE_RATE)
-  spectrum = np.fft.rfft(rng.normal(size=count)) * np.where(hz > 50, np.maximum(hz, 50) ** (slope / 2), 0)
-  noise = np.fft.irfft(spectrum, count)
-  return noise / np.sqrt(np.mean(noise ** 2))
-
-
-def reverberant(audio, reverberation_s, direct_db, seed) -> np.ndarray:
-  """The samples in a room: noise that decays by 60 dB in reverberation_s follows the direct sound (Polack, 1988).
-
-  seed: of the room; the same one gives the same room.
-  """
-  t = np.arange(round(reverberation_s * SAMPLE_RATE)) / SAMPLE_RATE
-  tail = np.random.default_rng(seed).normal(size=len(t)) * 10 ** (-3 * t / reverberation_s) * (t > 0.003)
-  response = tail / np.sqrt(np.sum(tail ** 2)) * 10 ** (-direct_db / 20)
-  response[0] = 1.0
-  points = len(audio) + len(response)
-  return np.fft.irfft(np.fft.rfft(audio, points) * np.fft.rfft(response, points), points)[:len(audio)].astype(np.float32)
 
 
 def faster(audio, factor) -> np.ndarray:

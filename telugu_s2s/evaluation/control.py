@@ -8,9 +8,9 @@ import numpy as np
 from telugu_s2s.audio import activity, delivery, level, pitch, quality
 from telugu_s2s.audio.files import SAMPLE_RATE
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import intervals
 from telugu_s2s.lm import drawing, frames, sampling
 from telugu_s2s.tokens import encoding, labels
+from telugu_s2s.training import intervals
 
 HEARD = tuple(labels.KNOBS)      # what is heard of an utterance, by the names of the knobs
 SPEAKERS = 8                     # at most, who say each of them

@@ -4,11 +4,9 @@ Each step is the job of another config file, in a folder of its own below the wo
 fields and the same steps before it is skipped; one that was cut off goes on. ledger.json has what each was thought to take,
 and took.
 """
-import csv
 import dataclasses
 import hashlib
 import json
-import runpy
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +15,12 @@ import jax
 
 from telugu_s2s.audio import files
 from telugu_s2s.codec import weights
+from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import answering, benchmark, evaluate, lm_speed, pairs, reply
+from telugu_s2s.evaluation import answering, benchmark, evaluate, pairs, reply
 from telugu_s2s.evaluation.pace import Pace
+from telugu_s2s.evaluation.recipes import of
 from telugu_s2s.tokens import batches
 from telugu_s2s.training import loop, stage1, stage2, stage3, stage4
 
@@ -83,16 +83,6 @@ def _done(folder, step, inputs) -> bool:
     return False
 
 
-def of(name: str, *size, **fields):
-  """The config of a file of configs/, with fields such as data__audio='..' for data.audio. Raises InputError outside of a checkout."""
-  path = lm_speed.ROOT / 'configs' / f'{name}.py'
-  if not path.is_file():
-    raise InputError(f'{path} is not there: run the curriculum from a checkout')
-  config = runpy.run_path(str(path))['get_config'](*size)
-  config.update_from_flattened_dict({field.replace('__', '.'): value for field, value in fields.items()})
-  return config
-
-
 def planned(config, workdir) -> list[Step]:
   """The steps, each with its config and how long it may take."""
   size, seed, codec, steps = config.size, config.seed, config.codec, []
@@ -106,8 +96,8 @@ def planned(config, workdir) -> list[Step]:
   said = config.pairs
   folder, spoken_s = said.folder or at('pairs', 'pairs'), corpus_s(said.folder) if said.folder else pace.speech_s(said)
   if not said.folder:
-    spoken = of('pairs', 'text', seed=seed, count=said.count, takes=said.takes, variants=said.variants, answerers=tuple(said.answerers), emotions=tuple(said.emotions),
-                rates=tuple(said.rates), extras=False)
+    spoken = of('pairs', 'text', seed=seed, count=said.count, takes=said.takes, variants=said.variants,
+                answerers=tuple(said.answerers), emotions=tuple(said.emotions), rates=tuple(said.rates), extras=False)
     steps.append(Step('pairs', spoken, pairs.run, pace.spoken(said), 'pairs/MANIFEST.tsv'))
   tokens = dict(data__tokens=at('tokens', 'tokens'), data__segments=at('tokens', 'segments', 'train'))
   heard = dict(heard__views=config.heard.views, heard__echoes=config.heard.echoes)
@@ -133,10 +123,10 @@ def planned(config, workdir) -> list[Step]:
 def corpus_s(folder) -> float:
   """Seconds that a folder's manifest names; of the sample corpus where there is no folder, and 0 where it does not say."""
   try:
-    with open(Path(folder or sample.folder()) / 'MANIFEST.tsv', encoding='utf-8', newline='') as file:
-      return sum(float(row.get('seconds') or 0) for row in csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
-  except OSError:
+    found = corpus.recordings(folder or sample.folder(), '')[0]
+  except InputError:
     return 0.0
+  return sum(float(one.custom.get('seconds') or 0) for one in found)
 
 
 def _steps(asked) -> dict:

@@ -9,10 +9,12 @@ import tqdm
 from telugu_s2s.audio import activity, files
 from telugu_s2s.codec import streaming
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import embedding, intervals
+from telugu_s2s.evaluation import embedding
 from telugu_s2s.lm import drawing, frames, sampling
+from telugu_s2s.lm.model import targets
 from telugu_s2s.tokens import encoding, prosody
 from telugu_s2s.tokens.record import ABSENT
+from telugu_s2s.training import intervals
 
 WINDOW_S = 10.0
 ENDS = 3                         # windows at the beginning and at the end that drift is told from
@@ -39,8 +41,7 @@ def spoken_on(model, params, codes, moves, more: int, silence, key, how: dict, g
   state = sampling.empty_state(model, len(codes))
   if given:
     state = sampling.conditioned(model, params, state, given)
-  none = np.full((*codes.shape[:2], model.slots - model.codebooks - 1), ABSENT, np.int32)
-  slots = np.concatenate([none, moves[..., None], frames.delayed(jnp.asarray(codes), model.delay)], -1)
+  slots = np.asarray(targets(model, jnp.asarray(codes)[:, None], jnp.asarray(moves)))
   quiet = lambda t: jnp.broadcast_to(jnp.asarray(silence), (len(codes), t, model.codebooks))
   state, parts = _read(model, params, state, slots, quiet(codes.shape[1])), [slots]
   step = min(250, more)

@@ -1,9 +1,8 @@
 """Voices as vectors, so that their cosine says how alike they are: by a network where there is one, by spectra everywhere."""
 import numpy as np
 
-from telugu_s2s.audio import quality
 from telugu_s2s.audio.mel import log_mel
-from telugu_s2s.evaluation import perceptual
+from telugu_s2s.dialogue import voiceprint
 
 BANDS = 40
 
@@ -15,8 +14,8 @@ def of(parts) -> dict[str, np.ndarray]:
   the spread of each mel band, each taken relative to what these recordings have together.
   """
   found = {'mel': _standardised(np.array([spectrum(part) for part in parts]))}
-  if quality.optional('resemblyzer', perceptual.NETWORKS) is not None:
-    found['ge2e'] = np.array([perceptual.speaker_embedding(part) for part in parts])
+  if voiceprint.available():
+    found['ge2e'] = np.array([voiceprint.ge2e(part) for part in parts])
   return found
 
 

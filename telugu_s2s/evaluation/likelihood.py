@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from telugu_s2s.evaluation import embedding, intervals, splices
+from telugu_s2s.evaluation import embedding, splices
 from telugu_s2s.lm import frames, losses
 from telugu_s2s.lm.model import AudioLM
 from telugu_s2s.preparation import read
 from telugu_s2s.tokens import baselines, encoding, prosody
 from telugu_s2s.tokens.record import ABSENT
+from telugu_s2s.training import intervals
 
 BATCH = 32
 SCORES = ('global', 'local', 'normalised')

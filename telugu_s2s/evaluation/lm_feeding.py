@@ -7,7 +7,7 @@ import numpy as np
 import tqdm
 
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import lm_speed
+from telugu_s2s.evaluation import recipes
 from telugu_s2s.lm.model import Config
 from telugu_s2s.planning import compute
 from telugu_s2s.preparation import shards
@@ -26,7 +26,7 @@ def measure(config, workdir) -> dict:
   clips = batches.Clips(folder, CODEC)
   counted = census.of(folder, clips)
   for size in config.sizes:
-    recipe = lm_speed.recipe(size)
+    recipe = recipes.of('stage2', size)
     model = Config(codebooks=LEVELS, codes=CODES, **recipe.model)
     made = batches.make(clips, stage2.window_of(recipe, model), batch=recipe.batch, seed=config.seed, census=counted)
     made[0]

@@ -3,7 +3,6 @@
 Each measurement runs in a process of its own, `python -m telugu_s2s.evaluation.lm_speed SPEC`, which prints JSON.
 """
 import json
-import runpy
 import sys
 from pathlib import Path
 
@@ -13,8 +12,7 @@ import numpy as np
 
 from telugu_s2s import axes
 from telugu_s2s.codec import precision
-from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import codec_speed, lm_peer, peers
+from telugu_s2s.evaluation import codec_speed, lm_peer, peers, recipes
 from telugu_s2s.lm import drawing, sampling
 from telugu_s2s.lm.model import Config
 from telugu_s2s.planning import compute
@@ -62,19 +60,11 @@ def narrow(folder) -> dict:
   return result
 
 
-def recipe(size: str):
-  """The config of a size of stage 2. Raises InputError outside of a checkout, where configs/ is not."""
-  path = ROOT / 'configs' / 'stage2.py'
-  if not path.is_file():
-    raise InputError(f'{path} is not there: run the benchmark from a checkout')
-  return runpy.run_path(str(path))['get_config'](size)
-
-
 def spec_of(config, size: str, threads: int) -> dict:
   """What is measured, as JSON carries it. The text slot, which the peer has not, is left out."""
   names = ('width', 'layers', 'heads', 'kv_heads', 'head_width', 'ffn', 'depth_width', 'depth_layers', 'depth_heads',
            'depth_ffn', 'prosody_codes', 'delay', 'user_every', 'sinks')
-  fields = recipe(size).model
+  fields = recipes.of('stage2', size).model
   c = Config(**{name: fields[name] for name in names})
   rows = config.batch if size == 'toy' else max(1, config.batch // 8)
   return {'size': size, 'model': {name: fields[name] for name in names} | {'codebooks': c.codebooks, 'codes': c.codes},

@@ -56,7 +56,8 @@ def from_text(config, workdir):
     raise InputError(f'config.answerers: there is no voice {", ".join(sorted(strange))}; there are {", ".join(config.voices)}')
   how = spoken.How(engine, timing.load(config.timing), config.seed, tuple(config.rates), tuple(config.emotions), config.extras,
                    spoken.breaths(config.breaths, config.licence), config.takes, tuple(config.answerers))
-  made_by = pairs.generator(config.source, engine=(engine.name, engine.version), voices=config.voices, variants=config.variants, names=config.voice_names,
+  made_by = pairs.generator(config.source, engine=(engine.name, engine.version), voices=config.voices, variants=config.variants,
+                            names=config.voice_names,
                             held_out=config.held_out_names, timing=how.timing, seed=config.seed, rates=(low, high), extras=config.extras,
                             emotions=list(config.emotions), breaths=config.breaths, takes=config.takes, answerers=list(config.answerers),
                             licence=config.licence)

@@ -17,6 +17,7 @@ import numpy as np
 from telugu_s2s.audio import files, opinion, quality
 from telugu_s2s.audio.files import SAMPLE_RATE
 from telugu_s2s.audio.quality import NAN
+from telugu_s2s.dialogue import voiceprint
 
 # Two packages ask pip for others that cannot be had everywhere, and run without: resemblyzer for a voice activity
 # detector without wheels (webrtcvad-wheels takes its place), distillmos for torchaudio.
@@ -26,7 +27,7 @@ PACKAGES = dict.fromkeys(('visqol', 'ai_edge_litert', 'resemblyzer', 'speechmos'
                           'xls_r_sqa', 'torch'), NETWORKS)
 ALONE = ('dns_ovrl', 'dns_sig', 'dns_bak', 'dns_p808', 'distillmos')     # measures that need no reference
 DNSMOS_WINDOWS = 2               # of 9 s each
-SPEAKER_DBFS = -25.0             # the level at which voices are compared
+_speaker_encoder = voiceprint.network
 
 
 def measures(reference, decoded) -> dict[str, float]:
@@ -67,20 +68,7 @@ def speaker_similarity(reference, decoded) -> float:
   """Cosine of the GE2E embeddings (Wan et al., 2018) that Resemblyzer has of both; two sentences of two voices: 0.58."""
   if _speaker_encoder() is None or not np.any(reference) or not np.any(decoded):
     return NAN
-  return float(speaker_embedding(reference) @ speaker_embedding(decoded))
-
-
-def speaker_embedding(samples):
-  """f32[256] of length 1, the GE2E embedding that Resemblyzer has of a voice; None where it is not installed."""
-  encoder = _speaker_encoder()
-  if encoder is None:
-    return None
-  found = encoder.embed_utterance(_levelled(samples))
-  return found / (np.linalg.norm(found) + 1e-9)
-
-
-def _levelled(samples):
-  return (samples * 10 ** (SPEAKER_DBFS / 20) / (np.sqrt(np.mean(np.square(samples))) + 1e-9)).astype(np.float32)
+  return voiceprint.similarity(*map(voiceprint.ge2e, (reference, decoded)))
 
 
 def dnsmos(samples) -> dict[str, float]:
@@ -113,15 +101,6 @@ def _visqol():
   api = package.VisqolApi()
   api.create(mode='speech', use_lattice_model=True)
   return api
-
-
-@functools.cache
-def _speaker_encoder():
-  package = quality.optional('resemblyzer', NETWORKS)
-  if package is None:
-    return None
-  quality.optional('torch', NETWORKS).set_num_threads(1)
-  return package.VoiceEncoder('cpu', verbose=False)
 
 
 @functools.cache

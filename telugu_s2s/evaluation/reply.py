@@ -1,4 +1,5 @@
 """A question as a recording, and what a stage 3 model answers: a wav of the answer, one of both, and a picture."""
+import functools
 from pathlib import Path
 
 import jax
@@ -10,6 +11,7 @@ from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import generate
 from telugu_s2s.lm import frames, sampling
+from telugu_s2s.lm.model import targets
 from telugu_s2s.tokens import encoding
 from telugu_s2s.training import runs
 
@@ -41,14 +43,14 @@ def run(config, workdir):
     print(f'{name}.wav: {len(one) / files.SAMPLE_RATE:.2f} s in answer to {len(audio) / files.SAMPLE_RATE:.2f} s of {path}')
 
 
+@functools.partial(jax.jit, static_argnames=('model', 'asked', 'how'))
 def answered(model, params, user, asked: int, silence, key, how, given=None):
   """What the assistant says after the first `asked` frames of `user` i32[b t q], through which it is silent: i32[b t-asked-delay q]."""
   state = sampling.empty_state(model, len(user), how.guidance != 1)
   if given:
     state = sampling.conditioned(model, params, state, given)
-  quiet = jnp.broadcast_to(jnp.asarray(silence), (len(user), asked, model.codebooks))
-  none = jnp.full((*quiet.shape[:2], model.slots - model.codebooks), frames.ABSENT)
-  slots = jnp.concatenate([none, frames.delayed(quiet, model.delay)], -1)
+  quiet = jnp.broadcast_to(jnp.asarray(silence), (len(user), 1, asked, model.codebooks))
+  slots = targets(model, quiet, jnp.full((len(user), asked), frames.ABSENT))
   state = sampling.prefill(model, params, state, slots, user[:, :asked])
   _, said = sampling.generate(model, params, state, user[:, asked:], key, how)
   return frames.undelayed(said[..., -model.codebooks:], model.delay)

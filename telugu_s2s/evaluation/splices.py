@@ -13,14 +13,15 @@ import numpy as np
 
 from telugu_s2s.audio import activity, level, pitch
 from telugu_s2s.audio.files import SAMPLE_RATE
-from telugu_s2s.evaluation.alterations import SPEECH_DBFS, coloured, faster, floored, higher, levelled, reverberant
+from telugu_s2s.evaluation.alterations import SPEECH_DBFS, faster, floored, higher, levelled
+from telugu_s2s.tokens import views
 
 TASKS = ('speaker', 'gender', 'room', 'background', 'rate', 'pitch', 'energy', 'emotion', 'adjacency')
 FADE = 320                       # samples of the cross-fade: 20 ms
 HOP = level.HOP
 SPOKEN = 0.5                     # least share of a side's frames that are speech
 SNR_DB = 10.0                    # of the backgrounds
-COLOURS = {'white': 0.0, 'pink': -1.0, 'brown': -2.0, 'blue': 1.0}     # power goes with frequency to this power
+COLOURS = {'white': 0.0, 'pink': 0.5, 'brown': 1.0, 'blue': -0.5}      # see views.noise
 ROOMS_S = {'small': (0.2, 3.0), 'large': (0.9, -3.0)}  # time of reverberation, and direct sound over reverberation in dB
 RATES, SEMITONES, GAINS_DB = (0.8, 1.25), (-4.0, 4.0), (-6.0, 6.0)
 HIGH_HZ = 165.0                  # a speaker whose median is above it counts as f where no label says
@@ -99,12 +100,11 @@ def changed(task, x, y, group, says, size_x, size_y, rng) -> Couple:
   x, y = [levelled(one.audio) for one in x], [levelled(one.audio) for one in y]
   if task == 'room':
     seeds = rng.integers(2 ** 31, size=2)
-    of = lambda audio, number: reverberant(audio, *list(ROOMS_S.values())[number], seeds[number])
+    of = lambda audio, number: views.in_room(audio, *list(ROOMS_S.values())[number], np.random.default_rng(seeds[number]))
     says = ' against '.join(ROOMS_S)
   elif task == 'background':
     names = rng.choice(list(COLOURS), 2, replace=False)
-    of = lambda audio, number: audio + (10 ** ((SPEECH_DBFS - SNR_DB) / 20) * coloured(len(audio), COLOURS[names[number]], rng)).astype(
-        np.float32)
+    of = lambda audio, number: audio + np.float32(10 ** ((SPEECH_DBFS - SNR_DB) / 20)) * views.noise(len(audio), COLOURS[names[number]], rng)
     says = ' against '.join(names)
   elif task == 'rate':
     of, says = lambda audio, number: faster(audio, RATES[number]), f'{RATES[0]} against {RATES[1]} times as fast'

@@ -15,10 +15,11 @@ import numpy as np
 
 from telugu_s2s.audio import activity, files, level
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import intervals
 from telugu_s2s.lm import frames, sampling
+from telugu_s2s.lm.model import targets
 from telugu_s2s.tokens import encoding, prosody
 from telugu_s2s.tokens.record import ABSENT
+from telugu_s2s.training import intervals
 
 KINDS = ('pause', 'end', 'interruption', 'alone')
 HOP_S = level.HOP / files.SAMPLE_RATE
@@ -84,9 +85,8 @@ def replies(many: list[Stimulus], model, params, encoder, key, how) -> list[np.n
     user[row, :len(heard[row])], given[row, :len(said[row])] = heard[row], said[row]
     if len(said[row]):
       moves[row, :len(said[row]):2] = prosody.codes(one.assistant, 2 * hop, (len(said[row]) + 1) // 2)
-  none = np.full((*moves.shape, model.slots - model.codebooks - 1), ABSENT, np.int32)
-  forced = np.concatenate([none, moves[..., None], frames.delayed(jnp.asarray(given), model.delay)], -1)
-  slots = _lived(model, params, jnp.asarray(user), jnp.asarray(forced), key, how)
+  forced = targets(model, jnp.asarray(given)[:, None], jnp.asarray(moves))
+  slots = _lived(model, params, jnp.asarray(user), forced, key, how)
   codes = frames.undelayed(slots[..., -model.codebooks:], model.delay)
   return [audio[:len(one.user)] for audio, one in zip(encoding.decoded(codec, codes), many)]
 

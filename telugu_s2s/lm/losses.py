@@ -28,14 +28,19 @@ def present(target, weight):
   return jnp.maximum(jnp.sum(weight * (target >= 0)), 1.0)
 
 
+def code_nats(logits, target):
+  """Cross-entropy of each code f32[...], any number where it is absent, and its log-partition. logits: f32[... v]; target: i32[...]."""
+  log_z = jax.nn.logsumexp(logits, -1)
+  return log_z - jnp.take_along_axis(logits, jnp.maximum(target, 0)[..., None], -1)[..., 0], log_z
+
+
 def masked_sum(logits, target, weight):
   """Sums of cross-entropy and of squared log-partition where the target is present and weighted.
 
   logits: f32[b t v]; target: i32[b t], -1 = absent; weight: f32[b t].
   """
   weight = weight * (target >= 0)
-  log_z = jax.nn.logsumexp(logits, -1)
-  nats = log_z - jnp.take_along_axis(logits, jnp.maximum(target, 0)[..., None], -1)[..., 0]
+  nats, log_z = code_nats(logits, target)
   return jnp.sum(weight * nats), jnp.sum(weight * log_z**2)
 
 
@@ -156,11 +161,8 @@ def by_row(config, every_logits, slots, weight):
   """f32[b], the mean nats a code of each row, weighted over codebooks. Arguments as in `sums`; weight: f32[b t]."""
   first, total = config.slots - config.codebooks, 0.0
   for share, slot in zip(code_weights(config.codebooks), range(first, config.slots)):
-    target = slots[..., slot]
-    log_p = jax.nn.log_softmax(every_logits[slot])
-    nats = -jnp.take_along_axis(log_p, jnp.maximum(target, 0)[..., None], -1)[..., 0]
-    there = weight * (target >= 0)
-    total += share * jnp.sum(there * nats, 1) / jnp.maximum(jnp.sum(there, 1), 1.0)
+    there = weight * (slots[..., slot] >= 0)
+    total += share * jnp.sum(there * code_nats(every_logits[slot], slots[..., slot])[0], 1) / jnp.maximum(jnp.sum(there, 1), 1.0)
   return total
 
 

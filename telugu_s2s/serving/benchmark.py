@@ -27,8 +27,6 @@ QUANTILES = (0.5, 0.95, 0.99)
 def run(config, workdir):
   """The job: a table on the screen and in workdir/serving.json."""
   workdir = loop.begin(config, workdir)
-  if not config.run:
-    raise InputError('config.run: name the run whose voice is served')
   result = {'state_mib': memory(config), 'sessions': {}}
   print(f'{result["state_mib"]:.1f} MiB of the device a session, {config.context_s:g} s of context; {config.turns} turns a session, '
         f'replies of {config.reply_s:g} s')

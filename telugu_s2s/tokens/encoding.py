@@ -19,8 +19,12 @@ GPU_ROWS, GPU_CHUNK = 128, 25    # a GPU's codes are not a CPU's to the bit, and
 
 def decoded(trained: weights.Trained, codes) -> np.ndarray:
   """Speech f32[b samples] in [-1, 1] of codes i32[b t q], whole streams."""
-  decode = jax.jit(lambda params, codes: model.Codec(trained.config).apply({'params': params}, codes, method='decode')[0])
-  return np.clip(np.asarray(decode(trained.params, codes)), -1, 1)
+  return np.clip(np.asarray(_decoded(trained.config, trained.params, codes)), -1, 1)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _decoded(c, params, codes):
+  return model.Codec(c).apply({'params': params}, codes, method='decode')[0]
 
 
 class Encoder:

@@ -9,6 +9,7 @@ from telugu_s2s.tokens.census import Census
 from telugu_s2s.tokens.epochs import Epochs
 
 KINDS = ('reply', 'speaker', 'emotion')
+TRIES = 8
 WORSE = 'worse_'                 # before the names of the arrays of the worse row
 
 
@@ -30,15 +31,26 @@ class Worse:
     """A clip that is worse in that way; None where there is none."""
     speaker, emotion = exchange.voice
     said = int(self._text[exchange.answered])
-    same = [one for one in self._of['text'][said] if one is not exchange] if said else []
+    same = self._of['text'][said] if said else []
     if kind == 'reply':
-      other = [one for one in self._of['voice'][exchange.voice] if int(self._text[one.answered]) != said or not said and one is not exchange]
+      another = lambda one: int(self._text[one.answered]) != said or not said and one is not exchange
+      other = drawn(self._of['voice'][exchange.voice], another, rng)
     elif kind == 'speaker':
-      other = [one for one in same if one.voice[0] != speaker] or [one for one in self._found if one.voice[0] != speaker]
+      another = lambda one: one.voice[0] != speaker
+      other = drawn(same, another, rng) or drawn(self._found, another, rng)
     else:
-      unlike = lambda one: emotion and one.voice[1] and one.voice[1] != emotion
-      other = [one for one in same if one.voice[0] == speaker and unlike(one)] or [one for one in self._of['speaker'][speaker] if unlike(one)]
-    return other[int(rng.integers(len(other)))].answered if other else None
+      another = lambda one: one.voice[0] == speaker and emotion and one.voice[1] and one.voice[1] != emotion
+      other = drawn(same, another, rng) or drawn(self._of['speaker'][speaker], another, rng)
+    return other.answered if other else None
+
+
+def drawn(many, fits, rng):
+  """One of those that fit, each as likely; None where none does. Most fit as a rule, and then not all are looked at."""
+  for _ in range(TRIES if many else 0):
+    if fits(one := many[int(rng.integers(len(many)))]):
+      return one
+  left = [one for one in many if fits(one)]
+  return left[int(rng.integers(len(left)))] if left else None
 
 
 def pair(scenes: turns.Scenes, exchange: turns.Exchange, clip: int, window, seed: int | None, view: int = 0) -> dict:

@@ -13,6 +13,7 @@ from telugu_s2s.audio import files, level
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation.segment import Segment
 
+DIRECT_DB = 0.0, 10.0                      # of the direct sound over a room's echoes
 JUDGED = ('mos', 'sig', 'bak', 'ovr')      # what a network heard in the sound without noise
 
 
@@ -62,7 +63,7 @@ def view(clip: Segment, number: int, ranges: Ranges, seed: int, hop: int) -> tup
   placed = {}
   if ranges.room_s:
     placed['room_s'] = round(float(rng.uniform(*ranges.room_s)), 3)
-    audio = in_room(audio, placed['room_s'], rng)
+    audio = in_room(audio, placed['room_s'], rng.uniform(*DIRECT_DB), rng)
   if ranges.telephone:
     placed['telephone'] = bool(rng.random() < ranges.telephone)
   snr_db = drawn('noise_snr_db', 1) if ranges.noise_snr_db and np.any(audio) else None
@@ -92,14 +93,14 @@ def noise(samples: int, colour: float, rng) -> np.ndarray:
   return (found / np.sqrt(np.mean(found ** 2))).astype(np.float32)
 
 
-def in_room(audio, seconds: float, rng) -> np.ndarray:
-  """f32[samples], as it sounds in a room in whose echoes, noise that decays by 60 dB in so many seconds, it loses 0 to 10 dB."""
-  at = np.arange(1, int(seconds * files.SAMPLE_RATE)) / files.SAMPLE_RATE
-  tail = rng.standard_normal(len(at)) * 10 ** (-3 * at / seconds)
-  tail *= 10 ** (-rng.uniform(0, 10) / 20) / np.sqrt(np.sum(tail ** 2))
-  size = len(audio) + len(tail) + 1
-  found = np.fft.irfft(np.fft.rfft(audio, size) * np.fft.rfft(np.concatenate([[1.0], tail]), size), size)[:len(audio)]
-  return found.astype(np.float32)
+def in_room(audio, seconds: float, direct_db: float, rng) -> np.ndarray:
+  """f32[samples], as it sounds in a room: noise that decays by 60 dB in so many seconds follows the direct sound (Polack, 1988)."""
+  at = np.arange(round(seconds * files.SAMPLE_RATE)) / files.SAMPLE_RATE
+  tail = rng.normal(size=len(at)) * 10 ** (-3 * at / seconds) * (at > 0.003)
+  response = tail / np.sqrt(np.sum(tail ** 2)) * 10 ** (-direct_db / 20)
+  response[0] = 1.0
+  size = len(audio) + len(response)
+  return np.fft.irfft(np.fft.rfft(audio, size) * np.fft.rfft(response, size), size)[:len(audio)].astype(np.float32)
 
 
 def through_telephone(audio) -> np.ndarray:

@@ -68,9 +68,7 @@ def check(model, of):
 def step(model, tx, state, batch, how, key):
   """One update: each clip by a coefficient of its own. The teacher stays as it is."""
   batch = {**batch, 'guidance': jax.random.randint(key, clips_of(batch), 0, model.guidances)}
-  rest = {name: value for name, value in state.items() if name != 'teacher'}
-  new, parts = lm_step.step(model, tx, rest, batch, how, None, functools.partial(parts_of, teacher=state['teacher']))
-  return new | {'teacher': state['teacher']}, parts
+  return lm_step.step(model, tx, state, batch, how, None, functools.partial(parts_of, teacher=state['teacher']))
 
 
 def clips_of(batch):

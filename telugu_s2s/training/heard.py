@@ -12,7 +12,7 @@ import numpy as np
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import shards
-from telugu_s2s.tokens import batches, encoding, record, tokenize, turns, views
+from telugu_s2s.tokens import batches, encoding, tokenize, turns, views
 from telugu_s2s.training import hosts
 
 NOISE_S = 8.0                    # of each piece of noise

@@ -100,7 +100,7 @@ def conditioned(model, params, batch):
 
 
 def counts(model, batch):
-  """`losses.counts` of a batch, how many of its rows have a speaker and a recording that are tied, f32[], `floor_count`, and what a plan is divided by."""
+  """What sums over a batch are divided by: `losses.counts`, its rows whose speaker and recording are tied, `floor_count`, and of a plan."""
   slots = targets(model, batch['codes'], batch['prosody'], batch.get('text'), batch.get('segment'))
   given = asked(model, batch)
   tied = None if given is None else conditions.tied(model.conditions, given)
@@ -128,29 +128,19 @@ def with_tie(model, loss, parts, squares, many):
   return loss, {**parts, 'loss': loss, 'tie': tie}
 
 
-def with_floor(model, loss, parts, logits, batch, count):
-  """(loss, parts) with telling who speaks next, where model and batch have that. logits: of AudioLM.floor, as a function."""
-  if not tells_floor(model, batch):
-    return loss, parts
-  floor = losses.floor_sum(logits(), batch['floor'], batch['weight']) / count
-  loss += losses.FLOOR_WEIGHT * floor
-  return loss, {**parts, 'loss': loss, 'floor': floor}
-
-
-def with_plan(model, loss, parts, logits, batch, count):
-  """(loss, parts) with telling what will be said, where the model does that. logits: of AudioLM.plan, as a function."""
-  if not model.plan_frames:
-    return loss, parts
-  plan = losses.plan_sum(logits(), *planned(model, batch)) / count
-  loss += losses.PLAN_WEIGHT * plan
-  return loss, {**parts, 'loss': loss, 'plan': plan}
-
-
 def with_heads(model, params, h, loss, parts, batch, divisors):
-  """(loss, parts) with those of the heads that model and batch have. h: f[b t d]; divisors: from `counts`."""
-  net = AudioLM(model)
-  loss, parts = with_floor(model, loss, parts, lambda: net.apply({'params': params}, h, method='floor'), batch, divisors[3])
-  return with_plan(model, loss, parts, lambda: net.apply({'params': params}, h[:, ::model.user_every], method='plan'), batch, divisors[4])
+  """(loss, parts) with telling who speaks next and what will be said, those that model and batch have.
+
+  h: f[b t d]; divisors: from `counts`.
+  """
+  head = lambda h, method: AudioLM(model).apply({'params': params}, h, method=method)
+  if tells_floor(model, batch):
+    floor = losses.floor_sum(head(h, 'floor'), batch['floor'], batch['weight']) / divisors[3]
+    loss, parts = loss + losses.FLOOR_WEIGHT * floor, parts | {'floor': floor}
+  if model.plan_frames:
+    plan = losses.plan_sum(head(h[:, ::model.user_every], 'plan'), *planned(model, batch)) / divisors[4]
+    loss, parts = loss + losses.PLAN_WEIGHT * plan, parts | {'plan': plan}
+  return loss, {**parts, 'loss': loss}
 
 
 def parts_of(model, params, batch, chunk=0, divisors=None):
@@ -213,6 +203,7 @@ def step(model, tx, state, batch, how=Update(), key=None, parts_of=parts_of):
   """One update: the next state, and the batch's parts with the guard's {grad_norm, skipped}.
 
   Args:
+    state: from `init`; what it holds beside that goes through.
     key: draws which conditions are dropped; None = none is.
     parts_of: the loss, called as the function of that name here.
   """
@@ -226,4 +217,4 @@ def step(model, tx, state, batch, how=Update(), key=None, parts_of=parts_of):
   if how.ema:
     mean = optimiser.average(state['mean'], new['params'], state['step'], how.ema)
     new['mean'] = jax.tree.map(lambda a, b: jnp.where(guard['skipped'] > 0, a, b), state['mean'], mean)
-  return {**new, 'step': state['step'] + 1}, {**parts, **guard}
+  return {**state, **new, 'step': state['step'] + 1}, {**parts, **guard}

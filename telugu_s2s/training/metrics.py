@@ -5,16 +5,6 @@ from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
-Z = 1.96                         # of a 95 % interval
-
-
-def wilson(share: float, n: int) -> list[float]:
-  """The 95 % interval of a share of n (Wilson, 1927)."""
-  middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
-  half = Z / (1 + Z**2 / n) * (share * (1 - share) / n + Z**2 / (4 * n**2)) ** 0.5
-  return [middle - half, middle + half]
-
-
 class Log:
   """Appends to `log.jsonl` and to TensorBoard events in a run's folder.
 

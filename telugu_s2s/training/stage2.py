@@ -15,7 +15,7 @@ from telugu_s2s.audio import files, pictures
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import frames, losses, sampling
-from telugu_s2s.lm.model import Config
+from telugu_s2s.lm.model import Config, targets
 from telugu_s2s.preparation import prepare
 from telugu_s2s.tokens import baselines, batches, census, encoding, tokenize
 from telugu_s2s.tokens.epochs import Mixture, weights as mixed
@@ -250,9 +250,7 @@ def continued(model, params, codes, prosody, user, key, how, given=None):
   Levels 1.. of the prompt's last `delay` frames are drawn anew: they come after its end.
   """
   t = codes.shape[1]
-  slots = jnp.concatenate([prosody[..., None], frames.delayed(codes, model.delay)], -1)
-  if model.text_codes:
-    slots = jnp.pad(slots, ((0, 0), (0, 0), (1, 0)), constant_values=-1)
+  slots = targets(model, codes[:, None], prosody)
   state = sampling.empty_state(model, codes.shape[0], how.guidance != 1)
   if given:
     state = sampling.conditioned(model, params, state, given)

@@ -17,7 +17,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.lm import model as lm
 from telugu_s2s.lm.model import AudioLM
 from telugu_s2s.tokens import batches, turns
-from telugu_s2s.training import heard, hosts, lm_step, loop, metrics, runs, stage2, voices
+from telugu_s2s.training import heard, hosts, intervals, lm_step, loop, runs, stage2, voices
 
 FLOOR_S = 0.2                    # of the first span in which it is told who speaks
 
@@ -28,34 +28,39 @@ def run(config, workdir):
   model, params, trained = begun(of, config.floor, config.plan_s)
   config = runs.continued(config, of)
   config.model.floor_frames, config.model.plan_frames = model.floor_frames, model.plan_frames
-  workdir, mesh, rate = loop.begin(config, workdir), axes.mesh(**config.mesh), trained.config.frame_rate
-  how = stage2.update_of(config)
-  lm_step.check(model, how, config.batch, mesh)
-  talk = talk_of(config, of, model, trained, workdir)
-  made = talk.batches(config)
   if config.listen_steps and not (model.floor_frames and model.plan_frames):
     raise InputError(f'config.listen_steps {config.listen_steps}: a model learns to listen by both heads; set config.floor and config.plan_s too')
-  tx, score = stage2.optimiser_of(config), stage2.scoring(model, how, mesh)
-  tests = turns.tests(talk.compared, talk.held, talk.window, config.batch // how.accumulate, asked=talk.asked_then)
-  stage = loop.Stage(
-      init=lambda key: lm_step.init(model, tx, key, how.ema),
-      given=lambda: {'params': params} | ({'mean': params} if how.ema else {}),
+  workdir, tx, how = loop.begin(config, workdir), stage2.optimiser_of(config), stage2.update_of(config)
+  talk = talk_of(config, of, model, trained, workdir)
+  learnt = fitted(
+      config, workdir, model, talk, talk.batches(config), stage=3, init=lambda key: lm_step.init(model, tx, key, how.ema), given={'params': params},
       phases=((0, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key, listening)),
-              (config.listen_steps, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key))),
-      batches=stage2.Checked(made, model), audio_s=config.batch * config.frames / rate,
-      facts={'stage': 3, 'data': talk.clips.manifest['content'], 'codec': trained.name, 'seed': config.seed, 'batch': config.batch},
-      line=line, evaluate=lambda state, now: stage2.evaluated(score, lm_step.learnt(state), tests, mesh))
-  schedule = loop.Schedule(config.steps, config.log_every, config.save_every, config.evaluate_every)
-  state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
-  if not done:
+              (config.listen_steps, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key))), line=line)
+  if learnt is None:
     return
-  learnt = hosts.whole(lm_step.learnt(state))
-  if jax.process_index() > 0:
-    return
-  of_pairs = lambda params: listens(model, params, talk)
-  summary = {'exchanges': len(talk.found), 'held_out': len(talk.held), 'before': of_pairs(params), 'after': of_pairs(learnt)}
+  before, after = listens(model, (params, learnt), talk)
+  summary = {'exchanges': len(talk.found), 'held_out': len(talk.held), 'before': before, 'after': after}
   files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
   show(summary)
+
+
+def fitted(config, workdir, model, talk, made, *, stage: int, init, given: dict, phases, line):
+  """The weights that a stage of conversation learnt, trained or resumed; None where it was stopped, and in all processes but the first.
+
+  Args:
+    made: its batches. given: what a fresh state begins with beside the optimiser; the others as in loop.Stage.
+  """
+  mesh, how = axes.mesh(**config.mesh), stage2.update_of(config)
+  score = stage2.scoring(model, how, mesh)
+  tests = turns.tests(talk.compared, talk.held, talk.window, config.batch // how.accumulate, asked=talk.asked_then)
+  facts = {'stage': stage, 'data': talk.clips.manifest['content'], 'codec': talk.clips.manifest['codec'], 'seed': config.seed, 'batch': config.batch}
+  state, done = loop.fit(
+      loop.Stage(init=init, given=lambda: given | ({'mean': given['params']} if how.ema else {}), phases=phases,
+                 batches=stage2.Checked(made, model), audio_s=config.batch * config.frames / talk.scenes.rate, facts=facts, line=line,
+                 evaluate=lambda state, now: stage2.evaluated(score, lm_step.learnt(state), tests, mesh)),
+      loop.Schedule(config.steps, config.log_every, config.save_every, config.evaluate_every), mesh, config.seed, workdir)
+  learnt = hosts.whole(lm_step.learnt(state)) if done else None
+  return learnt if jax.process_index() == 0 else None
 
 
 def begun(of, floor: bool, plan_s: float):
@@ -63,7 +68,7 @@ def begun(of, floor: bool, plan_s: float):
   model, params, trained = runs.loaded(of)
   if model.text_codes:
     raise InputError(f"config.run: {of} has a text slot, which stage 3 does not fill yet; give a run of config.text.vocabulary = ''")
-  return *with_heads(model, hosts.whole(params), trained.config.frame_rate, floor, plan_s), trained
+  return *grown(model, hosts.whole(params), trained.config.frame_rate, floor, plan_s), trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +92,8 @@ class Talk:
 
 
 def talk_of(config, of, model, trained, workdir) -> Talk:
-  """The exchanges of a run's data. Raises InputError where fewer than two are held out."""
+  """The exchanges of a run's data. Raises InputError where fewer than two are held out, or model, batch and mesh do not go together."""
+  lm_step.check(model, stage2.update_of(config), config.batch, axes.mesh(**config.mesh))
   train, held_out = stage2.folders(config, workdir)
   clips, tested, rate = batches.Clips(train, trained.name), batches.Clips(held_out, trained.name), trained.config.frame_rate
   found, held = turns.exchanges(clips), turns.exchanges(tested)
@@ -101,7 +107,7 @@ def talk_of(config, of, model, trained, workdir) -> Talk:
               turns.Scenes(tested, rate, floor=model.floor_frames), asked, asked_then)
 
 
-def with_heads(model, params, rate: float, floor: bool, plan_s: float):
+def grown(model, params, rate: float, floor: bool, plan_s: float):
   """A model and its weights with the heads that it lacks, which begin knowing nothing: who speaks next, and what will be said."""
   if floor and not model.floor_frames:
     model = dataclasses.replace(model, floor_frames=max(1, round(FLOOR_S * rate)))
@@ -130,26 +136,26 @@ def times(config) -> dict:
 
 
 def line(values):
-  return (stage2.line(values) if 'codes' in values else f'loss {values["loss"]:.3f}') + ''.join(f' | {name} {values[name]:.3f}' for name in ('floor', 'plan') if name in values)
+  """The stage's part of the screen's line."""
+  heads = ''.join(f' | {name} {values[name]:.3f}' for name in ('floor', 'plan') if name in values)
+  return (stage2.line(values) if 'codes' in values else f'loss {values["loss"]:.3f}') + heads
 
 
-def listens(model, params, talk: Talk) -> dict:
-  """Whether answers are likelier after their own question than after another one, of held-out exchanges.
+def listens(model, every, talk: Talk) -> list[dict]:
+  """Whether answers are likelier after their own question than after another one, of held-out exchanges, by each of several weights.
 
   Returns:
-    {own, other: mean nats a code of the answers (weighted over codebooks); share: of the answers that are likelier after
-    their own question; interval: its 95 % interval (Wilson, 1927)}.
+    Of each {own, other: mean nats a code of the answers (weighted over codebooks); n, share: of the answers that are likelier after
+    their own question, with its interval, see intervals.share}.
   """
-  score = jax.jit(jax.vmap(lambda row: lm_step.parts_of(model, params, jax.tree.map(lambda x: x[None], row))[1]['codes']))
-  found = talk.held
-
-  def nats(shift):
-    every = turns.tests(talk.compared, found, talk.window, 8, shift, talk.asked_then)
-    return np.concatenate([np.asarray(score(batch)) for batch in every])[:len(found)]
-
-  own, other = nats(0), nats(1 + len(found) // 2)
-  share = float(np.mean(own < other))
-  return {'own': float(own.mean()), 'other': float(other.mean()), 'share': share, 'interval': metrics.wilson(share, len(found))}
+  one = lambda params, row: lm_step.parts_of(model, params, jax.tree.map(lambda x: x[None], row))[1]['codes']
+  score, found = jax.jit(jax.vmap(one, (None, 0))), talk.held
+  sides = [turns.tests(talk.compared, found, talk.window, 8, shift, talk.asked_then) for shift in (0, 1 + len(found) // 2)]
+  result = []
+  for params in every:
+    own, other = (np.concatenate([np.asarray(score(params, batch)) for batch in side])[:len(found)] for side in sides)
+    result.append({'own': float(own.mean()), 'other': float(other.mean()), **intervals.share(own < other)})
+  return result
 
 
 def show(summary):

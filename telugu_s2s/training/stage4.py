@@ -13,14 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from telugu_s2s import axes
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import losses
 from telugu_s2s.lm.model import AudioLM
 from telugu_s2s.tokens import preferences, turns
 from telugu_s2s.tokens.census import counted
-from telugu_s2s.training import hosts, lm_step, loop, metrics, runs, stage2, stage3, voices
+from telugu_s2s.training import intervals, lm_step, loop, runs, stage2, stage3, voices
 
 
 def run(config, workdir):
@@ -34,35 +33,21 @@ def run(config, workdir):
   steps = config.steps - config.preference_steps
   if not 0 <= steps <= config.steps:
     raise InputError(f'config.preference_steps {config.preference_steps}: give 0 to config.steps = {config.steps}')
-  workdir, mesh, rate = loop.begin(config, workdir), axes.mesh(**config.mesh), trained.config.frame_rate
-  how = stage2.update_of(config)
-  lm_step.check(model, how, config.batch, mesh)
+  workdir, tx, how = loop.begin(config, workdir), stage2.optimiser_of(config), stage2.update_of(config)
   talk = stage3.talk_of(config, of, model, trained, workdir)
   often = turns.balanced(talk.found, config.balance)
   print(told(talk.found), flush=True)
-  tx = stage2.optimiser_of(config)
-  score = stage2.scoring(model, how, mesh)
-  tests = turns.tests(talk.compared, talk.held, talk.window, config.batch // how.accumulate, asked=talk.asked_then)
-  stage = loop.Stage(
-      init=lambda key: runs.state_of(config, model, key),
-      given=lambda: {'params': params, 'teacher': params} | ({'mean': params} if how.ema else {}),
-      phases=((0, lambda state, batch, key: supervised(model, tx, state, batch, how, key)),
-              (steps, lambda state, batch, key: preferring(model, tx, state, batch, how, steps, config.beta, config.anchor))),
-      batches=stage2.Checked(Phased(talk.batches(config, often), pairs_of(config, talk, often), steps), model),
-      audio_s=config.batch * config.frames / rate,
-      facts={'stage': 4, 'data': talk.clips.manifest['content'], 'codec': trained.name, 'seed': config.seed, 'batch': config.batch},
-      line=line, evaluate=lambda state, now: stage2.evaluated(score, lm_step.learnt(state), tests, mesh))
-  schedule = loop.Schedule(config.steps, config.log_every, config.save_every, config.evaluate_every)
-  state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
-  if not done:
+  learnt = stage3.fitted(
+      config, workdir, model, talk, Phased(talk.batches(config, often), pairs_of(config, talk, often), steps), stage=4,
+      init=lambda key: runs.state_of(config, model, key), given={'params': params, 'teacher': params},
+      phases=((0, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key)),
+              (steps, lambda state, batch, key: preferring(model, tx, state, batch, how, steps, config.beta, config.anchor))), line=line)
+  if learnt is None:
     return
-  learnt = hosts.whole(lm_step.learnt(state))
-  if jax.process_index() > 0:
-    return
-  held = [prefers(model, weights, talk, config.seed) for weights in (params, learnt)]
+  before, after = prefers(model, (params, learnt), talk, config.seed)
+  heard, heard_then = stage3.listens(model, (params, learnt), talk)
   summary = {'exchanges': len(talk.found), 'voices': len({one.voice for one in talk.found}), 'held_out': len(talk.held),
-             'before': held[0], 'after': held[1], 'listens': {'before': stage3.listens(model, params, talk),
-                                                              'after': stage3.listens(model, learnt, talk)}}
+             'before': before, 'after': after, 'listens': {'before': heard, 'after': heard_then}}
   files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
   show(summary)
 
@@ -89,21 +74,11 @@ def pairs_of(config, talk, often):
                           processes=jax.process_count(), views=config.views, asked=talk.asked, counted=talk.counted, often=often)
 
 
-def supervised(model, tx, state, batch, how, key):
-  """One update on conversation. The teacher, which nobody asks yet, stays."""
-  new, parts = lm_step.step(model, tx, without(state), batch, how, key)
-  return new | {'teacher': state['teacher']}, parts
-
-
-def without(state):
-  return {name: value for name, value in state.items() if name != 'teacher'}
-
-
 def preferring(model, tx, state, batch, how, first: int, beta: float, anchor: float):
   """One update on preferences. The teacher is the model as it was at step `first`."""
   teacher = jax.tree.map(lambda now, then: jnp.where(state['step'] == first, now, then), state['params'], state['teacher'])
-  new, parts = lm_step.step(model, tx, without(state), batch, how, None, functools.partial(parts_of, teacher=teacher, beta=beta, anchor=anchor))
-  return new | {'teacher': teacher}, parts
+  return lm_step.step(model, tx, {**state, 'teacher': teacher}, batch, how, None,
+                      functools.partial(parts_of, teacher=teacher, beta=beta, anchor=anchor))
 
 
 def parts_of(model, params, batch, chunk=0, divisors=None, *, teacher, beta, anchor):
@@ -137,21 +112,23 @@ def nats(model, params, batch):
   return losses.by_row(model, every, slots, batch['answer'])
 
 
-def prefers(model, params, talk, seed: int) -> dict:
-  """{kind: {share: of the held-out answers that are likelier than a worse one, interval, n}} of the kinds that there are."""
-  score, found, census = jax.jit(lambda batch: advantage(model, params, batch)), {}, counted(talk.compared.clips)
+def prefers(model, every, talk, seed: int) -> list[dict]:
+  """Of each of several weights {kind: the share of the held-out answers that are likelier than a worse one}, of the kinds that there are."""
+  score, census = jax.jit(lambda params, batch: advantage(model, params, batch)), counted(talk.compared.clips)
+  result = [{} for _ in every]
   for kind in preferences.KINDS:
-    every, n = preferences.tests(talk.compared, talk.held, talk.window, kind, census, 8, seed, talk.asked_then)
-    if n:
-      share = float(np.mean(np.concatenate([np.asarray(score(batch)) for batch in every])[:n] > 0))
-      found[kind] = {'share': share, 'interval': metrics.wilson(share, n), 'n': n}
-  return found
+    tests, n = preferences.tests(talk.compared, talk.held, talk.window, kind, census, 8, seed, talk.asked_then)
+    for params, found in zip(every, result):
+      if n:
+        found[kind] = intervals.share(np.concatenate([np.asarray(score(params, batch)) for batch in tests])[:n] > 0)
+  return result
 
 
 def line(values):
   """The stage's part of the screen's line."""
   if 'preference' in values:
-    return f'loss {values["loss"]:.3f} | preference {values["preference"]:.3f} | preferred {100 * values["preferred"]:.0f} % | codes {values["codes"]:.3f}'
+    return (f'loss {values["loss"]:.3f} | preference {values["preference"]:.3f} | preferred {100 * values["preferred"]:.0f} % | '
+            f'codes {values["codes"]:.3f}')
   return stage3.line(values)
 
 

@@ -1,15 +1,14 @@
 """The whole way as one job, in a size that takes a minute: each step once, a second call none, and a change what follows it."""
-import csv
 import json
 import os
 import runpy
-import shutil
 
 import pytest
 
 from telugu_s2s import usage
-from telugu_s2s.corpora import sample
 from telugu_s2s.evaluation import curriculum
+
+from tests.corpora.excerpt import excerpt
 
 STEPS = ['tokens', 'stage2', 'stage3', 'stage4', 'reply', 'answers', 'evaluate']
 
@@ -17,18 +16,7 @@ STEPS = ['tokens', 'stage2', 'stage3', 'stage4', 'reply', 'answers', 'evaluate']
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
   """Four exchanges of train and two of eval, as of the sample corpus."""
-  folder = tmp_path_factory.mktemp('dialogues')
-  with open(sample.folder() / 'MANIFEST.tsv', encoding='utf-8', newline='') as file:
-    rows = list(csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
-  chosen = [row for split, count in (('train', 8), ('eval', 4)) for row in [row for row in rows if row['split'] == split][:count]]
-  (folder / 'audio').mkdir()
-  for row in chosen:
-    shutil.copy(sample.folder() / row['path'], folder / row['path'])
-  with open(folder / 'MANIFEST.tsv', 'w', encoding='utf-8', newline='') as file:
-    table = csv.DictWriter(file, list(rows[0]), delimiter='\t', quoting=csv.QUOTE_NONE)
-    table.writeheader()
-    table.writerows(chosen)
-  return folder
+  return excerpt(tmp_path_factory.mktemp('dialogues'), 8, 4)
 
 
 def config(folder, **fields):

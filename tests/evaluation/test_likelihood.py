@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from telugu_s2s.codec import weights
-from telugu_s2s.evaluation import intervals, likelihood, splices
+from telugu_s2s.evaluation import likelihood, splices
 from telugu_s2s.lm.model import AudioLM, Config
 from telugu_s2s.tokens import baselines, encoding
-from telugu_s2s.training import lm_step
+from telugu_s2s.training import intervals, lm_step
 
 N, X, Y, Q = 5, 8, 6, 3
 LM = Config(width=16, layers=1, heads=2, kv_heads=1, head_width=8, ffn=24, depth_width=8, depth_layers=1, depth_heads=1, depth_ffn=16,

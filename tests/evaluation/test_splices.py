@@ -6,6 +6,7 @@ from telugu_s2s.audio import activity, files, level, pitch
 from telugu_s2s.evaluation import alterations, splices
 from telugu_s2s.preparation import segment
 from telugu_s2s.preparation.prepare import SAMPLE
+from telugu_s2s.tokens import views
 
 X_S, Y_S = 1.0, 0.8
 MEZZO, OTHERS = ['a003-mezzo', 'a007-mezzo', 'a010-mezzo', 'a012-mezzo'], ['a006-alto', 'a014-alto', 'a002-deep', 'a005-deep']
@@ -112,11 +113,11 @@ def test_speech_is_made_faster_at_its_pitch_and_higher_at_its_speed(segments):
 def test_a_room_decays_by_60_db_in_its_time():
   click = np.zeros(16000, np.float32)
   click[0] = 1
-  heard = alterations.reverberant(click, 0.5, 0.0, seed=4)
+  heard = views.in_room(click, 0.5, 0.0, np.random.default_rng(4))
   early, late = (np.sum(heard[a:a + 800] ** 2) for a in (800, 800 + 4000))     # a quarter of a second: 30 dB
   assert 10 * np.log10(early / late) == pytest.approx(30, abs=2)
   assert np.sum(heard[1:] ** 2) == pytest.approx(1, rel=1e-3)                  # as loud as the direct sound
-  np.testing.assert_array_equal(heard, alterations.reverberant(click, 0.5, 0.0, seed=4))
+  np.testing.assert_array_equal(heard, views.in_room(click, 0.5, 0.0, np.random.default_rng(4)))
 
 
 def test_what_the_data_does_not_have_is_said(segments):

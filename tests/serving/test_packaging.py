@@ -1,5 +1,4 @@
 """A packed model is the run that it was made of, and what is damaged, hostile or foreign is refused in one line."""
-import csv
 import hashlib
 import json
 import os
@@ -21,10 +20,11 @@ from telugu_s2s.audio import files
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm.model import AudioLM, Config
-from telugu_s2s.preparation.prepare import SAMPLE
 from telugu_s2s.serving import packaging
 from telugu_s2s.tokens import labels
 from telugu_s2s.training import checkpoints, loop, runs, stage2
+
+from tests.corpora.excerpt import excerpt
 
 SIZES = dict(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=1, depth_heads=2, depth_ffn=12,
              window=64)
@@ -252,7 +252,7 @@ def trained_run(codec_file, tmp_path_factory):
   folder = tmp_path_factory.mktemp('run')
   config = runpy.run_path(os.path.join(usage.ROOT, 'configs/stage2.py'))['get_config']()
   config.update(dict(codec=str(codec_file), batch=8, frames=20, model=SIZES))
-  config.data.update(dict(audio=str(sentences(folder)), workers=0))
+  config.data.update(dict(audio=str(excerpt(folder / 'audio', 5, 3)), workers=0))
   loop.begin(config, folder)
   codec = weights.load(codec_file)
   stage2.token_folders(config, folder, codec)
@@ -301,19 +301,3 @@ def test_the_data_of_earlier_stages_count_too(tmp_path):
   shutil.rmtree(tmp_path / 's2')
   with pytest.raises(InputError, match='config.tokens'):
     packaging.tokens_of(tmp_path / 's3')
-
-
-def sentences(folder):
-  """A folder with eight sentences of the sample corpus, three of them held out, and their manifest."""
-  audio = folder / 'audio'
-  with open(SAMPLE / 'MANIFEST.tsv', encoding='utf-8', newline='') as file:
-    rows = list(csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
-  chosen = [row for row in rows if row['split'] == 'train'][:5] + [row for row in rows if row['split'] == 'eval'][:3]
-  for row in chosen:
-    (audio / row['path']).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(SAMPLE / row['path'], audio / row['path'])
-  with open(audio / 'MANIFEST.tsv', 'w', encoding='utf-8', newline='') as file:
-    writer = csv.DictWriter(file, list(rows[0]), delimiter='\t', quoting=csv.QUOTE_NONE)
-    writer.writeheader()
-    writer.writerows(chosen)
-  return audio

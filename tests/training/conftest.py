@@ -1,15 +1,13 @@
 """What stages are tested on: a net of two layers that learns a fixed map of random numbers, and a folder of sentences."""
-import csv
-import shutil
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from telugu_s2s.preparation.prepare import SAMPLE
 from telugu_s2s.training import loop, optimiser
+
+from tests.corpora.excerpt import excerpt
 
 D, F = 16, 12
 
@@ -57,15 +55,4 @@ def toy():
 @pytest.fixture(scope='session')
 def audio(tmp_path_factory):
   """A folder of eight spoken sentences, three of them held out, with their manifest."""
-  folder = tmp_path_factory.mktemp('audio')
-  with open(SAMPLE / 'MANIFEST.tsv', encoding='utf-8', newline='') as file:
-    rows = list(csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
-  chosen = [row for row in rows if row['split'] == 'train'][:5] + [row for row in rows if row['split'] == 'eval'][:3]
-  for row in chosen:
-    (folder / row['path']).parent.mkdir(exist_ok=True)
-    shutil.copy(SAMPLE / row['path'], folder / row['path'])
-  with open(folder / 'MANIFEST.tsv', 'w', encoding='utf-8', newline='') as file:
-    writer = csv.DictWriter(file, list(rows[0]), delimiter='\t', quoting=csv.QUOTE_NONE)
-    writer.writeheader()
-    writer.writerows(chosen)
-  return folder
+  return excerpt(tmp_path_factory.mktemp('audio'), 5, 3)

@@ -1,5 +1,4 @@
 """Stages 3 and 4 from a stage 2 run to an answer, in a size that takes seconds."""
-import csv
 import json
 import os
 import runpy
@@ -11,11 +10,11 @@ import soundfile
 
 from telugu_s2s import usage
 from telugu_s2s.audio import silero
-from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import reply
 from telugu_s2s.training import runs, stage2, stage3, stage4
 
+from tests.corpora.excerpt import excerpt
 from tests.training import test_voices
 from tests.training.test_lm_step import LM
 
@@ -23,17 +22,7 @@ from tests.training.test_lm_step import LM
 @pytest.fixture(scope='module')
 def before(codec_file, tmp_path_factory):
   """The folder of a stage 2 run on four exchanges of train and two of eval."""
-  folder = tmp_path_factory.mktemp('dialogues')
-  with open(sample.folder() / 'MANIFEST.tsv', encoding='utf-8', newline='') as file:
-    rows = list(csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
-  chosen = [row for split, count in (('train', 8), ('eval', 4)) for row in [row for row in rows if row['split'] == split][:count]]
-  (folder / 'audio').mkdir()
-  for row in chosen:
-    shutil.copy(sample.folder() / row['path'], folder / row['path'])
-  with open(folder / 'MANIFEST.tsv', 'w', encoding='utf-8', newline='') as file:
-    table = csv.DictWriter(file, list(rows[0]), delimiter='\t', quoting=csv.QUOTE_NONE)
-    table.writeheader()
-    table.writerows(chosen)
+  folder = excerpt(tmp_path_factory.mktemp('dialogues'), 8, 4)
   workdir = tmp_path_factory.mktemp('run')
   stage2.run(test_voices.made(folder, codec_file), workdir)
   return workdir

@@ -1,0 +1,21 @@
+"""The config files of a checkout, for jobs that run or measure others."""
+import runpy
+from pathlib import Path
+
+from telugu_s2s.errors import InputError
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+
+
+def of(name: str, *size: str, **fields):
+  """The config of configs/NAME.py in a size, with fields such as data__audio='..' for data.audio.
+
+  Raises:
+    InputError: outside of a checkout, where configs/ is not.
+  """
+  path = CONFIGS / f'{name}.py'
+  if not path.is_file():
+    raise InputError(f'{path} is not there: run this job from a checkout')
+  config = runpy.run_path(str(path))['get_config'](*size)
+  config.update_from_flattened_dict({field.replace('__', '.'): value for field, value in fields.items()})
+  return config
