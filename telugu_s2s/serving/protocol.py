@@ -49,13 +49,13 @@ class Conversation:
     slot: the session's engine.Slot.
     send: takes an event, a dict, that goes to the client.
     note: takes (what, value), what is measured.
-    name: that ids are made with.
+    name: that ids are made with; key: of the mark in what is said, '' = none.
   """
 
   def __init__(self, voice: Voice, slot, send, how=drawing.Sampling(), name='0', expires_at=0, endings=Endings(),
-               note=lambda what, value: None, clock=time.monotonic):
+               note=lambda what, value: None, clock=time.monotonic, key=''):
     self._voice, self._slot, self._send_event, self._note, self._clock = voice, slot, send, note, clock
-    self._how, self._endings, self._name, self._numbers = how, endings, name, 0
+    self._how, self._endings, self._name, self._numbers, self._key = how, endings, name, 0, key
     self.session = settings.fresh(voice, f'sess_{name}', expires_at, how)
     self._conversation, self._items = f'conv_{name}', items.Items()
     self.reply, self._owed = None, False           # the running one; whether another is wanted after it
@@ -176,7 +176,6 @@ class Conversation:
     self._send('input_audio_buffer.speech_started', audio_start_ms=self._milliseconds(sample), item_id=self._turn_item)
     if self.reply and self._kind != 'full_duplex' and self.session['audio']['input']['turn_detection']['interrupt_response']:
       self._note('barge_in', 1)
-      self._owed = False
       self._cancel('turn_detected')
 
   def _end_turn(self, answer: bool):
@@ -238,7 +237,7 @@ class Conversation:
 
   def _begin(self, metadata=None, most='inf') -> Reply:
     self.reply = reply = Reply(self._new('resp'), items.message(self._new('item'), 'assistant', [], 'in_progress'),
-                               formats.Outgoing(self.session['audio']['output']['format']), metadata, most, self._stopped)
+                               formats.Outgoing(self.session['audio']['output']['format'], self._key), metadata, most, self._stopped)
     self._note('reply', 1)
     self._send('response.created', response=self._response('in_progress'))
     return reply
@@ -287,6 +286,7 @@ class Conversation:
       self._answer()
 
   def _cancel(self, reason: str):
+    self._owed = False
     if self._ending:
       self._slot.hush(math.ceil(HUSH_S / self._frame_s))
     else:
@@ -299,7 +299,6 @@ class Conversation:
       checked(wanted, str, 'response_id')
     if self.reply is None or wanted not in (None, self.reply.id):
       raise Refused('Cancellation failed: no active response found', 'response_cancel_not_active', 'response_id' if wanted else None)
-    self._owed = False
     self._cancel('client_cancelled')
 
   def _overheard(self, samples, rms):

@@ -207,6 +207,17 @@ def test_in_full_duplex_the_model_begins_and_ends_its_replies(talk):
   assert talk.send('response.create') == ['error']
 
 
+@pytest.mark.parametrize('kind', ['semantic_vad', 'full_duplex'])
+def test_an_answer_that_was_still_owed_is_forgotten_with_the_way_of_taking_turns(talk, kind):
+  talk.audio(tone(0.5))
+  talk.send('response.create')
+  talk.audio(bytes(2 * RATE))                                                # the turn ends while another reply runs
+  asked = len(talk.slot.asked)
+  talk.send('session.update', session={'type': 'realtime', 'audio': {'input': {'turn_detection': {'type': kind}}}})
+  assert asked == 1 and [event['type'] for event in talk.new].count('response.created') == 0
+  assert talk.all.reply is None and not talk.slot.asked                      # another one can be asked for
+
+
 def test_a_voice_an_emotion_and_a_rate_are_asked_of_the_model(talk, tiny):
   talk.send('session.update', session={'type': 'realtime', 'audio': {'output': {'voice': 'a/two', 'speed': 1.5}},
                                        'telugu': {'emotion': 'happy', 'temperature': 0, 'seed': 7}})
