@@ -24,6 +24,7 @@ def get_config():
   config.top_k = 200
   config.silence_bias = 0.0                  # nats off the code of silence
   config.longest_reply_s = 10.0
+  config.mark_variable = ''                  # the environment variable with the words of an inaudible mark, see configs/mark.py; '' = none
   # Who is let in.
   config.key_variable = ''                   # the environment variable that holds the key; '' = no key, for this machine alone
   config.origins = ('',)                     # of pages elsewhere that may connect, such as ('https://my.page',)

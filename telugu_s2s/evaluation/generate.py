@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from telugu_s2s.audio import activity, files, pictures, silero
+from telugu_s2s.audio import activity, files, mark, pictures, silero
 from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import conditions, sampling
@@ -35,7 +35,7 @@ def run(config, workdir):
                             {name: repeated(value) for name, value in given.items()})
   for number, one in enumerate(encoding.decoded(trained, spoken)):
     name = Path(workdir) / 'generated' / f'{path.stem}-{number}'
-    files.write_wav(f'{name}.wav', one)
+    files.write_wav(f'{name}.wav', one, comment=mark.SYNTHETIC)
     pictures.spectrogram(f'{name}.png', {'prompt': audio, 'prompt and continuation': one})
     print(f'{name}.wav: {len(one) / files.SAMPLE_RATE:.2f} s, the first {len(codes) * hop / files.SAMPLE_RATE:.2f} heard')
 

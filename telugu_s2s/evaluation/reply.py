@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from telugu_s2s.audio import files, pictures
+from telugu_s2s.audio import files, mark, pictures
 from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import generate
@@ -37,8 +37,8 @@ def run(config, workdir):
                   {name: repeated(value) for name, value in given.items()})
   for number, one in enumerate(encoding.decoded(trained, said)):
     name = Path(workdir) / 'replies' / f'{path.stem}-{number}'
-    files.write_wav(f'{name}.wav', one)
-    files.write_wav(f'{name}-both.wav', np.concatenate([audio, one]))
+    files.write_wav(f'{name}.wav', one, comment=mark.SYNTHETIC)
+    files.write_wav(f'{name}-both.wav', np.concatenate([audio, one]), comment=mark.SYNTHETIC)
     pictures.spectrogram(f'{name}.png', {'question': audio, 'answer': one})
     print(f'{name}.wav: {len(one) / files.SAMPLE_RATE:.2f} s in answer to {len(audio) / files.SAMPLE_RATE:.2f} s of {path}')
 

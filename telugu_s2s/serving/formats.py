@@ -1,6 +1,7 @@
 """How a session's audio stands in its events: pcm16 of several rates, G.711, Opus; to f32 at 16 kHz and back, piece by piece."""
 import numpy as np
 
+from telugu_s2s.audio import mark
 from telugu_s2s.audio.files import SAMPLE_RATE, pcm16
 from telugu_s2s.errors import InputError
 from telugu_s2s.serving.resampling import Resampler
@@ -80,24 +81,28 @@ class Incoming:
 
 
 class Outgoing:
-  """A reply's audio for its events."""
+  """A reply's audio for its events. key: of the mark in it (audio/mark.py), which takes 10 ms; '' = none."""
 
-  def __init__(self, form: dict):
+  def __init__(self, form: dict, key: str = ''):
+    self._key, self._marked = key, None
     self._type, self.rate = form['type'], rate_of(form)
     self._resampler = Resampler(SAMPLE_RATE, self.rate) if self.rate != SAMPLE_RATE else None
     self._encoder = _opus('w') if self._type == OPUS else None
     self.sent_s = 0.0            # of audio so far
 
   def __call__(self, samples) -> list[bytes]:
-    """What to send of f32[samples] at 16 kHz, in as many pieces as the format wants."""
+    """What to send of f32[samples] at 16 kHz, in as many pieces as the format wants. With a mark whole hops of it are taken."""
+    if self._key:
+      samples, self._marked = mark.marked(samples, self._key, self._marked)
     samples = samples if self._resampler is None else self._resampler(samples)
     return self._pieces(samples)
 
   def rest(self) -> list[bytes]:
     """What was held back at the end of a reply."""
+    last = self(np.zeros(mark.HOP, np.float32)) if self._key else []
     if self._type == OPUS:
-      return [bytes(packet) for packet in self._encoder.encode(None)]
-    return [] if self._resampler is None else self._pieces(self._resampler.rest())
+      return last + [bytes(packet) for packet in self._encoder.encode(None)]
+    return last + ([] if self._resampler is None else self._pieces(self._resampler.rest()))
 
   def _pieces(self, samples):
     self.sent_s += len(samples) / self.rate

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from telugu_s2s.audio import mark
 from telugu_s2s.errors import InputError
 
 try:
@@ -59,20 +60,21 @@ def check(config) -> None:
       raise InputError(f'config.{name} {getattr(config, name)}: give a number over 0')
   if not FIRST_PORT <= config.port <= LAST_PORT:
     raise InputError(f'config.port {config.port}: give {FIRST_PORT} (any that is free) to {LAST_PORT}')
-  if not key_of(config) and not _is_local(config.host) and not config.insecure:
+  secret(config, 'mark_variable')
+  if not secret(config, 'key_variable') and not _is_local(config.host) and not config.insecure:
     raise InputError(f'config.host {config.host}: others could talk to it without a key; name the variable that holds one with '
                      '--config.key_variable=NAME, or set --config.insecure=True')
   if bool(config.tls_cert) != bool(config.tls_key):
     raise InputError('config.tls_cert and config.tls_key: give both files or none')
 
 
-def key_of(config) -> str:
-  """The key that clients must have, '' for none. Raises InputError where its variable is empty."""
-  if not config.key_variable:
+def secret(config, name: str) -> str:
+  """What the environment holds in the variable that config.`name` names, '' where none is named. Raises InputError where it is empty."""
+  if not (variable := getattr(config, name)):
     return ''
-  if not (key := os.environ.get(config.key_variable, '')):
-    raise InputError(f'config.key_variable: the environment has no {config.key_variable}; set it to the key')
-  return key
+  if not (value := os.environ.get(variable, '')):
+    raise InputError(f'config.{name}: the environment has no {variable}; set it to the key')
+  return value
 
 
 def _is_local(host) -> bool:
@@ -125,7 +127,9 @@ class Server:
     self.config, self.engine, self.metrics = config, engine, Metrics()
     self.clients: set[connection.Client] = set()
     self.draining = False
-    self._key = key_of(config)
+    self._key, self._mark = secret(config, 'key_variable'), secret(config, 'mark_variable')
+    if self._mark and engine.hop % mark.HOP:
+      raise InputError(f'config.mark_variable: a mark takes frames of whole {mark.HOP} samples, and this codec has {engine.hop}')
     self._origins = tuple(origin for origin in config.origins if origin)
     self._hosts = {*LOCAL, config.host.lower(), *(urlsplit(origin).hostname for origin in self._origins)}
 
@@ -202,7 +206,7 @@ class Server:
       client.transport = request.transport
       client.conversation = protocol.Conversation(
           self.engine.voice, slot, client.send, self.engine.how, secrets.token_hex(8), int(time.time() + self.config.longest_session_s),
-          protocol.Endings(longest_s=self.config.longest_reply_s), self.metrics.note)
+          protocol.Endings(longest_s=self.config.longest_reply_s), self.metrics.note, key=self._mark)
       self.clients.add(client)
       await client.talk(self.config)
     finally:

@@ -18,7 +18,7 @@ import time
 import aiohttp
 import numpy as np
 
-from telugu_s2s.audio import files
+from telugu_s2s.audio import files, mark
 from telugu_s2s.errors import InputError
 
 URL = 'ws://127.0.0.1:8765/v1/realtime'
@@ -134,7 +134,7 @@ async def asked(given) -> None:
   if not found:
     raise InputError(f'{given.wav}: there was no answer; is there speech in it?')
   answer = np.concatenate(found)
-  files.write_wav(given.out, answer)
+  files.write_wav(given.out, answer, comment=mark.SYNTHETIC)
   print(f'{given.out}: {len(answer) / files.SAMPLE_RATE:.2f} s, begun {1000 * (first - stopped):.0f} ms after the end of the turn')
 
 

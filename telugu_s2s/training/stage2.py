@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from telugu_s2s import axes
-from telugu_s2s.audio import files, pictures
+from telugu_s2s.audio import files, mark, pictures
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import frames, losses, sampling
@@ -233,7 +233,7 @@ def continuations(params, model, trained, config, held_out, workdir, count=3):
   names = []
   for row, audio in enumerate(encoding.decoded(trained, spoken)):
     name = f'continuation-{row}'
-    files.write_wav(workdir / 'samples' / f'{name}.wav', audio)
+    files.write_wav(workdir / 'samples' / f'{name}.wav', audio, comment=mark.SYNTHETIC)
     cut = prompt * trained.config.hop
     pictures.spectrogram(workdir / 'samples' / f'{name}.png',
                          {f'prompt: {clips[row].labels["id"]}': audio[:cut], 'prompt and continuation': audio})

@@ -12,7 +12,7 @@ import pytest
 aiohttp = pytest.importorskip('aiohttp')
 from aiohttp import test_utils
 
-from telugu_s2s.audio import files
+from telugu_s2s.audio import files, mark
 from telugu_s2s.errors import InputError
 from telugu_s2s.serving import server as servers
 from telugu_s2s.serving import talk as talking
@@ -74,6 +74,17 @@ def test_a_turn_is_answered(talk, rate):
     async with await connected(client) as socket:
       return await asked(socket, rate=rate)
   assert abs(len(talk(work)) - 20 * 0.02 * rate) <= 1
+
+
+def test_what_is_said_carries_the_mark_that_was_asked_for(talk, monkeypatch):
+  async def work(client, server):
+    async with await connected(client) as socket:
+      return await asked(socket, rate=16_000)
+  plain = talk(work)
+  monkeypatch.setenv('TEST_MARK', 'words')
+  marked = talk(work, mark_variable='TEST_MARK')
+  assert len(marked) == len(plain) + mark.HOP                 # 10 ms late, and whole
+  assert not np.array_equal(marked[mark.HOP:], plain)
 
 
 def test_health_readiness_and_metrics_are_told(talk):
@@ -283,7 +294,7 @@ def test_sigterm_lets_replies_end_and_closes_with_a_reason(engine, config):
 
 
 @pytest.mark.parametrize('fields,words', [
-    (dict(host='0.0.0.0'), 'key_variable'), (dict(key_variable='NOT_SET_ANYWHERE'), 'NOT_SET_ANYWHERE'), (dict(port=70_000), '65535'),
+    (dict(host='0.0.0.0'), 'key_variable'), (dict(key_variable='NOT_SET_ANYWHERE'), 'NOT_SET_ANYWHERE'), (dict(mark_variable='NOT_SET_EITHER'), 'NOT_SET_EITHER'), (dict(port=70_000), '65535'),
     (dict(tls_cert='cert.pem'), 'both'), (dict(sessions=0), 'config.sessions 0'), (dict(send_s=-1.0), 'config.send_s')])
 def test_a_config_that_cannot_be_served_is_refused(config, fields, words):
   config.update(fields)

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+from telugu_s2s.audio import mark
 from telugu_s2s.errors import InputError
 from telugu_s2s.serving import formats, turn
 from telugu_s2s.serving.resampling import Resampler
@@ -57,6 +58,17 @@ def test_what_is_sent_is_what_is_heard(form):
   found = np.concatenate([*(into(data) for data in sent), into.rest()])
   assert abs(len(found) - len(x)) <= 2 and abs(out.sent_s - 1) < 1e-3
   np.testing.assert_allclose(found[300:15_700], x[300:15_700], atol=1e-3 if form['type'] == 'audio/pcm' else 0.02)
+
+
+@pytest.mark.parametrize('form', [{'type': 'audio/pcm', 'rate': 16_000}, {'type': 'audio/pcm', 'rate': 24_000}, {'type': 'audio/pcmu'}])
+def test_a_reply_carries_its_mark_and_nothing_of_it_is_lost(form):
+  rng = np.random.default_rng(0)
+  x = (0.1 * rng.normal(size=5 * 16_000)).astype(np.float32)
+  out, into = formats.Outgoing(form, 'words'), formats.Incoming(form)
+  sent = [data for start in range(0, len(x), 640) for data in out(x[start:start + 640])] + out.rest()
+  found = np.concatenate([*(into(data) for data in sent), into.rest()])
+  assert abs(len(found) - len(x) - mark.HOP) <= 2
+  assert mark.score(found, 'words') > mark.MARKED > mark.score(found, 'other words')
 
 
 def test_opus_goes_there_and_back():

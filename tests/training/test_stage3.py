@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from telugu_s2s import usage
-from telugu_s2s.audio import silero
+from telugu_s2s.audio import mark, silero
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import reply
 from telugu_s2s.training import runs, stage2, stage3, stage4
@@ -77,6 +77,7 @@ def test_it_answers_a_recording(done, tmp_path):
   for number in range(2):
     stem = tmp_path / 'replies' / f'q001-bright-{number}'
     sound, rate = soundfile.read(f'{stem}.wav')
+    assert soundfile.SoundFile(f'{stem}.wav').comment == mark.SYNTHETIC
     assert rate == 16_000 and len(sound) == 25 * 320                        # 0.5 s of 50 frames a second
     both, _ = soundfile.read(f'{stem}-both.wav')
     assert len(both) > len(sound) + 16_000
