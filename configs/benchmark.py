@@ -72,7 +72,8 @@ def get_config(size='codec'):
     config.context_s = 30.0                  # that the model sees back
     config.question = ''                     # an audio file; '' = a question of the sample corpus
     config.soak_s = 0.0                      # then so long with
-    config.soak_sessions = 3
+    config.soak_sessions = 3                 # places, whose clients come and go
+    config.knocks_a_minute = 1000            # by others meanwhile, who leave as soon as they are let in
   if size in ('codec', 'content', 'precision'):
     config.data = dict(
         audio='', split='eval', profile='research', exclude='', licence='LicenseRef-own',

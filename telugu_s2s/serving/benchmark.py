@@ -4,6 +4,7 @@ The server runs as it ships, in a process of its own; the clients share one of t
 and committed by hand, so that no pause that a detector waits for is part of what is measured.
 """
 import asyncio
+import collections
 import contextlib
 import re
 import sys
@@ -22,6 +23,9 @@ from telugu_s2s.serving import talk, tick, voice
 from telugu_s2s.training import loop
 
 QUANTILES = (0.5, 0.95, 0.99)
+LONGEST_STAY = 6                 # turns of a session in the soak, whose sessions come and go
+RETRY_S = 0.1                    # until somebody who found every place taken comes again
+LOOKS = 60                       # at the server's memory, over a soak
 
 
 def run(config, workdir):
@@ -57,23 +61,29 @@ async def measured(config, workdir, sessions: int, turns: int | None) -> dict:
     address = await _address(process)
     ends = None if turns else time.monotonic() + config.soak_s
     question = _question(config)
-    before, resident = await _metrics(address), _resident_mib(process.pid)
+    before, resident = await _metrics(address), [_resident_mib(process.pid)]
     begun, cpu = time.monotonic(), _cpu_s(process.pid)
-    found = await asyncio.gather(*(_client(address, question, number, sessions, turns, ends) for number in range(sessions)))
+    clients = [_client(address, question, number, sessions, turns, ends, config.seed) for number in range(sessions)]
+    if ends:
+      *found, knocks, resident = await asyncio.gather(*clients, _knocks(address, config.knocks_a_minute, ends), _looks(process.pid, begun, ends))
+    else:
+      found, knocks = await asyncio.gather(*clients), {}
     took, after = time.monotonic() - begun, await _metrics(address)
     row = {'client_ms': quantiles(1000 * first for client in found for _, first in client['turns']),
            'event_ms': quantiles(1000 * x for client in found for x in client['events']),
            'server_ms': {f'{q:g}': 1000 * after[f'first_audio_recent_seconds{{quantile="{q:g}"}}'] for q in QUANTILES},
            'tick_ms': {f'{q:g}': 1000 * after[f'tick_seconds{{quantile="{q:g}"}}'] for q in QUANTILES},
-           'turns': sum(len(client['turns']) for client in found), 'refused': sum(client['refused'] for client in found),
+           'turns': sum(len(client['turns']) for client in found), 'sessions': sum(client['sessions'] for client in found),
+           'refused': sum(client['refused'] for client in found), 'broken': sum(client['broken'] for client in found),
            'frames': sum(client['frames'] for client in found), 'starved': sum(client['starved'] for client in found),
            'late': after['ticks_late_total'] - before['ticks_late_total'], 'underruns': after['underruns_total'] - before['underruns_total'],
            'programs': after['programs'], 'cores': (_cpu_s(process.pid) - cpu) / took, 'seconds': took,
-           'resident_mib': [resident, _resident_mib(process.pid)]}
+           'resident_mib': [*resident, _resident_mib(process.pid)]}
     if ends:                                             # does it age?
       early, late = ([1000 * first for client in found for at, first in client['turns'] if (at - begun < took / 2) == half]
                      for half in (True, False))
-      row |= {'first_half_ms': quantiles(early), 'second_half_ms': quantiles(late)}
+      row |= {'first_half_ms': quantiles(early), 'second_half_ms': quantiles(late), 'knocks': knocks, 'left': after['sessions_active'],
+              'ms_an_hour': slope([(at / 3600, 1000 * first) for client in found for at, first in client['turns']])}
     return row
   finally:
     with contextlib.suppress(ProcessLookupError):
@@ -95,38 +105,80 @@ async def _emptied(stream):
     pass
 
 
-async def _client(address, question, number, sessions, turns, ends) -> dict:
-  """One session, turn after turn: (when, seconds to the first audio) of each, round trips of an event, frames and late ones."""
-  found = {'turns': [], 'events': [], 'frames': 0, 'starved': 0, 'refused': 0}
-  try:
-    async with talk.connected(f'ws://{address}/v1/realtime') as session:
-      await session.set(None)
-      events = session.events()
-      await _until(events, 'session.updated')
-      await asyncio.sleep(number / sessions * len(question) / files.SAMPLE_RATE)        # not all at once
-      while (time.monotonic() < ends) if ends else len(found['turns']) < turns:
-        sent = time.monotonic()
-        await session.send('input_audio_buffer.clear')
-        await _until(events, 'input_audio_buffer.cleared')
-        found['events'].append(time.monotonic() - sent)
-        await talk.spoken(session, question)
-        await session.send('input_audio_buffer.commit')
-        await session.send('response.create')
-        sent, first, played = time.monotonic(), None, 0.0
-        async for event in events:
-          now = time.monotonic()
-          if event['type'] == 'response.output_audio.delta':
-            first = first or now
-            found['frames'] += 1
-            # Somebody who began to play 60 ms after the first audio has nothing left.
-            found['starved'] += now - first - talk.BUFFER_S > played
-            played += len(event['samples']) / files.SAMPLE_RATE
-          elif event['type'] == 'response.done':
-            break
-        found['turns'].append((sent, first - sent))
-  except InputError as problem:
-    found['refused'] += 1
-    print(f'session {number}: {problem}')
+async def _client(address, question, number, sessions, turns, ends, seed) -> dict:
+  """A client's turns: (when, seconds to the first audio) of each, round trips of an event, frames and late ones.
+
+  One session of so many `turns`; or sessions of 1 to LONGEST_STAY, one after the other, until the time `ends`.
+  """
+  found, rng = {'turns': [], 'events': [], 'frames': 0, 'starved': 0, 'sessions': 0, 'refused': 0, 'broken': 0}, np.random.default_rng((seed, number))
+  await asyncio.sleep(number / sessions * len(question) / files.SAMPLE_RATE)            # not all at once
+  while True:
+    before = found['sessions']
+    try:
+      await _session(address, question, turns or int(rng.integers(1, LONGEST_STAY + 1)), found)
+    except (InputError, aiohttp.ClientError, ConnectionError) as problem:
+      found['refused' if found['sessions'] == before else 'broken'] += 1
+      if not ends or found['sessions'] > before:
+        print(f'client {number}: {problem}')
+      await asyncio.sleep(RETRY_S)
+    if not ends or time.monotonic() > ends:
+      return found
+
+
+async def _session(address, question, turns, found) -> None:
+  """One session of a client, added to what it `found`."""
+  async with talk.connected(f'ws://{address}/v1/realtime') as session:
+    await session.set(None)
+    events = session.events()
+    await _until(events, 'session.updated')
+    found['sessions'] += 1
+    for _ in range(turns):
+      sent = time.monotonic()
+      await session.send('input_audio_buffer.clear')
+      await _until(events, 'input_audio_buffer.cleared')
+      found['events'].append(time.monotonic() - sent)
+      await talk.spoken(session, question)
+      await session.send('input_audio_buffer.commit')
+      await session.send('response.create')
+      sent, first, played = time.monotonic(), None, 0.0
+      async for event in events:
+        now = time.monotonic()
+        if event['type'] == 'response.output_audio.delta':
+          first = first or now
+          found['frames'] += 1
+          # Somebody who began to play 60 ms after the first audio has nothing left.
+          found['starved'] += now - first - talk.BUFFER_S > played
+          played += len(event['samples']) / files.SAMPLE_RATE
+        elif event['type'] == 'response.done':
+          break
+      if first is None:
+        raise InputError('a reply without audio, or a connection that ended')
+      found['turns'].append((sent, first - sent))
+
+
+async def _knocks(address, a_minute, ends) -> dict:
+  """How a crowd that wants to come in is answered: {'let in', an HTTP status, or 'broken': how often}."""
+  found, began, number = collections.Counter(), time.monotonic(), 0
+  async with aiohttp.ClientSession() as client:
+    while a_minute and time.monotonic() < ends:
+      try:
+        async with client.ws_connect(f'ws://{address}/v1/realtime'):
+          found['let in'] += 1
+      except aiohttp.WSServerHandshakeError as problem:
+        found[str(problem.status)] += 1
+      except (aiohttp.ClientError, OSError):
+        found['broken'] += 1
+      number += 1
+      await asyncio.sleep(max(0.0, began + number * 60 / a_minute - time.monotonic()))
+  return dict(found)
+
+
+async def _looks(pid, begun, ends) -> list[float]:
+  """The server's resident memory in MiB, LOOKS times, evenly."""
+  found = []
+  for number in range(LOOKS):
+    await asyncio.sleep(begun + number * (ends - begun) / LOOKS - time.monotonic())
+    found.append(_resident_mib(pid))
   return found
 
 
@@ -153,6 +205,15 @@ def quantiles(values) -> dict:
   return {f'{q:g}': float(np.quantile(values, q)) if values else None for q in QUANTILES} | {'max': max(values, default=None)}
 
 
+def slope(points) -> list[float]:
+  """[slope, half the width of its 95 % interval] of a line through points (x, y), by least squares."""
+  x, y = np.array(list(points)).T
+  x = x - x.mean()
+  found = x @ y / (x @ x)
+  rest = y - y.mean() - found * x
+  return [float(found), float(1.96 * np.sqrt(rest @ rest / (len(x) - 2) / (x @ x)))]
+
+
 def _resident_mib(pid) -> float:
   text = Path(f'/proc/{pid}/status').read_text()
   return int(re.search(r'VmRSS:\s+(\d+)', text)[1]) / 1024
@@ -172,8 +233,11 @@ def show(sessions, row) -> None:
   print(f'{sessions:3} sessions, {row["turns"]} turns: first audio p50/p95/p99 {of("server_ms")} ms at the server, {of("client_ms")} ms at '
         f'the client; an event there and back {of("event_ms")} ms; a tick {of("tick_ms")} ms; '
         f'{row["late"]:.0f} beats without a tick and {row["underruns"]:.0f} frames late of {row["frames"]}, {row["starved"]} after a '
-        f'buffer of {1000 * talk.BUFFER_S:.0f} ms; {row["cores"]:.2f} cores; {row["resident_mib"][0]:.0f} -> {row["resident_mib"][1]:.0f} '
-        f'MiB resident; {row["refused"]} sessions refused or broken off', flush=True)
+        f'buffer of {1000 * talk.BUFFER_S:.0f} ms; {row["cores"]:.2f} cores; {row["resident_mib"][0]:.0f} -> {row["resident_mib"][-1]:.0f} '
+        f'MiB resident; {row["refused"]} times refused, {row["broken"]} sessions broken off', flush=True)
   if 'first_half_ms' in row:
-    print(f'    over {row["seconds"]:.0f} s: p99 {row["first_half_ms"]["0.99"]:.0f} ms in the first half, '
-          f'{row["second_half_ms"]["0.99"]:.0f} in the second; {row["programs"]:.0f} compiled program of a tick')
+    change, sure = row['ms_an_hour']
+    print(f'    over {row["seconds"]:.0f} s, {row["sessions"]} sessions: p99 {row["first_half_ms"]["0.99"]:.0f} ms in the first half, '
+          f'{row["second_half_ms"]["0.99"]:.0f} in the second, {change:+.1f} ± {sure:.1f} ms an hour; MiB resident a tenth and nine tenths through '
+          f'{row["resident_mib"][LOOKS // 10]:.0f} and {row["resident_mib"][-LOOKS // 10]:.0f}; {row["programs"]:.0f} compiled program of a tick; '
+          f'others that knocked: {row["knocks"]}')
