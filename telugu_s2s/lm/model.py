@@ -43,7 +43,7 @@ class Config:
   ear: int = 0                   # width of the codec's own vectors of level 0, by which alone the user is heard; 0 = by the
                                  # tables of all levels, which are learnt here
   floor_frames: int = 0          # frames of 0.2 s, of a head that tells who speaks next; 0 = there is none
-  plan_frames: int = 0           # frames ahead whose a0 a head tells, in no order, in training; 0 = there is none
+  plan_frames: int = 0           # frames ahead of whose turns' a0 a head tells, in no order, in training; 0 = none
   window: int = 3000             # frames seen back: 120 s
   sinks: int = 4                 # first frames, never forgotten
   dtype: str = 'bfloat16'        # of activations; parameters stay float32
@@ -222,7 +222,7 @@ class AudioLM(nn.Module):
     return (h @ self.floor_dc.astype(h.dtype)).astype(jnp.float32)
 
   def plan(self, h):
-    """Logits f32[... v] of a0 in the frames that follow, in no order. h: f[... d].
+    """Logits f32[... v] of a0 of what is said next, in no order. h: f[... d].
 
     Which answer a question has shows in its first frames alone, a few nats among thousands; told ahead and as a whole, it is
     what a model that is asked learns first. After predicting several tokens ahead (Gloeckle et al., 2024).
@@ -244,16 +244,19 @@ def targets(c: Config, codes, prosody, text=None, segment=None):
   return jnp.concatenate(said, -1)
 
 
-def ahead(c: Config, codes, weight, segment=None):
-  """a0 of the `plan_frames` that follow every `user_every`-th step, i32[b u p], and f32[b u p], 0 where nothing is known.
+def ahead(c: Config, codes, weight, said, segment=None):
+  """a0 of the `plan_frames` that follow every `user_every`-th step, i32[b u p], and f32[b u p], 0 where it is not to be told.
 
-  codes: i32[b t q], the assistant's; weight: f32[b t]; segment: as in AudioLM's call.
+  It is told of a turn before the turn begins: within it the codes that were said tell the others, and nobody would listen.
+
+  codes: i32[b t q], the assistant's; weight: f32[b t]; said: i32[b t], 1 where the assistant's turns lie; segment: as in AudioLM's call.
   """
+  weight, listens = weight * (said == 1), (said[:, ::c.user_every] == 0)[..., None]
   t = codes.shape[1]
   start = np.arange(0, t, c.user_every)
   at = start[:, None] + 1 + np.arange(c.plan_frames)                          # [u p]
   there, known = np.minimum(at, t - 1), at < t
-  share = weight[:, there] * known
+  share = weight[:, there] * known * listens
   if segment is not None:
     share *= segment[:, there] == segment[:, start][..., None]
   return codes[:, there, 0], share

@@ -25,6 +25,7 @@ from telugu_s2s.training import loop
 QUANTILES = (0.5, 0.95, 0.99)
 LONGEST_STAY = 6                 # turns of a session in the soak, whose sessions come and go
 RETRY_S = 0.1                    # until somebody who found every place taken comes again
+SETTLE_S = 1.0                   # that the server has to notice who left, before it is asked what is left
 LOOKS = 60                       # at the server's memory, over a soak
 
 
@@ -68,7 +69,9 @@ async def measured(config, workdir, sessions: int, turns: int | None) -> dict:
       *found, knocks, resident = await asyncio.gather(*clients, _knocks(address, config.knocks_a_minute, ends), _looks(process.pid, begun, ends))
     else:
       found, knocks = await asyncio.gather(*clients), {}
-    took, after = time.monotonic() - begun, await _metrics(address)
+    took = time.monotonic() - begun
+    await asyncio.sleep(SETTLE_S)
+    after = await _metrics(address)
     row = {'client_ms': quantiles(1000 * first for client in found for _, first in client['turns']),
            'event_ms': quantiles(1000 * x for client in found for x in client['events']),
            'server_ms': {f'{q:g}': 1000 * after[f'first_audio_recent_seconds{{quantile="{q:g}"}}'] for q in QUANTILES},

@@ -183,7 +183,7 @@ def packed_row(cast, window: Window, silence) -> dict:
   return found | {'segment': np.repeat(np.array([*range(len(parts)), ABSENT], np.int32), [*sizes, rest])}
 
 
-OF_FRAMES = {'codes': 1, 'prosody': 0, 'weight': 0, 'text': 0, 'floor': 0}       # what of a row goes by frames: {name: their axis}
+OF_FRAMES = {'codes': 1, 'prosody': 0, 'weight': 0, 'text': 0, 'floor': 0, 'said': 0}       # what of a row goes by frames: {name: their axis}
 
 
 def _frames(name, value, count):

@@ -61,7 +61,7 @@ def pair(scenes: turns.Scenes, exchange: turns.Exchange, clip: int, window, seed
   drawn = lambda: None if seed is None else np.random.default_rng(seed)
   last = dataclasses.replace(exchange.turns[exchange.second], clip=clip)
   other = dataclasses.replace(exchange, turns=exchange.turns[:exchange.second] + (last,) + exchange.turns[exchange.second + 1:])
-  better, worse = scenes.row(exchange, window, view, drawn()), scenes.row(other, window, view, drawn())
+  better, worse = (scenes.row(one, window, view, drawn(), led=False) for one in (exchange, other))
   found = better | {WORSE + name: worse[name] for name in ('codes', 'prosody', 'answer')}
   return {name: value.astype(np.float32) if name in ('answer', WORSE + 'answer') else value for name, value in found.items()}
 

@@ -32,7 +32,8 @@ def laid(said: list[Said], window: Window, silence, background=None, floor: int 
     floor: frames of 0.2 s, of a model that is taught who speaks next; 0 = none.
 
   Returns:
-    As `batches.row` without text, and answer: bool[t], the frames of the answer; with `floor` also floor: i32[t 2 spans].
+    As `batches.row` without text, said: i32[t], 1 where the assistant's turns lie and 0 elsewhere, and answer: bool[t], the
+    frames of the answer; with `floor` also floor: i32[t 2 spans].
   """
   t = window.frames
   codes, active = np.tile(silence.astype(np.int32), (2, t, 1)), np.zeros((2, t), bool)
@@ -55,7 +56,7 @@ def laid(said: list[Said], window: Window, silence, background=None, floor: int 
       _put(answer, one.start, np.ones(len(one.codes), bool))
   end = min(t, max(one.start + len(one.codes) for one in said) + window.trailing)
   weight = (np.arange(t) < end).astype(np.float32)
-  found = {'codes': codes, 'prosody': prosody, 'weight': weight, 'answer': answer}
+  found = {'codes': codes, 'prosody': prosody, 'weight': weight, 'said': active[ASSISTANT].astype(np.int32), 'answer': answer}
   return found | ({'floor': next_floor(active, end, floor)} if floor else {})
 
 
@@ -86,9 +87,8 @@ def next_floor(active, end: int, unit: int) -> np.ndarray:
   return found.reshape(t, -1)
 
 
-def with_floor(row: dict, silence, unit: int) -> dict:
-  """A row of `batches.row` with its floor, where unit is not 0: who is not silent speaks."""
-  if not unit:
-    return row
+def of_clip(row: dict, silence, unit: int) -> dict:
+  """A row of `batches.row` as one of `laid`, but for the answer: who is not silent speaks. unit: frames of 0.2 s, 0 = no floor."""
   active = np.any(row['codes'] != silence, -1)
-  return row | {'floor': next_floor(active, int(row['weight'].sum()), unit)}
+  found = row | {'said': active[ASSISTANT].astype(np.int32)}
+  return found | ({'floor': next_floor(active, int(row['weight'].sum()), unit)} if unit else {})

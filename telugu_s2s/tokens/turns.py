@@ -14,10 +14,11 @@ from telugu_s2s.tokens import batches, labels
 from telugu_s2s.tokens.batches import ASSISTANT, USER, Clips, Window
 from telugu_s2s.tokens.census import Census
 from telugu_s2s.tokens.epochs import Epochs, Mixture
-from telugu_s2s.tokens.scenes import Said, laid, with_floor
+from telugu_s2s.tokens.scenes import Said, laid, of_clip
 
 EXCHANGES, SWAPPED, INTERRUPTED, CLIPS = 'exchanges', 'swapped', 'interrupted', 'clips'
 PAUSE_S = 0.08, 0.48             # between turns of a dialogue without a timeline: drawn evenly
+LEAD_S = 1.2                     # before the first turn of a row, at most: where a sound stands in a row must not tell which question it is
 YIELD_S = 0.08                   # that an assistant who is interrupted speaks on
 HOLD_S = 0.4                     # that it has spoken before, at least
 TURN = 'turn'                    # what a clip is in a dialogue; others (backchannel, filler, breath) are heard, not answered
@@ -137,16 +138,17 @@ class Scenes:
   floor: int = 0                 # frames of a model's floor_frames, see lm/model.py; 0 = rows say nothing of it
 
   def row(self, exchange: Exchange, window: Window, view=0, rng=None, swapped=False, interruption: Exchange | None = None,
-          silence=None) -> dict:
+          silence=None, led=True) -> dict:
     """A row, see `scenes.laid`. Of a question that is too long the beginning is left out, of an answer its end.
 
     Args:
       view: of the clips.
-      rng: draws pauses, views and noises; None = the mean pause and nothing else.
+      rng: draws pauses, views, noises and what comes before; None = the mean pause and nothing else.
       swapped: the assistant asks, and the user answers.
+      led: what comes first may come later, by up to LEAD_S, where there is room.
       interruption: another exchange, whose question comes while the answer is said, and is answered instead.
     """
-    said = self._said(exchange, window.frames, view, rng, swapped)
+    said = self._said(exchange, window.frames, view, rng, swapped, led)
     if interruption is not None:
       said = self._interrupted(said, interruption, view, rng)
     silence = self.clips.silence if silence is None else silence
@@ -157,7 +159,7 @@ class Scenes:
     low, high = (max(1, round(seconds * self.rate)) for seconds in PAUSE_S)
     return round((low + high) / 2) if rng is None else int(rng.integers(low, high + 1))
 
-  def _said(self, exchange, frames, view, rng, swapped):
+  def _said(self, exchange, frames, view, rng, swapped, led):
     """The turns up to the answer with their places, as many as fit in; the question and the answer come last."""
     every = exchange.turns[:exchange.second + 1]
     mine = every[-1].speaker
@@ -176,6 +178,8 @@ class Scenes:
     begin = next((start for start in sorted(starts) if 0 <= asked - start <= self.history and answer - start <= room),
                  max(asked, answer - room))
     kept = [place for place, start in enumerate(starts) if start >= min(begin, asked)]
+    if led and rng is not None:
+      begin -= max(0, min(int(rng.integers(0, round(LEAD_S * self.rate) + 1)), frames - 1 - (answer + len(parts[-1][0]) - begin)))
     return [Said(parts[place][0], sides[place], starts[place] - begin, *parts[place][1:], last=place == len(every) - 1)
             for place in kept]
 
@@ -213,7 +217,7 @@ class Cast(batches.Cast):
     scenes = self._scenes
     if kind == CLIPS:
       tokens = scenes.clips.view(number, view)
-      return with_floor(super()._one(tokens, rng, window), self._silence, scenes.floor)
+      return of_clip(super()._one(tokens, rng, window), self._silence, scenes.floor)
     exchange, other = self._found[number], None
     if kind == INTERRUPTED:
       same = self._voices[exchange.turns[exchange.second].speaker]           # the assistant's voice stays what it is
@@ -253,7 +257,7 @@ def make(scenes: Scenes, found: list[Exchange], window: Window, *, batch, seed, 
   if not found:
     raise InputError(f'{clips!r}: no turn follows another one: no two clips have the same label `dialogue`, another `turn` and another '
                      '`speaker`')
-  both = np.array([counted.frames[one.asked] + counted.frames[one.answered] for one in found]) + round(PAUSE_S[1] * scenes.rate) + 2
+  both = np.array([counted.frames[one.asked] + counted.frames[one.answered] for one in found]) + round((PAUSE_S[1] + LEAD_S / 2) * scenes.rate) + 2
   behind = np.minimum(scenes.history, [sum(counted.frames[turn.clip] for turn in one.turns[:one.first]) for one in found])
   kinds = (EXCHANGES, SWAPPED, INTERRUPTED, CLIPS)
   frames = np.concatenate([both + behind, both + behind, both + behind + round(both.mean()), counted.frames])

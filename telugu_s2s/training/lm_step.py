@@ -106,17 +106,21 @@ def counts(model, batch):
   tied = None if given is None else conditions.tied(model.conditions, given)
   many = jnp.zeros(()) if tied is None else jnp.maximum(jnp.sum(tied).astype(jnp.float32), 1.0)
   floor = losses.floor_count(batch['floor'], batch['weight']) if tells_floor(model, batch) else jnp.zeros(())
-  plan = jnp.maximum(jnp.sum(planned(model, batch)[1]), 1.0) if model.plan_frames else jnp.zeros(())
+  plan = jnp.maximum(jnp.sum(planned(model, batch)[1]), 1.0) if tells_plan(model, batch) else jnp.zeros(())
   return *losses.counts(model, slots, batch['codes'][:, 1], batch['weight']), many, floor, plan
 
 
 def planned(model, batch):
   """`ahead` of a batch."""
-  return ahead(model, batch['codes'][:, 0], batch['weight'], batch.get('segment'))
+  return ahead(model, batch['codes'][:, 0], batch['weight'], batch['said'], batch.get('segment'))
 
 
 def tells_floor(model, batch) -> bool:
   return bool(model.floor_frames) and 'floor' in batch
+
+
+def tells_plan(model, batch) -> bool:
+  return bool(model.plan_frames) and 'said' in batch
 
 
 def with_tie(model, loss, parts, squares, many):
@@ -137,7 +141,7 @@ def with_heads(model, params, h, loss, parts, batch, divisors):
   if tells_floor(model, batch):
     floor = losses.floor_sum(head(h, 'floor'), batch['floor'], batch['weight']) / divisors[3]
     loss, parts = loss + losses.FLOOR_WEIGHT * floor, parts | {'floor': floor}
-  if model.plan_frames:
+  if tells_plan(model, batch):
     plan = losses.plan_sum(head(h[:, ::model.user_every], 'plan'), *planned(model, batch)) / divisors[4]
     loss, parts = loss + losses.PLAN_WEIGHT * plan, parts | {'plan': plan}
   return loss, {**parts, 'loss': loss}
@@ -146,8 +150,8 @@ def with_heads(model, params, h, loss, parts, batch, divisors):
 def parts_of(model, params, batch, chunk=0, divisors=None):
   """(loss, its parts) of a batch; see lm/losses.py. divisors: `counts` of the batch that this one is a part of.
 
-  A batch may have conditions, see lm/conditions.py, `keep`, which of them are read, `segment`, see tokens/batches.py, and
-  `floor`, see tokens/scenes.py.
+  A batch may have conditions, see lm/conditions.py, `keep`, which of them are read, `segment`, see tokens/batches.py, `floor`
+  and `said`, see tokens/scenes.py.
   """
   net, user, weight = AudioLM(model), batch['codes'][:, 1], batch['weight']
   condition, squares = conditioned(model, params, batch)

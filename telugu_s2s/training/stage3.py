@@ -91,8 +91,11 @@ class Talk:
                       counted=self.counted, often=often)
 
 
-def talk_of(config, of, model, trained, workdir) -> Talk:
-  """The exchanges of a run's data. Raises InputError where fewer than two are held out, or model, batch and mesh do not go together."""
+def talk_of(config, of, model, trained, workdir, knobs=False) -> Talk:
+  """The exchanges of a run's data. Raises InputError where fewer than two are held out, or model, batch and mesh do not go together.
+
+  knobs: whether an answer's prosody is told. It tells which of a few hundred answers it is, and who is told so does not listen.
+  """
   lm_step.check(model, stage2.update_of(config), config.batch, axes.mesh(**config.mesh))
   train, held_out = stage2.folders(config, workdir)
   clips, tested, rate = batches.Clips(train, trained.name), batches.Clips(held_out, trained.name), trained.config.frame_rate
@@ -100,7 +103,7 @@ def talk_of(config, of, model, trained, workdir) -> Talk:
   if len(held) < 2:
     raise InputError(f'{held_out}: {len(held)} exchanges, and at least 2 are compared; hold out dialogues')
   print(f'exchanges: {len(found)} to learn from, {len(held)} held out', flush=True)
-  asked, asked_then = voices.asked(config, model, workdir, clips, tested, (train, held_out), rate)
+  asked, asked_then = voices.asked(config, model, workdir, clips, tested, (train, held_out), rate, knobs)
   scenes = turns.Scenes(clips, rate, heard.of(config, of, workdir, trained, clips, train), round(config.history_s * rate),
                         model.floor_frames)
   return Talk(clips, stage2.census_of(train, clips), found, held, stage2.window_of(config, model), scenes,
@@ -121,13 +124,12 @@ def grown(model, params, rate: float, floor: bool, plan_s: float):
 def listening(model, params, batch, chunk=0, divisors=None):
   """(loss, its parts) of a batch by what is heard alone: who speaks next, and what will be said. Called as lm_step.parts_of.
 
+  No conditions are told: a recording of the answering voice would help to guess the answer, and the question would go unheard.
   The depth transformer, most of a small model's work, has no part in it, so a step takes a fraction of the time.
   """
-  condition, squares = lm_step.conditioned(model, params, batch)
-  inputs = (batch['codes'], batch['prosody'], batch.get('text'), condition, batch.get('segment'))
+  inputs = (batch['codes'], batch['prosody'], batch.get('text'), None, batch.get('segment'))
   h, _ = AudioLM(model).apply({'params': params}, *inputs, method='hear')
-  divisors = lm_step.counts(model, batch) if divisors is None else divisors
-  return lm_step.with_heads(model, params, h, *lm_step.with_tie(model, jnp.zeros(()), {}, squares, divisors[2]), batch, divisors)
+  return lm_step.with_heads(model, params, h, jnp.zeros(()), {}, batch, lm_step.counts(model, batch) if divisors is None else divisors)
 
 
 def times(config) -> dict:

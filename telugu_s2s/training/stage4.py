@@ -34,7 +34,7 @@ def run(config, workdir):
   if not 0 <= steps <= config.steps:
     raise InputError(f'config.preference_steps {config.preference_steps}: give 0 to config.steps = {config.steps}')
   workdir, tx, how = loop.begin(config, workdir), stage2.optimiser_of(config), stage2.update_of(config)
-  talk = stage3.talk_of(config, of, model, trained, workdir)
+  talk = stage3.talk_of(config, of, model, trained, workdir, knobs=True)
   often = turns.balanced(talk.found, config.balance)
   print(told(talk.found), flush=True)
   learnt = stage3.fitted(

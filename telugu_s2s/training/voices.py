@@ -22,7 +22,7 @@ def of_data(model) -> bool:
   return bool(model.speakers or model.reference or model.emotions or model.knob_bins)
 
 
-def asked(config, model, workdir, clips, held_out, folders, rate):
+def asked(config, model, workdir, clips, held_out, folders, rate, knobs=True):
   """(what training rows, what held-out rows say of their voice); None and None where the model has no such conditions.
 
   Numbers are those of the training tokens, for both; they are kept in workdir/labels.json.
@@ -30,6 +30,7 @@ def asked(config, model, workdir, clips, held_out, folders, rate):
   Args:
     clips, held_out: of the two folders, which is where their tables of labels are kept too.
     rate: frames a second.
+    knobs: whether rows say with what prosody they are spoken.
   """
   if not of_data(model):
     return None, None
@@ -41,7 +42,7 @@ def asked(config, model, workdir, clips, held_out, folders, rate):
     return found
   hosts.first(tables, None)
   mine, theirs = (labels.load(folder / labels.FILE) for folder in folders)
-  wanted = dict(speakers=model.speakers, emotions=bool(model.emotions), knobs=bool(model.knob_bins),
+  wanted = dict(speakers=model.speakers, emotions=bool(model.emotions), knobs=knobs and bool(model.knob_bins),
                 frames=max(1, round(config.reference_s * rate)) if model.reference else 0)
   training = labels.Asked(mine, clips, mine, **wanted)
   print(training.said(), flush=True)

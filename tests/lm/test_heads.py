@@ -24,19 +24,21 @@ def batch(spoken):
   codes, prosody = spoken
   rng = np.random.default_rng(2)
   weight = (np.arange(T) < np.array([[T], [9]])).astype(np.float32)
-  return {'codes': codes, 'prosody': prosody, 'weight': weight, 'floor': rng.integers(-1, 2, (B, T, 8)).astype(np.int32)}
+  return {'codes': codes, 'prosody': prosody, 'weight': weight, 'floor': rng.integers(-1, 2, (B, T, 8)).astype(np.int32),
+          'said': rng.integers(0, 2, (B, T)).astype(np.int32)}
 
 
-def test_a_plan_is_a0_of_the_frames_that_follow_within_the_clip():
+def test_a_plan_is_a0_of_the_next_turn_within_the_clip_told_while_nothing_is_said():
   codes = np.arange(2 * 13 * 3).reshape(2, 13, 3).astype(np.int32)
   weight = np.array([[1.0] * 13, [1.0] * 9 + [0.0] * 4], np.float32)
   segment = np.array([[0] * 7 + [1] * 6, [0] * 13])
-  found, share = model.ahead(LM, jnp.asarray(codes), jnp.asarray(weight), jnp.asarray(segment))
+  said = np.random.default_rng(0).integers(0, 2, (2, 13)).astype(np.int32)
+  found, share = model.ahead(LM, *map(jnp.asarray, (codes, weight, said, segment)))
   for row in range(2):
     for place, start in enumerate(range(0, 13, LM.user_every)):
       for number in range(4):
         frame = start + 1 + number
-        known = frame < 13 and weight[row, frame] > 0 and segment[row, frame] == segment[row, start]
+        known = frame < 13 and weight[row, frame] > 0 and segment[row, frame] == segment[row, start] and said[row, frame] > said[row, start]
         assert share[row, place, number] == known
         if known:
           assert found[row, place, number] == codes[row, frame, 0]
@@ -53,7 +55,7 @@ def test_losses_of_heads_are_what_they_are_in_numpy(params, batch):
   floor = -np.sum(there * np.where(batch['floor'] == 1, np.log(likely), np.log(1 - likely))) / there.sum()
   log_p = heads['plan'] - np.log(np.exp(heads['plan']).sum(-1, keepdims=True))
   nats = [-log_p[row, start, batch['codes'][row, 0, frame, 0]] for row in range(B) for start in range(0, T, LM.user_every)
-          for frame in range(start + 1, min(start + 5, T)) if batch['weight'][row, frame]]
+          for frame in range(start + 1, min(start + 5, T)) if batch['weight'][row, frame] and batch['said'][row, frame] > batch['said'][row, start]]
   assert float(parts['floor']) == pytest.approx(floor, rel=1e-5) and float(parts['plan']) == pytest.approx(np.mean(nats), rel=1e-5)
   plain = lm_step.parts_of(dataclasses.replace(LM, floor_frames=0, plan_frames=0), params, batch)[0]
   assert float(total) == pytest.approx(float(plain) + losses.FLOOR_WEIGHT * floor + losses.PLAN_WEIGHT * np.mean(nats), rel=1e-5)

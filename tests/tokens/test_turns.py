@@ -103,12 +103,21 @@ def test_turns_of_a_timeline_lie_where_it_says_and_as_many_as_fit_in():
 def test_who_is_interrupted_stops_and_answers_the_other_question():
   scenes = turns.Scenes(Said(4, 30, 6, 5), RATE)
   for seed in range(20):
-    row = scenes.row(exchange((0, 'a'), (1, 'b')), batches.Window(80, trailing=3), rng=np.random.default_rng(seed),
+    row = scenes.row(exchange((0, 'a'), (1, 'b')), batches.Window(110, trailing=3), rng=np.random.default_rng(seed),
                      interruption=exchange((2, 'c'), (3, 'b')))
     mine, user = spans(row, batches.ASSISTANT), spans(row, batches.USER)
     assert mine[1][0] + 10 <= user[2][0] < mine[1][0] + 30                   # it has spoken for 0.4 s and has not ended
     assert sum(mine[1]) == user[2][0] + 2                                    # it speaks on for 80 ms
     assert mine[3][0] > sum(user[2]) and row['answer'].sum() == 5
+
+
+def test_where_a_question_stands_in_its_row_tells_nothing_of_it():
+  scenes, found = turns.Scenes(Said(10, 8), RATE), set()
+  for seed in range(200):
+    row = scenes.row(exchange((0, 'a'), (1, 'b')), batches.Window(60, trailing=3), rng=np.random.default_rng(seed))
+    found.add(int(np.flatnonzero(row['codes'][batches.USER, :, 0] != 7)[0]))
+    assert row['answer'].sum() == 8
+  assert found == set(range(31))                                             # 1.2 s of 25 frames
 
 
 def test_the_user_is_heard_over_noise_and_with_the_assistants_echo():
