@@ -66,14 +66,13 @@ def get_config(size='codec'):
     config.data = dict(audio='', split='', profile='research', exclude='', licence='LicenseRef-own')
   if size == 'serving':
     config.run = ''                          # the folder of the run that is served
-    config.streams = (1, 8, 32, 64)          # sessions at once
+    config.streams = (1, 4, 8, 32, 64)       # sessions at once
     config.turns = 8                         # of each
     config.reply_s = 2.0
     config.context_s = 30.0                  # that the model sees back
     config.question = ''                     # an audio file; '' = a question of the sample corpus
     config.soak_s = 0.0                      # then so long with
-    config.soak_sessions = 3                 # places, whose clients come and go
-    config.knocks_a_minute = 1000            # by others meanwhile, who leave as soon as they are let in
+    config.soak_sessions, config.knocks_a_minute = 3, 1000       # places whose clients come and go; others who want to come in
   if size in ('codec', 'content', 'precision'):
     config.data = dict(
         audio='', split='eval', profile='research', exclude='', licence='LicenseRef-own',
