@@ -16,12 +16,12 @@ ENCODED_S = 16.0                 # of silence that is encoded
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-  """What was measured here; the constants are estimates of a 2-core machine, which no whole run has tested yet."""
+  """What was measured here; the constants are of a whole run on two cores (results/curriculum.json)."""
   flops: float                   # a second, of a product of matrices
   encoded: float                 # seconds of audio a second
   COMPILED_S = 12.0              # to compile a program and load a run
-  SHARE = 0.33                   # of `flops` that training does
-  SPOKEN_S = 0.11                # of an utterance of espeak-ng on two cores
+  SHARE = 0.2                    # of `flops` that training does
+  SPOKEN_S = 0.07                # of an utterance of espeak-ng on two cores
   UTTERANCE_S = 2.6              # its length
 
   @classmethod
@@ -31,9 +31,9 @@ class Pace:
     product = jax.jit(lambda x: x @ x)
     product(x).block_until_ready()
     encoder = encoding.Encoder(weights.load())
-    clip = [jnp.zeros(int(ENCODED_S * 16000))]
-    encoder(clip)
-    return cls(2 * SIZE**3 / best(lambda: product(x).block_until_ready()), ENCODED_S / best(lambda: encoder(clip)))
+    clips = encoding.ROWS * [jnp.zeros(int(ENCODED_S * 16000))]
+    encoder(clips)
+    return cls(2 * SIZE**3 / best(lambda: product(x).block_until_ready()), encoding.ROWS * ENCODED_S / best(lambda: encoder(clips)))
 
   def trained(self, model, config) -> float:
     """Seconds of a stage that trains the audio LM."""
