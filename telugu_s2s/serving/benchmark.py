@@ -154,8 +154,10 @@ async def _session(address, question, turns, found) -> None:
           played += len(event['samples']) / files.SAMPLE_RATE
         elif event['type'] == 'response.done':
           break
+      else:
+        raise InputError('the connection ended within a reply')
       if first is None:
-        raise InputError('a reply without audio, or a connection that ended')
+        raise InputError('a reply without audio')
       found['turns'].append((sent, first - sent))
 
 

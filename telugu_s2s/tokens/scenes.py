@@ -56,8 +56,7 @@ def laid(said: list[Said], window: Window, silence, background=None, floor: int 
       _put(answer, one.start, np.ones(len(one.codes), bool))
   end = min(t, max(one.start + len(one.codes) for one in said) + window.trailing)
   weight = (np.arange(t) < end).astype(np.float32)
-  found = {'codes': codes, 'prosody': prosody, 'weight': weight, 'said': active[ASSISTANT].astype(np.int32), 'answer': answer}
-  return found | ({'floor': next_floor(active, end, floor)} if floor else {})
+  return {'codes': codes, 'prosody': prosody, 'weight': weight, 'answer': answer} | who_speaks(active, end, floor)
 
 
 def _put(row, start, values):
@@ -65,6 +64,11 @@ def _put(row, start, values):
   begin, end = max(start, 0), min(start + len(values), len(row))
   if begin < end:
     row[begin:end] = values[begin - start:end - start]
+
+
+def who_speaks(active, end: int, unit: int) -> dict:
+  """{said, and floor where unit is not 0} of a row, see `laid`. Arguments as in `next_floor`."""
+  return {'said': active[ASSISTANT].astype(np.int32)} | ({'floor': next_floor(active, end, unit)} if unit else {})
 
 
 def next_floor(active, end: int, unit: int) -> np.ndarray:
@@ -89,6 +93,4 @@ def next_floor(active, end: int, unit: int) -> np.ndarray:
 
 def of_clip(row: dict, silence, unit: int) -> dict:
   """A row of `batches.row` as one of `laid`, but for the answer: who is not silent speaks. unit: frames of 0.2 s, 0 = no floor."""
-  active = np.any(row['codes'] != silence, -1)
-  found = row | {'said': active[ASSISTANT].astype(np.int32)}
-  return found | ({'floor': next_floor(active, int(row['weight'].sum()), unit)} if unit else {})
+  return row | who_speaks(np.any(row['codes'] != silence, -1), int(row['weight'].sum()), unit)

@@ -148,7 +148,9 @@ class Scenes:
       led: what comes first may come later, by up to LEAD_S, where there is room.
       interruption: another exchange, whose question comes while the answer is said, and is answered instead.
     """
-    said = self._said(exchange, window.frames, view, rng, swapped, led)
+    said = self._said(exchange, window.frames, view, rng, swapped)
+    if led and rng is not None:
+      said = self._later(said, window.frames, rng)
     if interruption is not None:
       said = self._interrupted(said, interruption, view, rng)
     silence = self.clips.silence if silence is None else silence
@@ -159,7 +161,7 @@ class Scenes:
     low, high = (max(1, round(seconds * self.rate)) for seconds in PAUSE_S)
     return round((low + high) / 2) if rng is None else int(rng.integers(low, high + 1))
 
-  def _said(self, exchange, frames, view, rng, swapped, led):
+  def _said(self, exchange, frames, view, rng, swapped):
     """The turns up to the answer with their places, as many as fit in; the question and the answer come last."""
     every = exchange.turns[:exchange.second + 1]
     mine = every[-1].speaker
@@ -178,10 +180,13 @@ class Scenes:
     begin = next((start for start in sorted(starts) if 0 <= asked - start <= self.history and answer - start <= room),
                  max(asked, answer - room))
     kept = [place for place, start in enumerate(starts) if start >= min(begin, asked)]
-    if led and rng is not None:
-      begin -= max(0, min(int(rng.integers(0, round(LEAD_S * self.rate) + 1)), frames - 1 - (answer + len(parts[-1][0]) - begin)))
     return [Said(parts[place][0], sides[place], starts[place] - begin, *parts[place][1:], last=place == len(every) - 1)
             for place in kept]
+
+  def _later(self, said, frames, rng):
+    """The same turns up to LEAD_S later, as far as the last one still ends in the row."""
+    drawn, room = int(rng.integers(0, round(LEAD_S * self.rate) + 1)), frames - 1 - (said[-1].start + len(said[-1].codes))
+    return [dataclasses.replace(one, start=one.start + max(0, min(drawn, room))) for one in said]
 
   def _part(self, clip, side, view, rng):
     """(codes, prosody, echo) of a clip on a side."""

@@ -31,7 +31,7 @@ def run(config, workdir):
   if config.listen_steps and not (model.floor_frames and model.plan_frames):
     raise InputError(f'config.listen_steps {config.listen_steps}: a model learns to listen by both heads; set config.floor and config.plan_s too')
   workdir, tx, how = loop.begin(config, workdir), stage2.optimiser_of(config), stage2.update_of(config)
-  talk = talk_of(config, of, model, trained, workdir)
+  talk = talk_of(config, of, model, trained, workdir, knobs=False)
   learnt = fitted(
       config, workdir, model, talk, talk.batches(config), stage=3, init=lambda key: lm_step.init(model, tx, key, how.ema), given={'params': params},
       phases=((0, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key, listening)),
@@ -91,7 +91,7 @@ class Talk:
                       counted=self.counted, often=often)
 
 
-def talk_of(config, of, model, trained, workdir, knobs=False) -> Talk:
+def talk_of(config, of, model, trained, workdir, knobs: bool) -> Talk:
   """The exchanges of a run's data. Raises InputError where fewer than two are held out, or model, batch and mesh do not go together.
 
   knobs: whether an answer's prosody is told. It tells which of a few hundred answers it is, and who is told so does not listen.

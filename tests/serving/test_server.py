@@ -294,7 +294,8 @@ def test_sigterm_lets_replies_end_and_closes_with_a_reason(engine, config):
 
 
 @pytest.mark.parametrize('fields,words', [
-    (dict(host='0.0.0.0'), 'key_variable'), (dict(key_variable='NOT_SET_ANYWHERE'), 'NOT_SET_ANYWHERE'), (dict(mark_variable='NOT_SET_EITHER'), 'NOT_SET_EITHER'), (dict(port=70_000), '65535'),
+    (dict(host='0.0.0.0'), 'key_variable'), (dict(key_variable='NOT_SET_ANYWHERE'), 'NOT_SET_ANYWHERE'), (dict(port=70_000), '65535'),
+    (dict(mark_variable='NOT_SET_EITHER'), 'NOT_SET_EITHER'),
     (dict(tls_cert='cert.pem'), 'both'), (dict(sessions=0), 'config.sessions 0'), (dict(send_s=-1.0), 'config.send_s')])
 def test_a_config_that_cannot_be_served_is_refused(config, fields, words):
   config.update(fields)
