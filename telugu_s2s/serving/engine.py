@@ -48,8 +48,14 @@ class Slot:
     self.inbox, self.part, self.part_size = collections.deque(), [], 0       # of frames and replies, in their order
     self.reply, self.duplex, self.hushed = None, False, 0
     self.last_beat, self.missed = None, 0          # of a full-duplex step; frames of silence that stood for late ones
+    self._late = engine.late                       # before this session
     self.back, self.read = False, 0                # whether to forget what was read of this turn; its frames so far
     self.key = np.zeros(2, np.uint32)
+
+  @property
+  def late(self) -> int:
+    """Beats without a tick since the session began."""
+    return self._engine.late - self._late
 
   def hear(self, samples) -> bool:
     """What the user says, f32[any] at 16 kHz; False, and nothing is taken, where too much is waiting."""

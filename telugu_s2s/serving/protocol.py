@@ -37,8 +37,8 @@ class Reply:
   metadata: dict | None
   most_tokens: int | str
   since: float                   # when what it answers was over
-  index: int | None = None       # that it ends at in full duplex
   heard: bool = False            # its first audio went out
+  first_s: float | None = None   # how long after `since`
   frames: int = 0
 
 
@@ -50,12 +50,13 @@ class Conversation:
     send: takes an event, a dict, that goes to the client.
     note: takes (what, value), what is measured.
     name: that ids are made with; key: of the mark in what is said, '' = none.
+    metrics: each reply ends with an event of our own, telugu.metrics.
   """
 
   def __init__(self, voice: Voice, slot, send, how=drawing.Sampling(), name='0', expires_at=0, endings=Endings(),
-               note=lambda what, value: None, clock=time.monotonic, key=''):
+               note=lambda what, value: None, clock=time.monotonic, key='', metrics=False):
     self._voice, self._slot, self._send_event, self._note, self._clock = voice, slot, send, note, clock
-    self._how, self._endings, self._name, self._numbers, self._key = how, endings, name, 0, key
+    self._how, self._endings, self._name, self._numbers, self._key, self._metrics = how, endings, name, 0, key, metrics
     self.session = settings.fresh(voice, f'sess_{name}', expires_at, how)
     self._conversation, self._items = f'conv_{name}', items.Items()
     self.reply, self._owed = None, False           # the running one; whether another is wanted after it
@@ -131,7 +132,7 @@ class Conversation:
           self._cancel('client_cancelled')
         self._slot.listen(self._kind == 'full_duplex')
         self._turn_samples = 0
-      self._turns = _turns(detection) if detection else None
+      self._turns = settings.turns(detection) if detection else None
       self._turns_from = self._samples
     output, telugu = new['audio']['output'], new['telugu']
     if output != old['audio']['output'] or telugu != old['telugu']:
@@ -246,7 +247,8 @@ class Conversation:
     reply = self.reply
     if not reply.heard:
       self._introduce(reply)
-      self._note('first_audio_s', self._clock() - reply.since)
+      reply.first_s = self._clock() - reply.since
+      self._note('first_audio_s', reply.first_s)
     reply.frames += 1
     self._deltas(reply.outgoing(samples))
 
@@ -279,6 +281,9 @@ class Conversation:
       self._send('response.content_part.done', **self._part(), part={'type': 'audio', 'transcript': ''})
       self._send('conversation.item.done', previous_item_id=before if before != reply.item['id'] else None, item=reply.item)
       self._send('response.output_item.done', response_id=reply.id, output_index=0, item=reply.item)
+    if self._metrics:
+      first_ms = None if reply.first_s is None else round(1000 * reply.first_s, 1)
+      self._send('telugu.metrics', response_id=reply.id, first_audio_ms=first_ms, late_ticks=self._slot.late)
     self._send('response.done', response=self._response(status, details))
     self.reply = self._ending = None
     if self._owed:
@@ -377,12 +382,6 @@ class Conversation:
             'usage': None if status == 'in_progress' else {
                 'total_tokens': reply.frames, 'input_tokens': 0, 'output_tokens': reply.frames, 'output_token_details': spent,
                 'input_token_details': {'text_tokens': 0, 'audio_tokens': 0, 'cached_tokens': 0}}}
-
-
-def _turns(detection):
-  if detection['type'] == 'server_vad':
-    return turn.Turns(detection['threshold'], detection['prefix_padding_ms'], detection['silence_duration_ms'])
-  return turn.Turns(silence_ms=settings.EAGERNESS_MS[detection.get('eagerness', 'auto')])
 
 
 EVENTS = {

@@ -206,7 +206,8 @@ class Server:
       client.transport = request.transport
       client.conversation = protocol.Conversation(
           self.engine.voice, slot, client.send, self.engine.how, secrets.token_hex(8), int(time.time() + self.config.longest_session_s),
-          protocol.Endings(longest_s=self.config.longest_reply_s), self.metrics.note, key=self._mark)
+          protocol.Endings(longest_s=self.config.longest_reply_s), self.metrics.note,
+          key=self._mark, metrics=request.query.get('metrics') == '1')
       self.clients.add(client)
       await client.talk(self.config)
     finally:

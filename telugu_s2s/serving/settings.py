@@ -7,7 +7,7 @@ import copy
 import math
 
 from telugu_s2s.errors import InputError
-from telugu_s2s.serving import formats
+from telugu_s2s.serving import formats, turn
 from telugu_s2s.serving.voice import DEFAULT, Voice
 
 # The names that stock configurations come with: they speak as the default voice, so that unchanged programs work.
@@ -180,6 +180,13 @@ def _turn_detection(value, param):
     elif name != 'type' and one is not None:
       found[name] = checked(one, bool, field)
   return found
+
+
+def turns(detection: dict) -> turn.Turns:
+  """What finds the user's turns, as a session's turn_detection asks for it."""
+  if detection['type'] == 'server_vad':
+    return turn.Turns(detection['threshold'], detection['prefix_padding_ms'], detection['silence_duration_ms'])
+  return turn.Turns(silence_ms=EAGERNESS_MS[detection.get('eagerness', 'auto')])
 
 
 def _voice(value, param, voice):

@@ -53,7 +53,7 @@ class Echo:
     socket = web.WebSocketResponse(protocols=('realtime',))
     await socket.prepare(request)
     self.transports.append(request.transport)
-    self.talk = Talk(self, socket)
+    self.talk = Talk(self, socket, request.query.get('metrics') == '1')
     await self.talk.run()
     return socket
 
@@ -61,8 +61,8 @@ class Echo:
 class Talk:
   """One session: what it heard since the last turn, and the reply that it is giving."""
 
-  def __init__(self, server, socket):
-    self.server, self.socket, self.number = server, socket, 0
+  def __init__(self, server, socket, metrics):
+    self.server, self.socket, self.metrics, self.number = server, socket, metrics, 0
     self.rate, self.detection, self.buffer, self.task = 24000, {'type': 'server_vad'}, [], None
     self.samples = self.quiet = 0
     self.talking = False
@@ -131,7 +131,8 @@ class Talk:
         if self.server.paced:
           await asyncio.sleep(max(0, began + at / self.rate - 0.1 - time.monotonic()))
       status = 'completed'
-      await self.send('telugu.metrics', response_id=name, queue_ms=1.0, first_audio_ms=61.4, late_ticks=2)
+      if self.metrics:
+        await self.send('telugu.metrics', response_id=name, first_audio_ms=61.4, late_ticks=2)
     finally:
       self.task = None
       with contextlib.suppress(ConnectionError):

@@ -87,6 +87,23 @@ def test_what_is_said_carries_the_mark_that_was_asked_for(talk, monkeypatch):
   assert not np.array_equal(marked[mark.HOP:], plain)
 
 
+def test_who_asks_for_it_is_told_how_soon_a_reply_began_and_nobody_else(talk):
+  async def work(client, server):
+    found = []
+    for path in ('/v1/realtime?metrics=1', '/v1/realtime'):
+      async with client.ws_connect(path) as socket:
+        await socket.send_json({'type': 'session.update', 'session': {'type': 'realtime', 'audio': {'input': {'turn_detection': None}}}})
+        await socket.send_json({'type': 'input_audio_buffer.append', 'audio': base64.b64encode(bytes(24_000)).decode()})
+        await socket.send_json({'type': 'input_audio_buffer.commit'})
+        await socket.send_json({'type': 'response.create'})
+        found.append(await until(socket, 'response.done'))
+    return found
+  asked, others = talk(work)
+  told = next(event for event in asked if event['type'] == 'telugu.metrics')
+  assert told['response_id'] == asked[-1]['response']['id'] and 0 < told['first_audio_ms'] < 20_000 and told['late_ticks'] >= 0
+  assert not [event for event in others if event['type'].startswith('telugu.')]
+
+
 def test_health_readiness_and_metrics_are_told(talk):
   async def work(client, server):
     async with await connected(client) as socket:

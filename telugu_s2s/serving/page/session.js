@@ -30,7 +30,7 @@ export class Session {
     this.rate = 0;
     this.sent = { blocks: [], first: 0, end: 0 };        // samples since the session began
     const names = ['realtime', ...(key ? [`openai-insecure-api-key.${key}`] : [])];
-    const socket = this.socket = new WebSocket(`${location.origin.replace(/^http/, 'ws')}/v1/realtime`, names);
+    const socket = this.socket = new WebSocket(`${location.origin.replace(/^http/, 'ws')}/v1/realtime?metrics=1`, names);
     socket.onopen = () => { this.opened = true; };
     socket.onmessage = ({ data }) => { if (socket === this.socket) this.receive(JSON.parse(data)); };
     socket.onclose = ({ code, reason }) => { if (socket === this.socket) this.closed(code, reason); };
