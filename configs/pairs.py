@@ -35,10 +35,11 @@ def get_config(source='grammar'):
   config.command = ''                        # PROGRAM {text} {out}, also {text_file} {voice} {emotion} {rate} {seed}
   config.voice_names = ''                    # of other engines than espeak, parted by commas
   config.held_out_names = ''                 # those of them that speak in split eval only
-  config.rates = (0.85, 1.2)                 # of speaking, drawn evenly
+  config.rates = (0.85, 1.2)                 # of speaking, drawn evenly, of each side by itself
   config.emotions = ('neutral',)             # asked for, where the engine can; espeak acts them by pitch and rate
   config.takes = 1                           # of each dialogue, in other voices
   config.answerers = ()                      # voices of espeak that answer, and nobody else does; () = any
+  config.answer_once = False                 # a voice says an answer the same way in all takes
   config.extras = True                       # backchannels, fillers and breaths
   config.breaths = ''                        # a folder of breaths; '' = none
   config.variants = 0                        # further voices of espeak, at most 32

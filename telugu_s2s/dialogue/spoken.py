@@ -33,6 +33,7 @@ class How:
   breaths: tuple = ()            # Turns whose samples are breaths, at_s 0
   takes: int = 1                 # of each dialogue, in other voices
   answerers: tuple = ()          # voices that answer, and nobody else does, outside of split eval; () = any
+  answer_once: bool = False      # a voice says an answer the same way in all takes
 
 
 def from_grammar(config, how: How) -> list[Unit]:
@@ -82,13 +83,21 @@ def spoken(name: str, rows: Sequence[Mapping], how: How, texts: tuple[str, str])
   rng, split = pairs.rng_of(how.seed, name), rows[0]['split']
   sides = ['b' if row['kind'] == 'answer' else 'a' for row in rows]
   voices = cast([[row['text'] for row, side in zip(rows, sides) if side == one] for one in 'ab'], split, how, rng)
-  rate, emotion = float(rng.uniform(*how.rates)), str(rng.choice(how.emotions))
-  said = [_said(how, row['text'], voices[side], emotion, rate, rng) for row, side in zip(rows, sides)]
+  emotion = str(rng.choice(how.emotions))
+  # Each side at its own pace: a question as fast as its answer would tell by how fast it is which recording answers it.
+  rates = {side: float(rng.uniform(*how.rates)) for side in 'ab'}
+  said = []
+  for row, side in zip(rows, sides):
+    drawn, rate = rng, rates[side]
+    if how.answer_once and side == 'b':
+      drawn = pairs.rng_of(how.seed, row['text'])
+      rate = float(drawn.uniform(*how.rates))
+    said.append(_said(how, row['text'], voices[side], emotion, rate, drawn))
   seconds = [_audible_s(one.samples) for one in said]
   starts = timing.laid(list(zip(sides, seconds)), how.timing, rng)
   turns = [_turn(one, at, row['text'], row['kind']) for one, at, row in zip(said, starts, rows)]
   if how.extras:
-    turns = _with_extras(turns, sides, starts, seconds, voices, split, how, rate, rng)
+    turns = _with_extras(turns, sides, starts, seconds, voices, split, how, rates, rng)
   first = min(one.at_s for one in turns)
   return Dialogue(name, split, [dataclasses.replace(one, at_s=one.at_s - first) for one in turns], texts=texts)
 
@@ -130,18 +139,18 @@ def _turn(one, start_s, text, style, act=timing.TURN):
               attribution=one.attribution)
 
 
-def _with_extras(turns, sides, starts, seconds, voices, split, how, rate, rng):
+def _with_extras(turns, sides, starts, seconds, voices, split, how, rates, rng):
   """The turns with backchannels of the listener within them, and with fillers and breaths before them, which move what follows."""
   moved, result, said, speak = 0.0, [], {}, not how.engine.real
 
-  def short(text, voice):
-    """What an engine says of a short word, once a voice and dialogue; None where it cannot."""
-    if (text, voice) not in said:
+  def short(text, side):
+    """What an engine says of a short word, once a side and dialogue; None where it cannot."""
+    if (text, side) not in said:
       try:
-        said[text, voice] = _said(how, text, voice, 'neutral', rate, rng)
+        said[text, side] = _said(how, text, voices[side], 'neutral', rates[side], rng)
       except Aside:
-        said[text, voice] = None
-    return said[text, voice]
+        said[text, side] = None
+    return said[text, side]
 
   for turn, side, start, length in zip(turns, sides, starts, seconds):
     before = []
@@ -149,7 +158,7 @@ def _with_extras(turns, sides, starts, seconds, voices, split, how, rate, rng):
       before.append((how.breaths[int(rng.integers(len(how.breaths)))], BREATH))
     if speak and rng.random() < how.timing.fillers:
       word = str(rng.choice(FILLERS[split]))
-      if one := short(word, voices[side]):
+      if one := short(word, side):
         before.append((_turn(one, 0.0, word, FILLER, FILLER), FILLER))
     for one, act in before:
       edge_s = 0.0 if act == BREATH else sample.END_S
@@ -157,8 +166,8 @@ def _with_extras(turns, sides, starts, seconds, voices, split, how, rate, rng):
       result.append(dataclasses.replace(one, at_s=start + moved - edge_s, **whose))
       moved += len(one.samples) / files.SAMPLE_RATE - 2 * edge_s + LEAD_S
     result.append(dataclasses.replace(turn, at_s=turn.at_s + moved))
-    listener = voices['b' if side == 'a' else 'a']
-    for at in timing.backchannels(length, how.timing, rng) if speak and listener else ():
+    listener = 'b' if side == 'a' else 'a'
+    for at in timing.backchannels(length, how.timing, rng) if speak and voices[listener] else ():
       word = str(rng.choice(BACKCHANNELS[split]))
       if one := short(word, listener):
         result.append(_turn(one, start + moved + at, word, BACKCHANNEL, BACKCHANNEL))

@@ -55,12 +55,12 @@ def from_text(config, workdir):
   if strange := {*config.answerers} - {*config.voices}:
     raise InputError(f'config.answerers: there is no voice {", ".join(sorted(strange))}; there are {", ".join(config.voices)}')
   how = spoken.How(engine, timing.load(config.timing), config.seed, tuple(config.rates), tuple(config.emotions), config.extras,
-                   spoken.breaths(config.breaths, config.licence), config.takes, tuple(config.answerers))
+                   spoken.breaths(config.breaths, config.licence), config.takes, tuple(config.answerers), config.answer_once)
   made_by = pairs.generator(config.source, engine=(engine.name, engine.version), voices=config.voices, variants=config.variants,
                             names=config.voice_names,
                             held_out=config.held_out_names, timing=how.timing, seed=config.seed, rates=(low, high), extras=config.extras,
                             emotions=list(config.emotions), breaths=config.breaths, takes=config.takes, answerers=list(config.answerers),
-                            licence=config.licence)
+                            answer_once=config.answer_once, licence=config.licence)
   units = (spoken.from_grammar if config.source == 'grammar' else spoken.from_text)(config, how)
   workers = 1 if config.engine == 'model' else config.workers
   return pairs.write(units, workdir, made_by, 'flac' if engine.real else 'opus', workers)

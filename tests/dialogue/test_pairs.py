@@ -182,6 +182,26 @@ def test_takes_are_in_other_voices_and_some_answer_alone():
   assert {one.speaker for one in held[0].made()[0].turns} == {'X', 'Y'}
 
 
+def test_each_side_has_a_pace_of_its_own_and_an_answer_may_be_said_one_way():
+  said = []
+
+  def speak(text, voice, emotion, rate, seed):
+    said.append((text, rate, seed))
+    return engine().speak(text, voice, emotion, rate, seed)
+
+  heard, rows = engines.Engine('tones', '1', False, speak, engine().voices), [QUESTION, ANSWER]
+  for number in range(8):
+    spoken.spoken(f'd{number}', rows, how(engine=heard, rates=(0.8, 1.2), extras=False), spoken.OWN)
+  asked, answered = ([rate for text, rate, _ in said if text == one['text']] for one in rows)
+  assert len(set(asked)) == len(set(answered)) == 8 and abs(np.corrcoef(asked, answered)[0, 1]) < 0.9
+  said.clear()
+  for number in range(8):
+    for other in ('', ' కాదు'):
+      spoken.spoken(f'd{number}', [QUESTION, ANSWER | {'text': ANSWER['text'] + other}], how(engine=heard, answer_once=True, extras=False), spoken.OWN)
+  asked, answered = ({one for one in said if (one[0] == QUESTION['text']) == side} for side in (True, False))
+  assert len(asked) == 8 and len(answered) == len({rate for _, rate, _ in answered}) == 2
+
+
 def test_a_listener_of_a_story_makes_itself_heard_within_it_and_fillers_come_before_turns():
   lively = timing.Timing('t', timing.ASSUMED.gap_s, timing.ASSUMED.pause_s, 0.6, timing.ASSUMED.backchannel_at, 1.0, 1.0)
   breath = Turn(0.0, tone(0.4), '', 'breaths', 'CC-BY-4.0', 'breath')
