@@ -24,7 +24,7 @@ def get_config():
   config.interrupted = 0.2                   # and each exchange with the user asking something else meanwhile
   config.history_s = 20.0                    # of the dialogue before the question, where it fits in
   config.floor = True                        # a head tells who speaks in the 2 s that follow
-  config.plan_s = 2.0                        # and another one which codes will be said in so many; 0 = none
+  config.match = 64                          # width in which what was heard meets its answer among a batch's; 0 = it does not
   config.user_share = 0.3                    # of those clips, how many are heard
   config.accumulate = 1
   config.lr = 1e-3                           # peak
@@ -38,6 +38,7 @@ def get_config():
       echoes=1,                              # of each clip as it comes out of a loudspeaker; 0 = the assistant is not heard
       noises=32,                             # pieces of noise that stand where nobody speaks; 0 = silence
       share=0.5,                             # of the rows, how many have such a view, an echo, noise
+      frayed=0.1,                            # of a question's frames, how many are lost at most, and as many said twice
       speed=(0.85, 1.18), gain_db=(-12.0, 6.0), noise_snr_db=(5.0, 40.0), room_s=(0.1, 0.6), telephone=0.2, echo_db=(-40.0, -20.0))
   config.data = dict(
       tokens='',                             # a folder with tokens in train/ and eval/; '' = those of the run

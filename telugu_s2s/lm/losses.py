@@ -13,7 +13,8 @@ FILLER_WEIGHT = 0.5              # of text steps that hold no word, most of them
 FILLERS = 2                      # PAD and EPAD are the first of the text codes, see tokens/vocabulary.py
 USER_WEIGHT = 0.25
 FLOOR_WEIGHT = 0.1               # of telling who speaks next
-PLAN_WEIGHT = 0.5                # of telling what will be said
+MATCH_WEIGHT = 1.0               # of telling a question's answer from others
+NEVER = -1e9                     # a score; infinity has no gradient
 Z_WEIGHT = 1e-4                  # keeps logits near zero (PaLM, Chowdhery et al., 2022, 5)
 
 
@@ -152,9 +153,18 @@ def floor_count(target, weight):
   return jnp.maximum(jnp.sum(weight[..., None] * (target >= 0)), 1.0)
 
 
-def plan_sum(logits, codes, weight):
-  """The sum of cross-entropies of codes, each of which has the same distribution. logits: f32[b u v]; codes: i32[b u p]; weight: f32[b u p]."""
-  return -jnp.sum(weight * jnp.take_along_axis(jax.nn.log_softmax(logits), codes, -1))
+def match_sum(heard, answer, there, same):
+  """The sum over questions of the nats of their own answer among all answers, and of answers of theirs among all questions, halved.
+
+  Args:
+    heard: f32[n z], times how sharply they are compared; answer: f32[n z].
+    there: bool[n], False where there is no such exchange.
+    same: bool[n n], answers that are one recording: neither is wrong for the other's question.
+  """
+  score = heard @ answer.T
+  others = jnp.where(same & ~jnp.eye(len(heard), dtype=bool), NEVER, score)
+  nats = sum(jax.nn.logsumexp(jnp.where(known, others, NEVER), axis) - jnp.diag(score) for axis, known in ((1, there[None]), (0, there[:, None])))
+  return jnp.sum(jnp.where(there, nats, 0.0)) / 2
 
 
 def by_row(config, every_logits, slots, weight):

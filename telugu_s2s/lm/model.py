@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.nn.initializers import normal, zeros
+from jax.nn.initializers import constant, normal, zeros
 
 from telugu_s2s import axes
 from telugu_s2s.codec.transformer import Sizes, Transformer, empty_cache, rms_norm
@@ -18,6 +18,8 @@ from telugu_s2s.lm import conditions
 from telugu_s2s.lm.frames import before, delayed, looked_up, positions
 
 STREAMS = 2
+PARTS = 3                        # of an answer, by each of which it is known
+SHARP = 2.0                      # log of what cosines are multiplied by at first, in `match`
 SPANS = 4                        # of the seconds that follow, in which a stream speaks or not; see tokens/scenes.py
 
 
@@ -43,7 +45,7 @@ class Config:
   ear: int = 0                   # width of the codec's own vectors of level 0, by which alone the user is heard; 0 = by the
                                  # tables of all levels, which are learnt here
   floor_frames: int = 0          # frames of 0.2 s, of a head that tells who speaks next; 0 = there is none
-  plan_frames: int = 0           # frames ahead of whose turns' a0 a head tells, in no order, in training; 0 = none
+  match: int = 0                 # width in which what was heard meets its answer, in training; 0 = it does not
   window: int = 3000             # frames seen back: 120 s
   sinks: int = 4                 # first frames, never forgotten
   dtype: str = 'bfloat16'        # of activations; parameters stay float32
@@ -104,8 +106,10 @@ class AudioLM(nn.Module):
       self.conditions = conditions.Conditions(c.conditions)
     if c.floor_frames:
       self.floor_dc = self.param('floor_dc', zeros, (d, STREAMS * SPANS))
-    if c.plan_frames:
-      self.plan_dv = self.param('plan_dv', zeros, (d, v))
+    if c.match:
+      self.asked_dz = self.param('asked_dz', normal(d ** -0.5), (d, c.match))
+      self.answer_cvz = self.param('answer_cvz', normal(1.0), (PARTS, v, c.match))
+      self.sharp = self.param('sharp', constant(SHARP), ())
     self.temporal = Transformer(c.temporal)
     self.norm_out_d = self.param('norm_out_d', zeros, (d,))
     self.depth = Transformer(c.depth)
@@ -221,13 +225,29 @@ class AudioLM(nn.Module):
     """
     return (h @ self.floor_dc.astype(h.dtype)).astype(jnp.float32)
 
-  def plan(self, h):
-    """Logits f32[... v] of a0 of what is said next, in no order. h: f[... d].
+  def match(self, h, a0, asked):
+    """Where questions and answers meet: what was heard before each answer and the answer itself as unit vectors f32[b s z].
 
-    Which answer a question has shows in its first frames alone, a few nats among thousands; told ahead and as a whole, it is
-    what a model that is asked learns first. After predicting several tokens ahead (Gloeckle et al., 2024).
+    Which answer a question has shows in its first frames alone, a few nats among thousands; told from the others of a batch,
+    it is what a model that is asked learns first. After contrastive predictive coding (van den Oord et al., 2018).
+
+    Args:
+      h: f[b t d].
+      a0: i32[b t], the assistant's.
+      asked: i32[b s 2], the first frame of an answer and the one behind its last; ABSENT where there is none.
+
+    Returns:
+      The former, times how sharply they are compared; the latter.
     """
-    return (h @ self.plan_dv.astype(h.dtype)).astype(jnp.float32)
+    first, end = asked[..., 0], asked[..., 1]
+    heard = jnp.take_along_axis(h, jnp.maximum(first - 1, 0)[..., None], 1).astype(jnp.float32) @ self.asked_dz
+    at = jnp.arange(a0.shape[1])
+    inside = (first[..., None] <= at) & (at < end[..., None])                  # [b s t]
+    frames = jnp.maximum(end - first, 1)[..., None]
+    part = jnp.clip(jnp.sum(inside * (PARTS * (at - first[..., None]) // frames), 1), 0, PARTS - 1)
+    answer = jnp.einsum('bst,btz->bsz', inside / frames, self.answer_cvz[part, a0])
+    unit = lambda x: x / (jnp.linalg.norm(x, axis=-1, keepdims=True) + 1e-6)
+    return jnp.exp(self.sharp) * unit(heard), unit(answer)
 
   def speak_for_user(self, h, heard):
     """Logits of the user's next frame, a list of f32[b u v]. h: f[b u d]; heard: i32[b u q], that frame."""
@@ -242,24 +262,6 @@ def targets(c: Config, codes, prosody, text=None, segment=None):
   if c.text_codes:
     said.insert(0, (jnp.full_like(prosody, -1) if text is None else text)[..., None])
   return jnp.concatenate(said, -1)
-
-
-def ahead(c: Config, codes, weight, said, segment=None):
-  """a0 of the `plan_frames` that follow every `user_every`-th step, i32[b u p], and f32[b u p], 0 where it is not to be told.
-
-  It is told of a turn before the turn begins: within it the codes that were said tell the others, and nobody would listen.
-
-  codes: i32[b t q], the assistant's; weight: f32[b t]; said: i32[b t], 1 where the assistant's turns lie; segment: as in AudioLM's call.
-  """
-  weight, listens = weight * (said == 1), (said[:, ::c.user_every] == 0)[..., None]
-  t = codes.shape[1]
-  start = np.arange(0, t, c.user_every)
-  at = start[:, None] + 1 + np.arange(c.plan_frames)                          # [u p]
-  there, known = np.minimum(at, t - 1), at < t
-  share = weight[:, there] * known * listens
-  if segment is not None:
-    share *= segment[:, there] == segment[:, start][..., None]
-  return codes[:, there, 0], share
 
 
 def user_part(c: Config, x, user):

@@ -2,7 +2,7 @@
 import dataclasses
 
 from telugu_s2s.lm import conditions
-from telugu_s2s.lm.model import Config
+from telugu_s2s.lm.model import Config, PARTS
 
 MFU = (0.5, 0.33)                # what to aim at, and what open trainers of speech models reach (Slam, 2025: 0.33)
 
@@ -37,7 +37,7 @@ def parameters(c: Config) -> dict:
           'tables of depth': sum(c.vocabularies) * e,
           'heads': sum(c.vocabularies) * e,
           'ear': c.ear * (c.codes + d),
-          'heads beside': d * (8 if c.floor_frames else 0) + d * (c.codes if c.plan_frames else 0),
+          'heads beside': d * (8 if c.floor_frames else 0) + (c.match * (d + PARTS * c.codes) + 1 if c.match else 0),
           'conditions': of_conditions(c)}
 
 

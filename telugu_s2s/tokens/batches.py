@@ -159,7 +159,7 @@ def packed_row(cast, window: Window, silence) -> dict:
 
   Returns:
     As `row`, and segment: i32[t], the number of the clip, ABSENT behind the last one. What is said of a clip (task, ahead,
-    conditions) is [s ...] for s = window.clips, ABSENT beyond the last one.
+    conditions, asked) is [s ...] for s = window.clips, ABSENT beyond the last one.
   """
   parts, at = [], 0
   for one in cast:
@@ -168,6 +168,8 @@ def packed_row(cast, window: Window, silence) -> dict:
       break
     part = one(dataclasses.replace(window, frames=left))
     taken = min(left, -(-int(part['weight'].sum()) // window.align) * window.align)
+    if 'asked' in part:
+      part['asked'] = np.where(part['asked'] < 0, ABSENT, at + np.minimum(part['asked'], taken))
     parts.append({name: _frames(name, value, taken) for name, value in part.items()})
     at += taken
   rest, found = window.frames - at, {}
@@ -183,7 +185,7 @@ def packed_row(cast, window: Window, silence) -> dict:
   return found | {'segment': np.repeat(np.array([*range(len(parts)), ABSENT], np.int32), [*sizes, rest])}
 
 
-OF_FRAMES = {'codes': 1, 'prosody': 0, 'weight': 0, 'text': 0, 'floor': 0, 'said': 0}       # what of a row goes by frames: {name: their axis}
+OF_FRAMES = {'codes': 1, 'prosody': 0, 'weight': 0, 'text': 0, 'floor': 0}       # what of a row goes by frames: {name: their axis}
 
 
 def _frames(name, value, count):

@@ -32,8 +32,7 @@ def laid(said: list[Said], window: Window, silence, background=None, floor: int 
     floor: frames of 0.2 s, of a model that is taught who speaks next; 0 = none.
 
   Returns:
-    As `batches.row` without text, said: i32[t], 1 where the assistant's turns lie and 0 elsewhere, and answer: bool[t], the
-    frames of the answer; with `floor` also floor: i32[t 2 spans].
+    As `batches.row` without text, and answer: bool[t], the frames of the answer; with `floor` also floor: i32[t 2 spans].
   """
   t = window.frames
   codes, active = np.tile(silence.astype(np.int32), (2, t, 1)), np.zeros((2, t), bool)
@@ -56,7 +55,7 @@ def laid(said: list[Said], window: Window, silence, background=None, floor: int 
       _put(answer, one.start, np.ones(len(one.codes), bool))
   end = min(t, max(one.start + len(one.codes) for one in said) + window.trailing)
   weight = (np.arange(t) < end).astype(np.float32)
-  return {'codes': codes, 'prosody': prosody, 'weight': weight, 'answer': answer} | who_speaks(active, end, floor)
+  return {'codes': codes, 'prosody': prosody, 'weight': weight, 'answer': answer} | ({'floor': next_floor(active, end, floor)} if floor else {})
 
 
 def _put(row, start, values):
@@ -64,11 +63,6 @@ def _put(row, start, values):
   begin, end = max(start, 0), min(start + len(values), len(row))
   if begin < end:
     row[begin:end] = values[begin - start:end - start]
-
-
-def who_speaks(active, end: int, unit: int) -> dict:
-  """{said, and floor where unit is not 0} of a row, see `laid`. Arguments as in `next_floor`."""
-  return {'said': active[ASSISTANT].astype(np.int32)} | ({'floor': next_floor(active, end, unit)} if unit else {})
 
 
 def next_floor(active, end: int, unit: int) -> np.ndarray:
@@ -93,4 +87,4 @@ def next_floor(active, end: int, unit: int) -> np.ndarray:
 
 def of_clip(row: dict, silence, unit: int) -> dict:
   """A row of `batches.row` as one of `laid`, but for the answer: who is not silent speaks. unit: frames of 0.2 s, 0 = no floor."""
-  return row | who_speaks(np.any(row['codes'] != silence, -1), int(row['weight'].sum()), unit)
+  return row | ({'floor': next_floor(np.any(row['codes'] != silence, -1), int(row['weight'].sum()), unit)} if unit else {})

@@ -14,6 +14,7 @@ from telugu_s2s.tokens import batches, labels
 from telugu_s2s.tokens.batches import ASSISTANT, USER, Clips, Window
 from telugu_s2s.tokens.census import Census
 from telugu_s2s.tokens.epochs import Epochs, Mixture
+from telugu_s2s.tokens.record import ABSENT
 from telugu_s2s.tokens.scenes import Said, laid, of_clip
 
 EXCHANGES, SWAPPED, INTERRUPTED, CLIPS = 'exchanges', 'swapped', 'interrupted', 'clips'
@@ -21,6 +22,7 @@ PAUSE_S = 0.08, 0.48             # between turns of a dialogue without a timelin
 LEAD_S = 1.2                     # before the first turn of a row, at most: where a sound stands in a row must not tell which question it is
 YIELD_S = 0.08                   # that an assistant who is interrupted speaks on
 HOLD_S = 0.4                     # that it has spoken before, at least
+BLANKS = 2                       # stretches of a frayed question that fall silent, each an eighth of it at most
 TURN = 'turn'                    # what a clip is in a dialogue; others (backchannel, filler, breath) are heard, not answered
 
 
@@ -105,12 +107,29 @@ class Heard:
   echoes: Clips | None = None    # and as it hears them from a loudspeaker: the assistant's voice in the user's stream
   noises: np.ndarray | None = None         # i32[n m q], what stands between turns instead of silence
   share: float = 0.5             # of the rows, how many have views, how many echo, and how many noise
+  frayed: float = 0.0            # of a question's frames, how many are lost at most, and as many said twice
 
   def question(self, clips: Clips, number: int, view: int, rng) -> np.ndarray:
-    """Codes i32[t q] of the user's clip: in one of these views, or in a view of the clips themselves."""
+    """Codes i32[t q] of the user's clip: in one of these views, or in a view of the clips themselves, and frayed."""
     if self.clips is None or rng is None or rng.random() >= self.share:
-      return clips.view(number, view).codes.astype(np.int32)
-    return self._view(self.clips, number, rng)
+      codes = clips.view(number, view).codes.astype(np.int32)
+    else:
+      codes = self._view(self.clips, number, rng)
+    return self._frayed(codes, clips.silence, rng) if self.frayed and rng is not None else codes
+
+  def _frayed(self, codes, silence, rng):
+    """The same question, as long, but no voice's pace and no single frame to know it by (after SpecAugment, Park et al., 2019)."""
+    many = int(rng.integers(0, round(self.frayed * len(codes)) + 1))
+    lost, doubled = (rng.permutation(len(codes))[:many] for _ in range(2))
+    times = np.ones(len(codes), int)
+    times[doubled] += 1
+    times[lost] -= 1
+    codes = codes[np.repeat(np.arange(len(codes)), times)]
+    for _ in range(BLANKS):
+      frames = int(rng.integers(0, len(codes) // 8 + 1))
+      start = int(rng.integers(0, len(codes) - frames + 1))
+      codes[start:start + frames] = silence
+    return codes
 
   def echo(self, number: int, rng) -> np.ndarray | None:
     """Codes i32[t q] of the assistant's clip as the microphone hears it, or None."""
@@ -222,7 +241,7 @@ class Cast(batches.Cast):
     scenes = self._scenes
     if kind == CLIPS:
       tokens = scenes.clips.view(number, view)
-      return of_clip(super()._one(tokens, rng, window), self._silence, scenes.floor)
+      return of_clip(super()._one(tokens, rng, window), self._silence, scenes.floor) | {'asked': asked_at(np.zeros(0, bool))}
     exchange, other = self._found[number], None
     if kind == INTERRUPTED:
       same = self._voices[exchange.turns[exchange.second].speaker]           # the assistant's voice stays what it is
@@ -232,7 +251,14 @@ class Cast(batches.Cast):
     if self._asked:
       voice = exchange.asked if kind == SWAPPED else exchange.answered
       known = self._asked.row(scenes.clips.view(voice, view), True, rng)
-    return {name: value for name, value in found.items() if name != 'answer'} | known
+    answer = found.pop('answer') & (kind != SWAPPED)
+    return found | {'asked': asked_at(answer)} | known
+
+
+def asked_at(answer) -> np.ndarray:
+  """i32[2], the first frame of an answer of the assistant and the one behind its last; ABSENT where there is none. answer: bool[t]."""
+  frames = np.flatnonzero(answer)
+  return np.array([frames[0], frames[-1] + 1] if len(frames) else [ABSENT, ABSENT], np.int32)
 
 
 def balanced(found: list[Exchange], exponent: float, most: float = 4.0) -> np.ndarray:

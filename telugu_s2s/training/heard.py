@@ -32,7 +32,7 @@ def of(config, run, workdir, trained, clips, tokens) -> turns.Heard:
   """
   wanted = config.heard
   if not (wanted.views or wanted.echoes):
-    return turns.Heard(noises=noises(wanted.noises, trained, config.seed), share=wanted.share)
+    return turns.Heard(noises=noises(wanted.noises, trained, config.seed), share=wanted.share, frayed=wanted.frayed)
   segments = Path(config.data.segments)
   if not (config.data.segments and (segments / shards.MANIFEST).is_file()):
     raise InputError(f'config.data.segments {config.data.segments!r} holds no segments, of which the user is heard in rooms and over noise; give the '
@@ -46,7 +46,7 @@ def of(config, run, workdir, trained, clips, tokens) -> turns.Heard:
       if len(found[name]) != len(clips):
         raise InputError(f'{folder}: {len(found[name])} clips, {tokens} has {len(clips)}: config.data.segments {segments} are not the segments '
                          'that those tokens were made of')
-  return turns.Heard(found.get('heard'), found.get('echoes'), noises(wanted.noises, trained, config.seed), wanted.share)
+  return turns.Heard(found.get('heard'), found.get('echoes'), noises(wanted.noises, trained, config.seed), wanted.share, wanted.frayed)
 
 
 def microphone(wanted) -> views.Ranges:

@@ -7,17 +7,18 @@ import jax.numpy as jnp
 from telugu_s2s import axes
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import conditions, losses
-from telugu_s2s.lm.model import AudioLM, ahead, targets, user_part
+from telugu_s2s.lm.model import AudioLM, targets, user_part
 from telugu_s2s.training import optimiser, voices
 
 # Not read by a chunk of the loss.
-HEARD = ('temporal', 'norm_out_d', 'code_qvd', 'stream_cd', 'prosody_vd', 'text_vd', 'conditions', 'floor_dc', 'plan_dv', 'heard_vz', 'ear_zd')
+HEARD = ('temporal', 'norm_out_d', 'code_qvd', 'stream_cd', 'prosody_vd', 'text_vd', 'conditions', 'floor_dc', 'asked_dz', 'answer_cvz', 'sharp', 'heard_vz',
+         'ear_zd')
 
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-  """How a batch becomes an update. None of it changes what is learnt but for the order of float sums, and `ema`."""
-  accumulate: int = 1            # parts that a batch is read in, one after the other
+  """How a batch becomes an update. None of it changes what is learnt but for the order of float sums, `ema` and `match`."""
+  accumulate: int = 1            # parts that a batch is read in, one after the other; answers are told from those of their part
   loss_chunk: int = 0            # frames whose logits exist at once; 0 = all
   ema: float = 0.0               # decay of the running mean of the weights, which is then what is measured; 0 = none
 
@@ -50,12 +51,16 @@ def init(model, tx, key, ema=0.0, heard=None):
 
   heard: f32[v z], the codec's vectors of level 0, for a model with an ear; None = any.
   """
-  c = model
-  params = AudioLM(c).init(key, jnp.zeros((1, 2, 4, c.codebooks), jnp.int32), jnp.zeros((1, 4), jnp.int32))['params']
+  params = fresh(model, key)
   if heard is not None:
     params = {**params, 'heard_vz': jnp.asarray(heard)}
   state = {'params': params, 'opt': tx.init(params), 'step': jnp.zeros((), jnp.int32)}
   return {**state, 'mean': jax.tree.map(jnp.copy, params)} if ema else state
+
+
+def fresh(c, key):
+  """The weights of a model that has learnt nothing."""
+  return AudioLM(c).init(key, jnp.zeros((1, 2, 4, c.codebooks), jnp.int32), jnp.zeros((1, 4), jnp.int32))['params']
 
 
 def learnt(state):
@@ -100,27 +105,36 @@ def conditioned(model, params, batch):
 
 
 def counts(model, batch):
-  """What sums over a batch are divided by: `losses.counts`, its rows whose speaker and recording are tied, `floor_count`, and of a plan."""
+  """What sums over a batch are divided by: `losses.counts`, its rows whose speaker and recording are tied, `floor_count`, and its exchanges."""
   slots = targets(model, batch['codes'], batch['prosody'], batch.get('text'), batch.get('segment'))
   given = asked(model, batch)
   tied = None if given is None else conditions.tied(model.conditions, given)
   many = jnp.zeros(()) if tied is None else jnp.maximum(jnp.sum(tied).astype(jnp.float32), 1.0)
   floor = losses.floor_count(batch['floor'], batch['weight']) if tells_floor(model, batch) else jnp.zeros(())
-  plan = jnp.maximum(jnp.sum(planned(model, batch)[1]), 1.0) if tells_plan(model, batch) else jnp.zeros(())
-  return *losses.counts(model, slots, batch['codes'][:, 1], batch['weight']), many, floor, plan
-
-
-def planned(model, batch):
-  """`ahead` of a batch."""
-  return ahead(model, batch['codes'][:, 0], batch['weight'], batch['said'], batch.get('segment'))
+  match = jnp.maximum(jnp.sum(batch['asked'][..., 0] > 0), 1) if matches(model, batch) else jnp.zeros(())
+  return *losses.counts(model, slots, batch['codes'][:, 1], batch['weight']), many, floor, match
 
 
 def tells_floor(model, batch) -> bool:
   return bool(model.floor_frames) and 'floor' in batch
 
 
-def tells_plan(model, batch) -> bool:
-  return bool(model.plan_frames) and 'said' in batch
+def matches(model, batch) -> bool:
+  return bool(model.match) and 'asked' in batch
+
+
+def match_sum(model, params, h, a0, asked):
+  """`losses.match_sum` of a batch. Answers with as many frames and the same sum of codes are one recording.
+
+  h: f[b t d]; a0: i32[b t]; asked: i32[b 2], i32[b s 2] of packed rows.
+  """
+  asked = asked.reshape(len(asked), -1, 2)
+  heard, answer = AudioLM(model).apply({'params': params}, h, a0, asked, method='match')
+  first, end = asked[..., :1], asked[..., 1:]
+  at = jnp.arange(a0.shape[1])
+  sums = jnp.sum(jnp.where((first <= at) & (at < end), a0[:, None], 0), -1).reshape(-1)
+  frames, one = (end - first).reshape(-1), lambda x: x[:, None] == x
+  return losses.match_sum(joined(heard), joined(answer), asked[..., 0].reshape(-1) > 0, one(sums) & one(frames))
 
 
 def with_tie(model, loss, parts, squares, many):
@@ -133,7 +147,7 @@ def with_tie(model, loss, parts, squares, many):
 
 
 def with_heads(model, params, h, loss, parts, batch, divisors):
-  """(loss, parts) with telling who speaks next and what will be said, those that model and batch have.
+  """(loss, parts) with telling who speaks next and which answer a question has, those that model and batch have.
 
   h: f[b t d]; divisors: from `counts`.
   """
@@ -141,9 +155,9 @@ def with_heads(model, params, h, loss, parts, batch, divisors):
   if tells_floor(model, batch):
     floor = losses.floor_sum(head(h, 'floor'), batch['floor'], batch['weight']) / divisors[3]
     loss, parts = loss + losses.FLOOR_WEIGHT * floor, parts | {'floor': floor}
-  if tells_plan(model, batch):
-    plan = losses.plan_sum(head(h[:, ::model.user_every], 'plan'), *planned(model, batch)) / divisors[4]
-    loss, parts = loss + losses.PLAN_WEIGHT * plan, parts | {'plan': plan}
+  if matches(model, batch):
+    match = match_sum(model, params, h, batch['codes'][:, 0, :, 0], batch['asked']) / divisors[4]
+    loss, parts = loss + losses.MATCH_WEIGHT * match, parts | {'match': match}
   return loss, {**parts, 'loss': loss}
 
 
@@ -151,7 +165,7 @@ def parts_of(model, params, batch, chunk=0, divisors=None):
   """(loss, its parts) of a batch; see lm/losses.py. divisors: `counts` of the batch that this one is a part of.
 
   A batch may have conditions, see lm/conditions.py, `keep`, which of them are read, `segment`, see tokens/batches.py, `floor`
-  and `said`, see tokens/scenes.py.
+  and `asked`, see tokens/turns.py.
   """
   net, user, weight = AudioLM(model), batch['codes'][:, 1], batch['weight']
   condition, squares = conditioned(model, params, batch)

@@ -25,11 +25,11 @@ FLOOR_S = 0.2                    # of the first span in which it is told who spe
 def run(config, workdir):
   """The job: exchanges of the run's data -> train or resume -> what answers are worth after their own question and after another."""
   of = Path(config.run).absolute()
-  model, params, trained = begun(of, config.floor, config.plan_s)
+  model, params, trained = begun(of, config.floor, config.match, config.seed)
   config = runs.continued(config, of)
-  config.model.floor_frames, config.model.plan_frames = model.floor_frames, model.plan_frames
-  if config.listen_steps and not (model.floor_frames and model.plan_frames):
-    raise InputError(f'config.listen_steps {config.listen_steps}: a model learns to listen by both heads; set config.floor and config.plan_s too')
+  config.model.floor_frames, config.model.match = model.floor_frames, model.match
+  if config.listen_steps and not (model.floor_frames and model.match):
+    raise InputError(f'config.listen_steps {config.listen_steps}: a model learns to listen by both heads; set config.floor and config.match too')
   workdir, tx, how = loop.begin(config, workdir), stage2.optimiser_of(config), stage2.update_of(config)
   talk = talk_of(config, of, model, trained, workdir, knobs=False)
   learnt = fitted(
@@ -63,12 +63,12 @@ def fitted(config, workdir, model, talk, made, *, stage: int, init, given: dict,
   return learnt if jax.process_index() == 0 else None
 
 
-def begun(of, floor: bool, plan_s: float):
+def begun(of, floor: bool, match: int, seed: int):
   """(model, params, codec) that a run of conversation begins with. Raises InputError where it has a text slot."""
   model, params, trained = runs.loaded(of)
   if model.text_codes:
     raise InputError(f"config.run: {of} has a text slot, which stage 3 does not fill yet; give a run of config.text.vocabulary = ''")
-  return *grown(model, hosts.whole(params), trained.config.frame_rate, floor, plan_s), trained
+  return *grown(model, hosts.whole(params), trained.config.frame_rate, floor, match, seed), trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,19 +110,15 @@ def talk_of(config, of, model, trained, workdir, knobs: bool) -> Talk:
               turns.Scenes(tested, rate, floor=model.floor_frames), asked, asked_then)
 
 
-def grown(model, params, rate: float, floor: bool, plan_s: float):
-  """A model and its weights with the heads that it lacks, which begin knowing nothing: who speaks next, and what will be said."""
-  if floor and not model.floor_frames:
-    model = dataclasses.replace(model, floor_frames=max(1, round(FLOOR_S * rate)))
-    params = params | {'floor_dc': jnp.zeros((model.width, lm.STREAMS * lm.SPANS))}
-  if plan_s and not model.plan_frames:
-    model = dataclasses.replace(model, plan_frames=max(1, round(plan_s * rate)))
-    params = params | {'plan_dv': jnp.zeros((model.width, model.codes))}
-  return model, params
+def grown(model, params, rate: float, floor: bool, match: int, seed: int):
+  """A model and its weights with the heads that it lacks, which begin knowing nothing: who speaks next, and which answer a question has."""
+  wanted = dataclasses.replace(model, floor_frames=model.floor_frames or floor * max(1, round(FLOOR_S * rate)), match=model.match or match)
+  fresh = lm_step.fresh(wanted, jax.random.key(seed))
+  return wanted, {name: params.get(name, value) for name, value in fresh.items()}
 
 
 def listening(model, params, batch, chunk=0, divisors=None):
-  """(loss, its parts) of a batch by what is heard alone: who speaks next, and what will be said. Called as lm_step.parts_of.
+  """(loss, its parts) of a batch by what is heard alone: who speaks next, and which answer a question has. Called as lm_step.parts_of.
 
   No conditions are told: a recording of the answering voice would help to guess the answer, and the question would go unheard.
   The depth transformer, most of a small model's work, has no part in it, so a step takes a fraction of the time.
@@ -139,7 +135,7 @@ def times(config) -> dict:
 
 def line(values):
   """The stage's part of the screen's line."""
-  heads = ''.join(f' | {name} {values[name]:.3f}' for name in ('floor', 'plan') if name in values)
+  heads = ''.join(f' | {name} {values[name]:.3f}' for name in ('floor', 'match') if name in values)
   return (stage2.line(values) if 'codes' in values else f'loss {values["loss"]:.3f}') + heads
 
 

@@ -1,4 +1,4 @@
-"""What is learnt beside speaking: who speaks next, what will be said, and an ear that hears what is said and not whose voice it is."""
+"""What is learnt beside speaking: who speaks next, which answer a question has, and an ear that hears what is said and not whose voice it is."""
 import dataclasses
 
 import jax
@@ -11,7 +11,7 @@ from telugu_s2s.training import lm_step, optimiser
 
 from tests.lm.test_audio_lm import B, GREEDY, SMALL, T, made, spoken          # noqa: F401, a fixture
 
-LM = dataclasses.replace(SMALL, floor_frames=2, plan_frames=4, ear=5)
+LM = dataclasses.replace(SMALL, floor_frames=2, match=6, ear=5)
 
 
 @pytest.fixture(scope='module')
@@ -25,49 +25,66 @@ def batch(spoken):
   rng = np.random.default_rng(2)
   weight = (np.arange(T) < np.array([[T], [9]])).astype(np.float32)
   return {'codes': codes, 'prosody': prosody, 'weight': weight, 'floor': rng.integers(-1, 2, (B, T, 8)).astype(np.int32),
-          'said': rng.integers(0, 2, (B, T)).astype(np.int32)}
+          'asked': np.array([[4, 11], [3, 9]], np.int32)}
 
 
-def test_a_plan_is_a0_of_the_next_turn_within_the_clip_told_while_nothing_is_said():
-  codes = np.arange(2 * 13 * 3).reshape(2, 13, 3).astype(np.int32)
-  weight = np.array([[1.0] * 13, [1.0] * 9 + [0.0] * 4], np.float32)
-  segment = np.array([[0] * 7 + [1] * 6, [0] * 13])
-  said = np.random.default_rng(0).integers(0, 2, (2, 13)).astype(np.int32)
-  found, share = model.ahead(LM, *map(jnp.asarray, (codes, weight, said, segment)))
-  for row in range(2):
-    for place, start in enumerate(range(0, 13, LM.user_every)):
-      for number in range(4):
-        frame = start + 1 + number
-        known = frame < 13 and weight[row, frame] > 0 and segment[row, frame] == segment[row, start] and said[row, frame] > said[row, start]
-        assert share[row, place, number] == known
-        if known:
-          assert found[row, place, number] == codes[row, frame, 0]
+def meeting(params, h, batch):
+  """What is heard before each answer and the answers, as the model has them, in numpy. asked: i[b 2]."""
+  unit = lambda x: x / np.linalg.norm(x)
+  table, heard, answers = np.asarray(params['answer_cvz'], np.float64), [], []
+  for row, (first, end) in enumerate(batch['asked']):
+    heard.append(np.exp(float(params['sharp'])) * unit(np.asarray(h[row, first - 1], np.float64) @ np.asarray(params['asked_dz'])))
+    answers.append(unit(sum(table[3 * (frame - first) // (end - first), batch['codes'][row, 0, frame, 0]] for frame in range(first, end))))
+  return np.array(heard), np.array(answers)
 
 
 def test_losses_of_heads_are_what_they_are_in_numpy(params, batch):
   total, parts = lm_step.parts_of(LM, params, batch)
-  net, heads = model.AudioLM(LM), {}
+  net = model.AudioLM(LM)
   h, _ = net.apply({'params': params}, batch['codes'], batch['prosody'], method='hear')
-  for name in ('floor', 'plan'):
-    heads[name] = np.asarray(net.apply({'params': params}, h, method=name), np.float64)
+  logits = np.asarray(net.apply({'params': params}, h, method='floor'), np.float64)
   there = (batch['floor'] >= 0) * batch['weight'][..., None]
-  likely = 1 / (1 + np.exp(-heads['floor']))
+  likely = 1 / (1 + np.exp(-logits))
   floor = -np.sum(there * np.where(batch['floor'] == 1, np.log(likely), np.log(1 - likely))) / there.sum()
-  log_p = heads['plan'] - np.log(np.exp(heads['plan']).sum(-1, keepdims=True))
-  nats = [-log_p[row, start, batch['codes'][row, 0, frame, 0]] for row in range(B) for start in range(0, T, LM.user_every)
-          for frame in range(start + 1, min(start + 5, T)) if batch['weight'][row, frame] and batch['said'][row, frame] > batch['said'][row, start]]
-  assert float(parts['floor']) == pytest.approx(floor, rel=1e-5) and float(parts['plan']) == pytest.approx(np.mean(nats), rel=1e-5)
-  plain = lm_step.parts_of(dataclasses.replace(LM, floor_frames=0, plan_frames=0), params, batch)[0]
-  assert float(total) == pytest.approx(float(plain) + losses.FLOOR_WEIGHT * floor + losses.PLAN_WEIGHT * np.mean(nats), rel=1e-5)
+  score = np.matmul(*(x if place == 0 else x.T for place, x in enumerate(meeting(params, h, batch))))
+  match = -np.mean([np.diag(score - np.log(np.exp(score).sum(axis, keepdims=True))) for axis in (0, 1)])
+  assert float(parts['floor']) == pytest.approx(floor, rel=1e-5) and float(parts['match']) == pytest.approx(match, rel=1e-5)
+  plain = lm_step.parts_of(dataclasses.replace(LM, floor_frames=0, match=0), params, batch)[0]
+  assert float(total) == pytest.approx(float(plain) + losses.FLOOR_WEIGHT * floor + losses.MATCH_WEIGHT * match, rel=1e-5)
+
+
+def test_rows_without_an_exchange_and_other_takes_of_one_answer_are_no_wrong_answers():
+  rng = np.random.default_rng(0)
+  heard, answer = rng.normal(size=(2, 5, 3))
+  there, same = np.array([1, 1, 0, 1, 1], bool), np.eye(5, dtype=bool)
+  same[0, 3] = same[3, 0] = True
+  value, gradient = jax.value_and_grad(lambda x: losses.match_sum(x, answer, there, same))(heard)
+  score, total = heard @ answer.T, 0.0
+  for one in np.flatnonzero(there):
+    others = [other for other in np.flatnonzero(there) if other == one or not same[one, other]]
+    total += (np.log(np.exp(score[one, others]).sum()) + np.log(np.exp(score[others, one]).sum())) / 2 - score[one, one]
+  assert float(value) == pytest.approx(total, rel=1e-5) and not gradient[2].any() and np.isfinite(gradient).all()
+  nobody = jax.value_and_grad(lambda x: losses.match_sum(x, answer, np.zeros(5, bool), same))(heard)
+  assert float(nobody[0]) == 0 and not nobody[1].any()
+
+
+def test_what_meets_in_packed_rows_is_what_meets_alone(params, batch):
+  hear = lambda codes, prosody, segment=None: model.AudioLM(LM).apply({'params': params}, codes, prosody, segment=segment, method='hear')[0]
+  alone = lm_step.match_sum(LM, params, hear(batch['codes'], batch['prosody']), batch['codes'][:, 0, :, 0], batch['asked'])
+  joined = np.concatenate(batch['codes'], 1)[None]
+  segment = np.repeat([0, 1], T)[None].astype(np.int32)
+  asked = np.stack([batch['asked'][0], batch['asked'][1] + T, [-1, -1]])[None]
+  h = hear(joined, np.concatenate(batch['prosody'])[None], segment)
+  assert float(lm_step.match_sum(LM, params, h, joined[:, 0, :, 0], asked)) == pytest.approx(float(alone), rel=1e-4)
 
 
 @pytest.mark.slow
 def test_a_batch_in_parts_and_chunks_has_the_same_heads(params, batch):
   gradients = lambda how: jax.jit(lambda params: lm_step.gradients(LM, params, batch, how))(params)
   (one, grads), (other, again) = gradients(lm_step.Update()), gradients(lm_step.Update(accumulate=2, loss_chunk=5))
-  for name in one:
+  for name in one.keys() - {'match', 'loss'}:                                # an answer is told from those of its part
     assert float(one[name]) == pytest.approx(float(other[name]), rel=1e-4), name
-  for name in ('floor_dc', 'plan_dv', 'ear_zd'):
+  for name in ('floor_dc',):
     np.testing.assert_allclose(grads[name], again[name], rtol=1e-4, atol=1e-6)
     assert np.abs(grads[name]).max() > 0
 
