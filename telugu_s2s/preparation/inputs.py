@@ -70,7 +70,8 @@ def gather(data, folders: Sequence, out) -> Gathered:
   chosen, seen = [], {}
   for (folder, one, name), (sha256, failed) in zip(found, hashed):
     whole = one.channel is one.start_s is one.end_s is None
-    part = sha256 if whole else (sha256, one.channel, one.start_s, one.end_s)
+    # As in selection.select, a turn is also what it answers.
+    part = (sha256, one.dialogue, one.turn if one.dialogue else None, *(() if whole else (one.channel, one.start_s, one.end_s)))
     if failed:
       skips.append(corpus.Skip(name + one.path, 'missing', failed))
     elif one.split == splits.TRAIN and taken.get(sha256, here := where(folder, one)) != here:

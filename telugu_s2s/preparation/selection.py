@@ -46,8 +46,8 @@ def select(rules: Rules, folder, rows: Sequence[Mapping],
            prints: Sequence[str] = (), held: Sequence[str] = ()) -> tuple[list[Candidate], list[dict[str, list[int]]]]:
   """The segments that stay, in the order of reading, and what to leave out of each shard, as {reason: numbers of records}.
 
-  In this order: 'filter MEASURE', 'duplicate' (the same samples as an earlier one), 'held out' (sounds like what another
-  split has), 'near duplicate' (the best one of a group stays), 'text cap'.
+  In this order: 'filter MEASURE', 'duplicate' (the same samples as an earlier one, and no turn of another dialogue), 'held out'
+  (sounds like what another split has), 'near duplicate' (the best one of a group stays), 'text cap'.
 
   Args:
     folder: of the segments.
@@ -63,7 +63,9 @@ def select(rules: Rules, folder, rows: Sequence[Mapping],
   for number, row in enumerate(rows):
     for index, labels in enumerate(table.shard(folder, row['file'])):
       reason = _filtered(rules.filters, labels)
-      key = bytes.fromhex(labels['sha256'])
+      # A turn is also what it answers: one recording may be the answer in several dialogues.
+      turn = f'{labels["dialogue"]} {labels["turn"]}' if labels['dialogue'] else ''
+      key = bytes.fromhex(labels['sha256']) + turn.encode()
       if not reason and key in seen:
         reason = 'duplicate'
       if reason:

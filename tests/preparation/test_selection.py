@@ -110,6 +110,18 @@ def test_the_same_samples_stay_once_and_the_same_file_goes_in_once(folder, tmp_p
   assert len({one.id for one in read.Segments(tmp_path / 'out')}) == 6
 
 
+def test_one_recording_may_be_the_answer_in_several_dialogues(folder, tmp_path):
+  shutil.copy(folder / 'a001-buzz.opus', folder / 'again.opus')
+  audio, _ = files.read(folder / 'a001-buzz.opus')
+  (folder / 'decoded.wav').write_bytes(files.encoded(audio))
+  turns = [('q001-mezzo.opus', 'one', 0), ('a001-buzz.opus', 'one', 1), ('a001-buzz.opus', 'one', 1), ('a003-bright.opus', 'two', 0),
+           ('again.opus', 'two', 1), ('a002-deep.opus', 'three', 0), ('decoded.wav', 'three', 1)]
+  write_manifest(folder, [{'path': path, 'dialogue': dialogue, 'turn': turn, 'speaker': path[:4]} for path, dialogue, turn in turns])
+  manifest = made(folder, tmp_path / 'out')
+  assert manifest['skipped'] == {'duplicate': 1} and not manifest['dropped'] and manifest['records'] == 6
+  assert len({one.id for one in read.Segments(tmp_path / 'out')}) == 6
+
+
 def test_of_copies_that_sound_alike_the_best_stays(folder, tmp_path):
   other = tmp_path / 'other'
   other.mkdir()
