@@ -36,7 +36,7 @@ def get_config():
   config.save_every = 60
   config.evaluate_every = 60
   config.heard = dict(                       # as in configs/stage3.py
-      views=2, echoes=1, noises=32, share=0.5,
+      views=2, echoes=1, noises=32, share=0.5, frayed=0.1,
       speed=(0.85, 1.18), gain_db=(-12.0, 6.0), noise_snr_db=(5.0, 40.0), room_s=(0.1, 0.6), telephone=0.2, echo_db=(-40.0, -20.0))
   config.data = dict(
       tokens='',                             # a folder with tokens in train/ and eval/; '' = those of the run

@@ -134,6 +134,18 @@ def test_the_user_is_heard_over_noise_and_with_the_assistants_echo():
   assert set(quiet['codes'][batches.USER, :, 0]) == {7, 101}
 
 
+@given(st.integers(1, 80), st.floats(0, 0.5), st.integers(0, 2 ** 32 - 1))
+def test_a_frayed_question_is_as_long_in_order_and_loses_no_more_than_asked(frames, most, seed):
+  heard = turns.Heard(frayed=most)
+  found = heard.question(Said(frames), 0, 0, np.random.default_rng(seed))
+  assert found.shape == (frames, Q)
+  silent = found[:, 0] == 7
+  left = found[~silent, 1]
+  assert (found[silent] == SILENCE).all() and (np.diff(left) >= 0).all()
+  assert silent.sum() <= turns.BLANKS * (frames // 8) and len(set(left)) >= frames - silent.sum() - round(most * frames)
+  np.testing.assert_array_equal(heard.question(Said(frames), 0, 0, None), clip(0, frames).codes)
+
+
 def test_the_floor_tells_who_speaks_in_the_seconds_that_follow():
   row = turns.Scenes(Said(20, 10), 10.0, floor=2).row(exchange((1, 'a', 0.0), (0, 'b', 1.2)), batches.Window(60, trailing=20))
   active = np.stack([(12 <= np.arange(60)) & (np.arange(60) < 32), np.arange(60) < 10])
@@ -174,6 +186,33 @@ def test_batches_are_a_function_of_seed_and_step_and_cut_by_process(clips):
   assert any((made(clips, seed=1, **more)[5]['codes'] != whole[5]['codes']).ravel())
   packed = made(clips, batches.Window(frames=160, user_share=0.5, trailing=3, clips=4), batch=2, **more)[0]
   assert packed['segment'].max() > 0 and packed['codes'].shape == (2, 2, 160, Q) and packed['floor'].shape == (2, 160, 8)
+
+
+@pytest.mark.parametrize('kind', ['as it is', 'swapped', 'interrupted', 'alone'])
+def test_where_an_assistant_answers_is_told_and_nowhere_else(clips, kind):
+  times = {turns.SWAPPED: float(kind == 'swapped'), turns.INTERRUPTED: float(kind == 'interrupted')}
+  batch = made(clips, batches.Window(200, trailing=3), batch=12, replay=float(kind == 'alone'), times=times)[0]
+  answers = {one.answered: one.asked for one in turns.exchanges(clips)}
+  for codes, (first, end) in zip(batch['codes'], batch['asked']):
+    mine, user = (codes[side, :, 0] for side in (batches.ASSISTANT, batches.USER))
+    if first < 0:
+      assert end < 0 and kind != 'as it is' and (kind != 'alone' or not (mine != 7).any() or not (user != 7).any())
+      continue
+    said, = set(mine[first:end])
+    assert mine[first - 1] == 7 and (mine[end:end + 1] == 7).all() and answers[said - 100] + 100 in user[:first]
+
+
+def test_where_answers_are_told_moves_with_them_in_packed_rows(clips):
+  many, told = made(clips, batches.Window(160, user_share=0.5, trailing=3, clips=4), batch=2), set()
+  for batch in (many[step] for step in range(8)):
+    assert batch['asked'].shape == (2, 4, 2)
+    for row, asked in enumerate(batch['asked']):
+      for number, (first, end) in enumerate(asked):
+        if first >= 0:
+          mine = batch['codes'][row, batches.ASSISTANT]
+          assert (batch['segment'][row, first:end] == number).all() and list(mine[first:end, 1]) == list(range(end - first))
+          told.add(number)
+  assert max(told) > 0
 
 
 def test_tests_have_each_answer_after_its_own_question_or_after_another(clips, scenes):
