@@ -246,7 +246,7 @@ class AudioLM(nn.Module):
     frames = jnp.maximum(end - first, 1)[..., None]
     part = jnp.clip(jnp.sum(inside * (PARTS * (at - first[..., None]) // frames), 1), 0, PARTS - 1)
     answer = jnp.einsum('bst,btz->bsz', inside / frames, self.answer_cvz[part, a0])
-    unit = lambda x: x / (jnp.linalg.norm(x, axis=-1, keepdims=True) + 1e-6)
+    unit = lambda x: x * jax.lax.rsqrt(jnp.sum(x ** 2, -1, keepdims=True) + 1e-12)   # of nothing too: an absent answer has no NaN gradient
     return jnp.exp(self.sharp) * unit(heard), unit(answer)
 
   def speak_for_user(self, h, heard):

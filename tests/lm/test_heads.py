@@ -78,6 +78,14 @@ def test_what_meets_in_packed_rows_is_what_meets_alone(params, batch):
   assert float(lm_step.match_sum(LM, params, h, joined[:, 0, :, 0], asked)) == pytest.approx(float(alone), rel=1e-4)
 
 
+@pytest.mark.parametrize('absent', [[1], [0, 1]])
+def test_a_row_without_an_exchange_leaves_every_gradient_finite(params, batch, absent):
+  batch = {**batch, 'asked': batch['asked'].copy()}
+  batch['asked'][absent] = -1
+  parts, grads = lm_step.gradients(LM, params, batch, lm_step.Update())
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves((parts, grads)))
+
+
 @pytest.mark.slow
 def test_a_batch_in_parts_and_chunks_has_the_same_heads(params, batch):
   gradients = lambda how: jax.jit(lambda params: lm_step.gradients(LM, params, batch, how))(params)
