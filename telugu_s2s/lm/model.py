@@ -234,7 +234,7 @@ class AudioLM(nn.Module):
     Args:
       h: f[b t d].
       a0: i32[b t], the assistant's.
-      asked: i32[b s 2], the first frame of an answer and the one behind its last; ABSENT where there is none.
+      asked: i32[b s 3], the first frame of an answer and the one behind its last (the third is not read); ABSENT where there is none.
 
     Returns:
       The former, times how sharply they are compared; the latter.

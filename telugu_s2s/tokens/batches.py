@@ -168,8 +168,9 @@ def packed_row(cast, window: Window, silence) -> dict:
       break
     part = one(dataclasses.replace(window, frames=left))
     taken = min(left, -(-int(part['weight'].sum()) // window.align) * window.align)
-    if 'asked' in part:
-      part['asked'] = np.where(part['asked'] < 0, ABSENT, at + np.minimum(part['asked'], taken))
+    if 'asked' in part and part['asked'][0] >= 0:
+      first, end, recording = part['asked']
+      part['asked'] = np.array([at + first, at + min(end, taken), recording], np.int32)
     parts.append({name: _frames(name, value, taken) for name, value in part.items()})
     at += taken
   rest, found = window.frames - at, {}

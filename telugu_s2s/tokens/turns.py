@@ -6,6 +6,7 @@ elsewhere one comes after the other with a drawn pause.
 """
 import collections
 import dataclasses
+import zlib
 
 import numpy as np
 
@@ -241,7 +242,7 @@ class Cast(batches.Cast):
     scenes = self._scenes
     if kind == CLIPS:
       tokens = scenes.clips.view(number, view)
-      return of_clip(super()._one(tokens, rng, window), self._silence, scenes.floor) | {'asked': asked_at(np.zeros(0, bool))}
+      return of_clip(super()._one(tokens, rng, window), self._silence, scenes.floor) | {'asked': asked_at(np.zeros(0, bool), ABSENT)}
     exchange, other = self._found[number], None
     if kind == INTERRUPTED:
       same = self._voices[exchange.turns[exchange.second].speaker]           # the assistant's voice stays what it is
@@ -252,13 +253,18 @@ class Cast(batches.Cast):
       voice = exchange.asked if kind == SWAPPED else exchange.answered
       known = self._asked.row(scenes.clips.view(voice, view), True, rng)
     answer = found.pop('answer') & (kind != SWAPPED)
-    return found | {'asked': asked_at(answer)} | known
+    # Cut to its row a recording has another length in each, so what tells it from others is taken of the whole.
+    recording = zlib.crc32(scenes.clips.view((exchange if other is None else other).answered, view).codes.tobytes()) & 0x7fffffff
+    return found | {'asked': asked_at(answer, recording)} | known
 
 
-def asked_at(answer) -> np.ndarray:
-  """i32[2], the first frame of an answer of the assistant and the one behind its last; ABSENT where there is none. answer: bool[t]."""
+def asked_at(answer, recording: int) -> np.ndarray:
+  """i32[3], the first frame of an answer of the assistant, the one behind its last, and a number that is the recording's alone.
+
+  All are ABSENT where there is no answer. answer: bool[t].
+  """
   frames = np.flatnonzero(answer)
-  return np.array([frames[0], frames[-1] + 1] if len(frames) else [ABSENT, ABSENT], np.int32)
+  return np.array([frames[0], frames[-1] + 1, recording] if len(frames) else [ABSENT] * 3, np.int32)
 
 
 def balanced(found: list[Exchange], exponent: float, most: float = 4.0) -> np.ndarray:

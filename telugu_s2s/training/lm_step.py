@@ -124,17 +124,14 @@ def matches(model, batch) -> bool:
 
 
 def match_sum(model, params, h, a0, asked):
-  """`losses.match_sum` of a batch. Answers with as many frames and the same sum of codes are one recording.
+  """`losses.match_sum` of a batch.
 
-  h: f[b t d]; a0: i32[b t]; asked: i32[b 2], i32[b s 2] of packed rows.
+  h: f[b t d]; a0: i32[b t]; asked: i32[b 3] from `turns.asked_at`, i32[b s 3] of packed rows.
   """
-  asked = asked.reshape(len(asked), -1, 2)
+  asked = asked.reshape(len(asked), -1, 3)
   heard, answer = AudioLM(model).apply({'params': params}, h, a0, asked, method='match')
-  first, end = asked[..., :1], asked[..., 1:]
-  at = jnp.arange(a0.shape[1])
-  sums = jnp.sum(jnp.where((first <= at) & (at < end), a0[:, None], 0), -1).reshape(-1)
-  frames, one = (end - first).reshape(-1), lambda x: x[:, None] == x
-  return losses.match_sum(joined(heard), joined(answer), asked[..., 0].reshape(-1) > 0, one(sums) & one(frames))
+  first, recording = asked[..., 0].reshape(-1), asked[..., 2].reshape(-1)
+  return losses.match_sum(joined(heard), joined(answer), first > 0, recording[:, None] == recording)
 
 
 def with_tie(model, loss, parts, squares, many):

@@ -25,14 +25,14 @@ def batch(spoken):
   rng = np.random.default_rng(2)
   weight = (np.arange(T) < np.array([[T], [9]])).astype(np.float32)
   return {'codes': codes, 'prosody': prosody, 'weight': weight, 'floor': rng.integers(-1, 2, (B, T, 8)).astype(np.int32),
-          'asked': np.array([[4, 11], [3, 9]], np.int32)}
+          'asked': np.array([[4, 11, 5], [3, 9, 6]], np.int32)}
 
 
 def meeting(params, h, batch):
-  """What is heard before each answer and the answers, as the model has them, in numpy. asked: i[b 2]."""
+  """What is heard before each answer and the answers, as the model has them, in numpy. asked: i[b 3]."""
   unit = lambda x: x / np.linalg.norm(x)
   table, heard, answers = np.asarray(params['answer_cvz'], np.float64), [], []
-  for row, (first, end) in enumerate(batch['asked']):
+  for row, (first, end, _) in enumerate(batch['asked']):
     heard.append(np.exp(float(params['sharp'])) * unit(np.asarray(h[row, first - 1], np.float64) @ np.asarray(params['asked_dz'])))
     answers.append(unit(sum(table[3 * (frame - first) // (end - first), batch['codes'][row, 0, frame, 0]] for frame in range(first, end))))
   return np.array(heard), np.array(answers)
@@ -73,7 +73,7 @@ def test_what_meets_in_packed_rows_is_what_meets_alone(params, batch):
   alone = lm_step.match_sum(LM, params, hear(batch['codes'], batch['prosody']), batch['codes'][:, 0, :, 0], batch['asked'])
   joined = np.concatenate(batch['codes'], 1)[None]
   segment = np.repeat([0, 1], T)[None].astype(np.int32)
-  asked = np.stack([batch['asked'][0], batch['asked'][1] + T, [-1, -1]])[None]
+  asked = np.stack([batch['asked'][0], batch['asked'][1] + [T, T, 0], [-1] * 3])[None]
   h = hear(joined, np.concatenate(batch['prosody'])[None], segment)
   assert float(lm_step.match_sum(LM, params, h, joined[:, 0, :, 0], asked)) == pytest.approx(float(alone), rel=1e-4)
 

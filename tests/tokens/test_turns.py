@@ -193,10 +193,10 @@ def test_where_an_assistant_answers_is_told_and_nowhere_else(clips, kind):
   times = {turns.SWAPPED: float(kind == 'swapped'), turns.INTERRUPTED: float(kind == 'interrupted')}
   batch = made(clips, batches.Window(200, trailing=3), batch=12, replay=float(kind == 'alone'), times=times)[0]
   answers = {one.answered: one.asked for one in turns.exchanges(clips)}
-  for codes, (first, end) in zip(batch['codes'], batch['asked']):
+  for codes, (first, end, recording) in zip(batch['codes'], batch['asked']):
     mine, user = (codes[side, :, 0] for side in (batches.ASSISTANT, batches.USER))
     if first < 0:
-      assert end < 0 and kind != 'as it is' and (kind != 'alone' or not (mine != 7).any() or not (user != 7).any())
+      assert end < 0 and recording < 0 and kind != 'as it is' and (kind != 'alone' or not (mine != 7).any() or not (user != 7).any())
       continue
     said, = set(mine[first:end])
     assert mine[first - 1] == 7 and (mine[end:end + 1] == 7).all() and answers[said - 100] + 100 in user[:first]
@@ -204,15 +204,17 @@ def test_where_an_assistant_answers_is_told_and_nowhere_else(clips, kind):
 
 def test_where_answers_are_told_moves_with_them_in_packed_rows(clips):
   many, told = made(clips, batches.Window(160, user_share=0.5, trailing=3, clips=4), batch=2), set()
+  which = {}
   for batch in (many[step] for step in range(8)):
-    assert batch['asked'].shape == (2, 4, 2)
+    assert batch['asked'].shape == (2, 4, 3)
     for row, asked in enumerate(batch['asked']):
-      for number, (first, end) in enumerate(asked):
+      for number, (first, end, recording) in enumerate(asked):
         if first >= 0:
           mine = batch['codes'][row, batches.ASSISTANT]
           assert (batch['segment'][row, first:end] == number).all() and list(mine[first:end, 1]) == list(range(end - first))
+          assert which.setdefault(recording, mine[first, 0]) == mine[first, 0]
           told.add(number)
-  assert max(told) > 0
+  assert max(told) > 0 and len(set(which.values())) == len(which) > 1
 
 
 def test_tests_have_each_answer_after_its_own_question_or_after_another(clips, scenes):
