@@ -16,6 +16,7 @@ def get_config():
   config.seed = 0
   config.steps = 240
   config.listen_steps = 0                    # of them, at the beginning, in which the heads alone are learnt: several times as fast
+  config.anew = False                        # the transformer over frames forgets stage 2, in whose habits a small one listens later
   config.batch = 8                           # rows a step
   config.frames = 200                        # of a row: 8 s; longer questions lose their beginning
   config.packed = 1                          # most exchanges and clips of a row

@@ -97,23 +97,28 @@ def planned(config, workdir) -> list[Step]:
   folder, spoken_s = said.folder or at('pairs', 'pairs'), corpus_s(said.folder) if said.folder else pace.speech_s(said)
   if not said.folder:
     spoken = of('pairs', 'text', seed=seed, count=said.count, takes=said.takes, variants=said.variants,
-                answerers=tuple(said.answerers), emotions=tuple(said.emotions), rates=tuple(said.rates), extras=False)
+                answerers=tuple(said.answerers), emotions=tuple(said.emotions), rates=tuple(said.rates), answer_once=said.answer_once, extras=False)
     steps.append(Step('pairs', spoken, pairs.run, pace.spoken(said), 'pairs/MANIFEST.tsv'))
   tokens = dict(data__tokens=at('tokens', 'tokens'), data__segments=at('tokens', 'segments', 'train'))
   heard = dict(heard__views=config.heard.views, heard__echoes=config.heard.echoes)
   train2 = of('stage2', size, seed=seed, codec=codec, data__audio=config.data.audio, **_steps(config.stage2))
   data = of('stage2', size, seed=seed, codec=codec, data__audio=folder)
-  train3 = of('stage3', seed=seed, run=at('stage2'), **tokens, **_steps(config.stage3), **heard)
+  listen = of('stage3', seed=seed, run=at('stage2'), listen_steps=config.listen.steps, replay=0.0, swapped=0.0, interrupted=0.0, **tokens, **heard,
+              **_steps(config.listen))
+  train3 = of('stage3', seed=seed, run=at('listen' if config.listen.steps else 'stage2'), **tokens, **_steps(config.stage3), **heard)
   train4 = of('stage4', seed=seed, run=at('stage3'), **tokens, **_steps(config.stage4), **heard)
   question = config.question or str(next(iter(sorted((sample.folder() / 'asked' / 'audio').glob('*.opus')))))
   asked = of('reply', seed=seed, run=at('stage4'), question=question, emotion=config.emotion, temperature=0.0, count=1)
   measured = of('evaluate', 'stage4', seed=seed, run=at('stage4'), **dict(config.evaluate))
   model = stage2.sizes(train2, weights.load(config.codec))
-  views = config.heard.views + config.heard.echoes
-  return steps + [
+  heard_s = (config.heard.views + config.heard.echoes) * pace.tokenised(spoken_s)
+  steps += [
       Step('tokens', data, tokenised, pace.tokenised(spoken_s), 'tokens/eval/manifest.json'),
-      Step('stage2', train2, stage2.run, pace.tokenised(audio_s) + pace.trained(model, train2), 'summary.json'),
-      Step('stage3', train3, stage3.run, views * pace.tokenised(spoken_s) + pace.trained(model, train3), 'summary.json'),
+      Step('stage2', train2, stage2.run, pace.tokenised(audio_s) + pace.trained(model, train2), 'summary.json')]
+  if config.listen.steps:
+    steps.append(Step('listen', listen, stage3.run, heard_s + pace.trained(model, listen), 'summary.json'))
+  return steps + [
+      Step('stage3', train3, stage3.run, heard_s + pace.trained(model, train3), 'summary.json'),
       Step('stage4', train4, stage4.run, pace.trained(model, train4), 'summary.json'),
       Step('reply', asked, reply.run, pace.COMPILED_S, 'replies'),
       Step('answers', of('answers', seed=seed, run=at('stage4'), dialogues=folder), answering.run, 2 * pace.COMPILED_S, 'answers.json'),

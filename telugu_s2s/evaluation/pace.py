@@ -37,7 +37,9 @@ class Pace:
 
   def trained(self, model, config) -> float:
     """Seconds of a stage that trains the audio LM."""
-    flop = sum(compute.flops(model, config.frames).values()) * config.batch * config.frames * config.steps
+    flop, listening = compute.flops(model, config.frames), config.get('listen_steps', 0)
+    flop = sum(flop.values()) * (config.steps - listening) + (flop['temporal'] + flop['attention']) * listening
+    flop *= config.batch * config.frames
     return flop / (self.flops * self.SHARE) + 3 * self.COMPILED_S
 
   def tokenised(self, audio_s: float) -> float:

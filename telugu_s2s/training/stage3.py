@@ -25,7 +25,7 @@ FLOOR_S = 0.2                    # of the first span in which it is told who spe
 def run(config, workdir):
   """The job: exchanges of the run's data -> train or resume -> what answers are worth after their own question and after another."""
   of = Path(config.run).absolute()
-  model, params, trained = begun(of, config.floor, config.match, config.seed)
+  model, params, trained = begun(of, config.floor, config.match, config.seed, config.anew)
   config = runs.continued(config, of)
   config.model.floor_frames, config.model.match = model.floor_frames, model.match
   if config.listen_steps and not (model.floor_frames and model.match):
@@ -63,12 +63,22 @@ def fitted(config, workdir, model, talk, made, *, stage: int, init, given: dict,
   return learnt if jax.process_index() == 0 else None
 
 
-def begun(of, floor: bool, match: int, seed: int):
-  """(model, params, codec) that a run of conversation begins with. Raises InputError where it has a text slot."""
+def begun(of, floor: bool, match: int, seed: int, anew: bool = False):
+  """(model, params, codec) that a run of conversation begins with.
+
+  anew: its temporal transformer is a fresh one, while what it knows of codes and of a frame's levels stays. Weights that were
+    trained before learn something else more slowly than fresh ones (Ash and Adams, On warm-starting neural network training, 2020).
+
+  Raises:
+    InputError: the run has a text slot.
+  """
   model, params, trained = runs.loaded(of)
   if model.text_codes:
     raise InputError(f"config.run: {of} has a text slot, which stage 3 does not fill yet; give a run of config.text.vocabulary = ''")
-  return *grown(model, hosts.whole(params), trained.config.frame_rate, floor, match, seed), trained
+  params = hosts.whole(params)
+  if anew:
+    params = {**params, 'temporal': lm_step.fresh(model, jax.random.key(seed))['temporal']}
+  return *grown(model, params, trained.config.frame_rate, floor, match, seed), trained
 
 
 @dataclasses.dataclass(frozen=True)

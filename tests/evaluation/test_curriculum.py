@@ -10,7 +10,7 @@ from telugu_s2s.evaluation import curriculum
 
 from tests.corpora.excerpt import excerpt
 
-STEPS = ['tokens', 'stage2', 'stage3', 'stage4', 'reply', 'answers', 'evaluate']
+STEPS = ['tokens', 'stage2', 'listen', 'stage3', 'stage4', 'reply', 'answers', 'evaluate']
 
 
 @pytest.fixture(scope='module')
@@ -23,6 +23,7 @@ def config(folder, **fields):
   found = runpy.run_path(os.path.join(usage.ROOT, 'configs/curriculum.py'))['get_config']()
   found.pairs.folder = found.data.audio = str(folder)
   found.stage2.steps = 2
+  found.listen.update(dict(steps=2, batch=8))
   found.stage3.update(dict(steps=2, batch=8))
   found.stage4.update(dict(steps=2, preference_steps=1))
   found.evaluate.update(dict(tests=('control',), draws=1))
@@ -49,4 +50,4 @@ def test_each_step_is_done_once_and_what_follows_a_change_again(folder, tmp_path
 
   curriculum.run(config(folder, emotion='neutral'), tmp_path)
   changed = capsys.readouterr().out
-  assert [f'=== {name}\n' in changed for name in STEPS] == [False] * 4 + [True] * 3
+  assert [f'=== {name}\n' in changed for name in STEPS] == [False] * 5 + [True] * 3

@@ -4,6 +4,7 @@ import os
 import runpy
 import shutil
 
+import jax
 import numpy as np
 import pytest
 import soundfile
@@ -12,7 +13,7 @@ from telugu_s2s import usage
 from telugu_s2s.audio import mark, silero
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import reply
-from telugu_s2s.training import runs, stage2, stage3, stage4
+from telugu_s2s.training import lm_step, runs, stage2, stage3, stage4
 
 from tests.corpora.excerpt import excerpt
 from tests.training import test_voices
@@ -107,6 +108,16 @@ def test_questions_and_voices_in_which_nobody_speaks_are_refused(done, tmp_path)
   for fields, says in ((dict(speaker='nobody'), "speaker 'nobody'"), (dict(emotion='bored'), "emotion 'bored'")):
     with pytest.raises(InputError, match=says):
       reply.run(config('reply', run=str(done), **fields), tmp_path)
+
+
+@pytest.mark.slow
+def test_only_the_transformer_over_frames_begins_anew(before):
+  _, first, _ = runs.loaded(before)
+  model, then, _ = stage3.begun(before, True, 16, 3, anew=True)
+  fresh = lm_step.fresh(model, jax.random.key(3))
+  same = lambda one, other: jax.tree.all(jax.tree.map(np.array_equal, one, other))
+  assert same(then['temporal'], fresh['temporal']) and not same(then['temporal'], first['temporal'])
+  assert all(same(first[name], then[name]) for name in first.keys() - {'temporal'}) and same(then['asked_dz'], fresh['asked_dz'])
 
 
 def test_a_run_with_a_text_slot_is_refused(monkeypatch, tmp_path):
