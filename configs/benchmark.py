@@ -6,6 +6,7 @@ training  how fast stage 1 trains in each phase, and what its discriminators cos
 content   what small readers, trained on the codes of transcribed speech, get wrong: from level 0, the rest, all.
 precision what the codec loses in bfloat16 and in int8.
 lm        training and decoding speed of the language model, beside one of the same size in PyTorch; of a GPU also its MFU.
+ablations what is lost where a mechanism of stage 2 is left out, and what guidance adds to knobs; trains each.
 feeding   batches of the audio LM made a second, beside what a GPU takes.
 preparation hours of recordings prepared an hour of one core, step by step and together, beside Lhotse where it is
           installed; memory by the number of files; what 5000 hours take.
@@ -18,7 +19,7 @@ serving   how soon a server answers 1 to 64 clients at once, at the server and t
 """
 import ml_collections
 
-SIZES = ('codec', 'training', 'content', 'precision', 'lm', 'feeding', 'preparation', 'serving')
+SIZES = ('codec', 'training', 'content', 'precision', 'lm', 'ablations', 'feeding', 'preparation', 'serving')
 
 
 def get_config(size='codec'):
@@ -28,31 +29,30 @@ def get_config(size='codec'):
   config.seed = 0
   config.codec = ''                          # a codec's file; '' = the released one
   if size == 'codec':                        # a size of configs/stage1.py: speed alone, with random weights
-    config.levels = 8                        # codebooks that are decoded
-    config.perceptual = True                 # the measures that are networks too, where their packages are installed
+    config.levels, config.perceptual = 8, True           # codebooks that are decoded; the measures that are networks too, where these are installed
     config.by_level = False                  # PESQ of 1 to 8 levels, and their wavs: as many times the work
     config.peers = ''                        # tables of other codecs on the same clips: FILE.tsv,FILE.tsv
     config.peer_models = True                # the speed of EnCodec, DAC and Mimi, where transformers is installed
   if size == 'training':
     config.size, config.repeats = 'small', 5         # of configs/stage1.py; timed steps of each phase
   if size == 'content':
-    config.steps = 1500                      # of each reader
-    config.batch = 16
-    config.lr = 2e-3                         # peak
-    config.longest_s = 8.0                   # longer utterances are left out
+    config.steps, config.batch, config.lr, config.longest_s = 1500, 16, 2e-3, 8.0        # of each reader; its peak; longer utterances are left out
   if size == 'precision':
     config.clips = 20                        # spread over the data
   if size == 'lm':
     config.sizes = ('toy', '150m')           # of configs/stage2.py
     config.threads = (1, 2)                  # of a CPU; 1 is measured in CPU time, which other programs do not lengthen
     config.streams = (1, 8, 32)              # decoded together
-    config.batch = 16                        # rows of a training step of toy, an eighth of it of the others
-    config.frames = 80                       # of a row
+    config.batch, config.frames = 16, 80     # rows of a training step of toy, an eighth of it of the others; their length
     config.context = 750                     # frames in memory while decoding: 30 s
-    config.seconds = 3.0                     # that each thing is timed, three times at least
-    config.dtype = 'float32'
+    config.seconds, config.dtype = 3.0, 'float32'        # that each thing is timed, three times at least
     config.run = ''                          # a stage 2 run: what its held-out loss is in fewer bits
     config.peer_python = ''                  # the interpreter that has torch and transformers; '' = this one
+  if size == 'ablations':
+    config.size, config.audio = 'toy', ''    # of configs/stage2.py; a folder of speech, '' = the sample corpus
+    config.steps, config.seeds = 360, (0, 1)             # of each training; trained once with each
+    config.without = ('prosody slot', 'user prediction', 'delay of levels 1 to 7')
+    config.guidance, config.draws = (1.0, 1.5), 24       # utterances of each bin of a knob
   if size == 'feeding':
     config.sizes = ('toy', '150m', '500m')   # of configs/stage2.py
     config.clips, config.steps = 4000, 10    # clips of random codes; timed batches

@@ -24,15 +24,15 @@ def get_config(size='toy'):
   config.data = dict(audio='')               # a folder of speech for stage 2; '' = the sample corpus
   config.pairs = dict(                       # dialogues of stages 3 and 4
       folder='',                             # a folder with dialogues; '' = those of the sample corpus, spoken anew
-      count=175, takes=3, variants=24,       # each so many times, in other voices
+      count=50, takes=10, variants=24,       # each so many times, in other voices
       answerers=('mezzo',),                  # who answers
       answer_once=True,                      # in one way each, in all takes
       emotions=('neutral', 'happy', 'sad'), rates=(0.95, 1.15))
   # Of each stage; 0 = as its config says.
-  config.stage2 = dict(steps=200 if toy else 0)
+  config.stage2 = dict(steps=120 if toy else 0)
   # Stage 3 by its heads alone, before it; 0 = none.
   config.listen = dict(steps=300 if toy else 0, batch=32, frames=160, lr=3e-3, warmup=50, anew=True)
-  config.stage3 = dict(steps=250 if toy else 0, batch=16 if toy else 64, frames=160 if toy else 3000, lr=2e-3 if toy else 4e-5,
+  config.stage3 = dict(steps=200 if toy else 0, batch=16 if toy else 64, frames=160 if toy else 3000, lr=2e-3 if toy else 4e-5,
                        replay=0.02 if toy else 0.3, swapped=0.02 if toy else 0.5, interrupted=0.1)
   config.stage4 = dict(steps=60 if toy else 0, preference_steps=20 if toy else 0, frames=160 if toy else 3000)
   config.heard = dict(views=0 if toy else 2, echoes=0 if toy else 1)         # see configs/stage3.py

@@ -10,7 +10,7 @@ import jax
 
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import codec_precision, codec_quality, codec_speed, codec_training, content_probe, lm_feeding, lm_speed
+from telugu_s2s.evaluation import ablations, codec_precision, codec_quality, codec_speed, codec_training, content_probe, lm_feeding, lm_speed
 from telugu_s2s.evaluation import peers, preparation_speed
 from telugu_s2s.training import loop
 
@@ -28,6 +28,8 @@ def run(config, workdir):
     result = codec_precision.measure(config, workdir)
   elif config.name == 'lm':
     result = lm_speed.measure(config)
+  elif config.name == 'ablations':
+    result = ablations.measure(config, workdir)
   elif config.name == 'feeding':
     result = lm_feeding.measure(config, workdir)
   elif config.name == 'preparation':

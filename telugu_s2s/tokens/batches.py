@@ -82,6 +82,7 @@ class Window:
   user_share: float = 0.3        # of the rows, how many cast their clip as the user
   trailing: int = 12             # frames of silence after a clip that are learnt, so that a voice may end
   clips: int = 1                 # most clips of a row
+  prosody: bool = True           # its slot is filled
   align: int = 4                 # clips of a row begin at its multiples: every second frame has prosody, every
                                  # `user_every`-th of the model predicts the user
 
@@ -140,7 +141,7 @@ def row(tokens: record.Tokens, side: int, start: int, window: Window, silence, t
   codes = np.tile(silence.astype(np.int32), (2, t, 1))
   codes[side, lead:lead + len(part)] = part
   prosody = np.full(t, ABSENT, np.int32)
-  if side == ASSISTANT:
+  if side == ASSISTANT and window.prosody:
     moves = tokens.prosody[start // 2:start // 2 + (len(part) + 1) // 2]
     prosody[lead:lead + 2 * len(moves):2] = moves
   weight = (np.arange(t) < abs(mode.ahead) + len(part) + window.trailing).astype(np.float32)
@@ -169,8 +170,8 @@ def packed_row(cast, window: Window, silence) -> dict:
     part = one(dataclasses.replace(window, frames=left))
     taken = min(left, -(-int(part['weight'].sum()) // window.align) * window.align)
     if 'asked' in part and part['asked'][0] >= 0:
-      first, end, recording = part['asked']
-      part['asked'] = np.array([at + first, at + min(end, taken), recording], np.int32)
+      first, end, sentence = part['asked']
+      part['asked'] = np.array([at + first, at + min(end, taken), sentence], np.int32)
     parts.append({name: _frames(name, value, taken) for name, value in part.items()})
     at += taken
   rest, found = window.frames - at, {}

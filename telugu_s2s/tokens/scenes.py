@@ -47,7 +47,7 @@ def laid(said: list[Said], window: Window, silence, background=None, floor: int 
   for one in said:
     _put(codes[one.side], one.start, one.codes)
     _put(active[one.side], one.start, np.ones(len(one.codes), bool))
-    if one.side == ASSISTANT and one.prosody is not None:
+    if one.side == ASSISTANT and one.prosody is not None and window.prosody:
       moves = np.full(len(one.codes), ABSENT, np.int32)
       moves[::2] = one.prosody[:(len(one.codes) + 1) // 2]
       _put(prosody, one.start, moves)

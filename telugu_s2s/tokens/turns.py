@@ -253,18 +253,23 @@ class Cast(batches.Cast):
       voice = exchange.asked if kind == SWAPPED else exchange.answered
       known = self._asked.row(scenes.clips.view(voice, view), True, rng)
     answer = found.pop('answer') & (kind != SWAPPED)
-    # Cut to its row a recording has another length in each, so what tells it from others is taken of the whole.
-    recording = zlib.crc32(scenes.clips.view((exchange if other is None else other).answered, view).codes.tobytes()) & 0x7fffffff
-    return found | {'asked': asked_at(answer, recording)} | known
+    said = scenes.clips.view((exchange if other is None else other).answered, view)
+    return found | {'asked': asked_at(answer, sentence(said))} | known
 
 
-def asked_at(answer, recording: int) -> np.ndarray:
-  """i32[3], the first frame of an answer of the assistant, the one behind its last, and a number that is the recording's alone.
+def sentence(tokens) -> int:
+  """A number that is a clip's alone, or its text's, where that is known: two takes of a sentence answer one question."""
+  text = (tokens.labels.get('text') or '').encode()
+  return zlib.crc32(text or tokens.codes.tobytes()) & 0x7fffffff
+
+
+def asked_at(answer, sentence: int) -> np.ndarray:
+  """i32[3], the first frame of an answer of the assistant, the one behind its last, and what it says, from `sentence`.
 
   All are ABSENT where there is no answer. answer: bool[t].
   """
   frames = np.flatnonzero(answer)
-  return np.array([frames[0], frames[-1] + 1, recording] if len(frames) else [ABSENT] * 3, np.int32)
+  return np.array([frames[0], frames[-1] + 1, sentence] if len(frames) else [ABSENT] * 3, np.int32)
 
 
 def balanced(found: list[Exchange], exponent: float, most: float = 4.0) -> np.ndarray:

@@ -84,7 +84,7 @@ def window_of(config, model):
   if config.packed > 1 and config.frames % align:
     raise InputError(f'config.frames: {config.frames} is no multiple of {align}, at which the clips of a packed row begin; give '
                      f'{-(-config.frames // align) * align}, or config.packed = 1')
-  return batches.Window(config.frames, config.user_share, clips=config.packed, align=align)
+  return batches.Window(config.frames, config.user_share, clips=config.packed, prosody=config.get('prosody', True), align=align)
 
 
 def optimiser_of(config):

@@ -1,4 +1,6 @@
 """Exchanges: who follows whom, and rows in which the user asks and the assistant answers."""
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -200,6 +202,12 @@ def test_where_an_assistant_answers_is_told_and_nowhere_else(clips, kind):
       continue
     said, = set(mine[first:end])
     assert mine[first - 1] == 7 and (mine[end:end + 1] == 7).all() and answers[said - 100] + 100 in user[:first]
+
+
+def test_takes_of_a_sentence_are_one_answer_and_clips_without_text_each_their_own():
+  labels = [{}, {}, {'text': 'a'}, {'text': 'a'}, {'text': 'b'}, {'text': None}]
+  numbers = [turns.sentence(dataclasses.replace(clip(number, 8), labels=one)) for number, one in enumerate(labels)]
+  assert len(set(numbers)) == 5 and numbers[2] == numbers[3] and all(0 <= one < 2**31 for one in numbers)
 
 
 def test_where_answers_are_told_moves_with_them_in_packed_rows(clips):

@@ -1,0 +1,101 @@
+"""What each mechanism of stage 2 is worth: the same training without it, on the same held-out clips, and the same voice guided or not."""
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import control
+from telugu_s2s.evaluation.recipes import of
+from telugu_s2s.lm import losses
+from telugu_s2s.lm.model import AudioLM, targets
+from telugu_s2s.tokens import batches, labels
+from telugu_s2s.training import intervals, runs, stage2
+
+WHOLE = 'as it is'
+
+
+def without(names, frames: int) -> dict[str, dict]:
+  """{what is left out: fields of configs/stage2.py}, `WHOLE` first. frames: of a row.
+
+  Raises:
+    InputError: one of the names is none.
+  """
+  known = {'prosody slot': {'prosody': False}, 'user prediction': {'model__user_every': frames}, 'delay of levels 1 to 7': {'model__delay': 0}}
+  if wrong := set(names) - set(known):
+    raise InputError(f'config.without: {", ".join(sorted(wrong))}: give some of {", ".join(known)}')
+  return {WHOLE: {}} | {name: known[name] for name in names}
+
+
+def measure(config, workdir) -> dict:
+  """Trains each with every seed, or finds it trained, and measures it.
+
+  Returns:
+    {seeds, steps, clips, arms: {name: {codes: mean nats a code (weighted over codebooks), frame: nats of a frame with its prosody, and
+    `compared`}}, guidance: {coefficient: {knob: control.agreement}}}.
+  """
+  found, tokens = {}, ''
+  for name, fields in without(config.without, of('stage2', config.size).frames).items():
+    each = []
+    for seed in config.seeds:
+      folder = folder_of(workdir, name, seed)
+      print(f'--- {"without " if fields else ""}{name}, seed {seed}', flush=True)
+      recipe = of('stage2', config.size, seed=seed, steps=config.steps, data__audio=config.audio, data__tokens=tokens, **fields)
+      if not (folder / 'summary.json').exists():
+        stage2.run(recipe, folder)
+      tokens = tokens or str(folder / 'tokens')
+      each.append(by_clip(folder, Path(tokens, 'eval')))
+    found[name] = np.array(each)                                               # [seeds 2 clips]
+  rng, whole = np.random.default_rng(config.seed), found[WHOLE][:, 0]
+  arms = {name: {'codes': float(x[:, 0].mean()), 'frame': float(x[:, 1].mean())} | compared(x[:, 0] - whole, rng) for name, x in found.items()}
+  result = {'seeds': [*config.seeds], 'steps': config.steps, 'clips': whole.shape[1], 'arms': arms,
+            'guidance': {str(one): guided(folder_of(workdir, WHOLE, config.seeds[0]), config, one) for one in config.guidance}}
+  show(result)
+  return result
+
+
+def folder_of(workdir, name: str, seed: int) -> Path:
+  return Path(workdir, f'{name.replace(" ", "-")}-{seed}')
+
+
+def compared(more, rng) -> dict:
+  """Of codes f[seeds clips] less those of `WHOLE` with the same seed {more: their mean and its 95 % interval over clips, by_seed: each mean}."""
+  low, high = intervals.by_group(more.mean(0), np.arange(more.shape[1]), rng)
+  return {'more': [float(more.mean()), low, high], 'by_seed': more.mean(1).tolist()}
+
+
+def by_clip(run, tokens) -> np.ndarray:
+  """f64[2 clips] of a run on held-out tokens: nats a code, weighted over codebooks, and nats of a frame, its share of the prosody included."""
+  model, params, codec = runs.loaded(run)
+  config = runs.config_of(run)
+  clips = batches.Clips(tokens, codec.name)
+  score = jax.jit(lambda params, batch: nats(model, params, batch))
+  found = [np.asarray(score(params, batch)) for batch in batches.evaluation(clips, stage2.window_of(config, model), config.batch)]
+  return np.concatenate(found, 1)[:, :len(clips)].astype(np.float64)
+
+
+def nats(model, params, batch):
+  """f32[2 b], as `by_clip`, of a batch whose weight is on its clips."""
+  every = AudioLM(model).apply({'params': params}, batch['codes'], batch['prosody'])[0]
+  slots, weight = targets(model, batch['codes'], batch['prosody']), batch['weight']
+  total = sum(jnp.sum(weight * (slots[..., slot] >= 0) * losses.code_nats(logits, slots[..., slot])[0], 1) for slot, logits in enumerate(every))
+  return jnp.stack([losses.by_row(model, every, slots, weight), total / jnp.maximum(jnp.sum(weight, 1), 1.0)])
+
+
+def guided(run, config, guidance: float) -> dict:
+  """{knob: `control.agreement`} of a run that is guided so strongly."""
+  model, params, codec = runs.loaded(run)
+  asked = of('evaluate', 'stage4', seed=config.seed, draws=config.draws, guidance=guidance)
+  found = control.measure(asked, [], model, params, codec, labels.load(Path(run, labels.FILE)))
+  return {knob: found[knob] for knob in control.HEARD if knob in found}
+
+
+def show(result) -> None:
+  print(f'held-out nats of {result["clips"]} clips, {result["steps"]} steps, {len(result["seeds"])} seeds:')
+  print(f'{"without":>24}   a code   a frame   more than {WHOLE}')
+  for name, one in result['arms'].items():
+    more, low, high = one['more']
+    print(f'{"nothing" if name == WHOLE else name:>24} {one["codes"]:8.3f} {one["frame"]:9.2f}   {more:+.3f} ({low:+.3f} to {high:+.3f})')
+  for guidance, knobs in result['guidance'].items():
+    print(f'guidance {guidance}: Spearman of ' + ', '.join(f'{knob} {one["spearman"]:+.2f}' for knob, one in knobs.items()))

@@ -1,0 +1,69 @@
+"""What each mechanism is worth: nats of held-out clips, one arm beside the other."""
+import dataclasses
+import os
+import runpy
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from telugu_s2s import usage
+from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import ablations
+from telugu_s2s.lm import model
+from telugu_s2s.training import lm_step
+
+from tests.corpora.excerpt import excerpt
+from tests.lm.test_audio_lm import B, SMALL, T, made, spoken          # noqa: F401, a fixture
+
+
+@pytest.mark.parametrize('delay', [0, 1])
+def test_nats_of_a_clip_are_those_of_its_own_frames(spoken, delay):
+  codes, prosody = spoken
+  config = dataclasses.replace(SMALL, delay=delay)
+  params = jax.tree.map(jnp.asarray, made(config))
+  weight = (np.arange(T) < np.array([[T], [9]])).astype(np.float32)
+  batch = {'codes': codes, 'prosody': prosody, 'weight': weight}
+  every = model.AudioLM(config).apply({'params': params}, codes, prosody)[0]
+  slots, total = np.asarray(model.targets(config, codes, prosody)), np.zeros(B)
+  for slot, logits in enumerate(every):
+    likely = np.asarray(jax.nn.log_softmax(logits), np.float64)
+    for row in range(B):
+      total[row] -= sum(likely[row, t, slots[row, t, slot]] for t in range(T) if weight[row, t] and slots[row, t, slot] >= 0)
+  found = np.asarray(ablations.nats(config, params, batch))
+  np.testing.assert_allclose(found[1], total / weight.sum(1), rtol=1e-5)
+  whole = lm_step.parts_of(config, params, {name: value[:1] for name, value in batch.items()})[1]
+  assert found[0, 0] == pytest.approx(float(whole['codes']), rel=1e-5)
+
+
+def test_a_difference_is_taken_seed_by_seed_and_clip_by_clip():
+  more = np.array([[0.1, 0.3, 0.2], [0.3, 0.5, 0.4]])
+  found = ablations.compared(more, np.random.default_rng(0))
+  mean, low, high = found['more']
+  assert mean == pytest.approx(0.3) and 0.19 < low < mean < high < 0.41 and found['by_seed'] == pytest.approx([0.2, 0.4])
+
+
+def config(**fields):
+  found = runpy.run_path(os.path.join(usage.ROOT, 'configs/benchmark.py'))['get_config']('ablations')
+  found.update(dict(steps=2, seeds=(0,), draws=1, guidance=(1.5,)) | fields)
+  return found
+
+
+def test_what_cannot_be_left_out_is_refused(tmp_path):
+  with pytest.raises(InputError, match='config.without: codes: give some of prosody slot, user'):
+    ablations.measure(config(without=('codes',)), tmp_path)
+
+
+@pytest.mark.slow
+def test_each_arm_is_trained_once_and_measured_on_the_same_clips(tmp_path, monkeypatch, capsys):
+  asked = config(without=('prosody slot',), audio=str(excerpt(tmp_path / 'corpus', 8, 4)))
+  found = ablations.measure(asked, tmp_path / 'work')
+  one, other = found['arms']['as it is'], found['arms']['prosody slot']
+  assert found['clips'] == 4 and one['more'] == [0.0, 0.0, 0.0] and 0 < abs(other['more'][0]) == pytest.approx(abs(other['codes'] - one['codes']))
+  assert one['frame'] > other['frame'] > 8 * 4                               # an empty slot costs nothing
+  assert set(found['guidance']['1.5']) == {'pitch', 'range', 'rate', 'energy'}
+  monkeypatch.setattr(ablations.stage2, 'run', None)                         # what is trained is found
+  asked.guidance = ()
+  again = ablations.measure(asked, tmp_path / 'work')
+  assert again['arms'] == found['arms'] and capsys.readouterr().out.count('held-out cross-entropy') == 2
