@@ -65,7 +65,7 @@ def test_a_command_of_the_readme_names_configs_sizes_and_fields_that_exist(line)
       assert field[1] in fields
 
 
-@pytest.mark.parametrize('name', sorted(set(re.findall(r'--config\.([a-z_.]+)', README))))
+@pytest.mark.parametrize('name', sorted(set(re.findall(r'--config\.([a-z_.0-9]+)', README))))
 def test_a_field_that_the_readme_names_is_in_a_config(name):
   assert any(name in main.flat(main.load(str(ROOT / file), [])) for file in usage.names())
 
