@@ -24,16 +24,16 @@ def get_config(size='toy'):
   config.data = dict(audio='')               # a folder of speech for stage 2; '' = the sample corpus
   config.pairs = dict(                       # dialogues of stages 3 and 4
       folder='',                             # a folder with dialogues; '' = those of the sample corpus, spoken anew
-      count=50, takes=10, variants=24,       # each so many times, in other voices
+      count=20, takes=24, variants=24,       # each so many times, in other voices
       answerers=('mezzo',),                  # who answers
       answer_once=True,                      # in one way each, in all takes
-      emotions=('neutral', 'happy', 'sad'), rates=(0.95, 1.15))
+      emotions=('neutral', 'happy'), rates=(0.95, 1.15))
   # Of each stage; 0 = as its config says.
-  config.stage2 = dict(steps=120 if toy else 0)
+  config.stage2 = dict(steps=60 if toy else 0)
   # Stage 3 by its heads alone, before it; 0 = none.
-  config.listen = dict(steps=300 if toy else 0, batch=32, frames=160, lr=3e-3, warmup=50, anew=True)
-  config.stage3 = dict(steps=200 if toy else 0, batch=16 if toy else 64, frames=160 if toy else 3000, lr=2e-3 if toy else 4e-5,
-                       replay=0.02 if toy else 0.3, swapped=0.02 if toy else 0.5, interrupted=0.1)
+  config.listen = dict(steps=220 if toy else 0, batch=32, frames=160, lr=3e-3, warmup=50, anew=True)
+  config.stage3 = dict(steps=300 if toy else 0, batch=16 if toy else 64, frames=160 if toy else 3000, lr=2.5e-3 if toy else 4e-5,
+                       decay=0.6 if toy else 0.4, replay=0.02 if toy else 0.3, swapped=0.02 if toy else 0.5, interrupted=0.1)
   config.stage4 = dict(steps=60 if toy else 0, preference_steps=20 if toy else 0, frames=160 if toy else 3000)
   config.heard = dict(views=0 if toy else 2, echoes=0 if toy else 1)         # see configs/stage3.py
   config.question = ''                       # a recording; '' = a question of the sample corpus, in a voice that is never learnt

@@ -24,6 +24,7 @@ def get_config():
   config.swapped = 0.2                       # and each exchange with the assistant asking
   config.interrupted = 0.2                   # and each exchange with the user asking something else meanwhile
   config.history_s = 20.0                    # of the dialogue before the question, where it fits in
+  config.onset = 1.0                         # how much an answer's first 0.32 s count beside the rest: they tell which answer it is
   config.floor = True                        # a head tells who speaks in the 2 s that follow
   config.match = 64                          # width in which what was heard meets its answer among a batch's; 0 = it does not
   config.user_share = 0.3                    # of those clips, how many are heard

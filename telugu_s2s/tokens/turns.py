@@ -24,6 +24,7 @@ LEAD_S = 1.2                     # before the first turn of a row, at most: wher
 YIELD_S = 0.08                   # that an assistant who is interrupted speaks on
 HOLD_S = 0.4                     # that it has spoken before, at least
 BLANKS = 2                       # stretches of a frayed question that fall silent, each an eighth of it at most
+ONSET_S = 0.32                   # of an answer, which tell most of which answer it is
 TURN = 'turn'                    # what a clip is in a dialogue; others (backchannel, filler, breath) are heard, not answered
 
 
@@ -156,6 +157,7 @@ class Scenes:
   heard: Heard = Heard()
   history: int = 0               # frames before a question that are heard too, at most
   floor: int = 0                 # frames of a model's floor_frames, see lm/model.py; 0 = rows say nothing of it
+  onset: float = 1.0             # how much an answer's first ONSET_S count in learning, beside its other frames
 
   def row(self, exchange: Exchange, window: Window, view=0, rng=None, swapped=False, interruption: Exchange | None = None,
           silence=None, led=True) -> dict:
@@ -253,6 +255,7 @@ class Cast(batches.Cast):
       voice = exchange.asked if kind == SWAPPED else exchange.answered
       known = self._asked.row(scenes.clips.view(voice, view), True, rng)
     answer = found.pop('answer') & (kind != SWAPPED)
+    found['weight'] = np.where(answer & (np.cumsum(answer) <= round(ONSET_S * scenes.rate)), scenes.onset, 1).astype(np.float32) * found['weight']
     said = scenes.clips.view((exchange if other is None else other).answered, view)
     return found | {'asked': asked_at(answer, sentence(said))} | known
 

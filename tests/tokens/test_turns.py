@@ -161,7 +161,7 @@ def test_the_floor_tells_who_speaks_in_the_seconds_that_follow():
 
 def made(clips, window=WINDOW, **more):
   times = {turns.SWAPPED: 0.0, turns.INTERRUPTED: 0.0, turns.CLIPS: more.pop('replay', 1.0)} | more.pop('times', {})
-  return turns.make(turns.Scenes(clips, RATE, floor=more.pop('floor', 0)), turns.exchanges(clips), window,
+  return turns.make(turns.Scenes(clips, RATE, floor=more.pop('floor', 0), onset=more.pop('onset', 1.0)), turns.exchanges(clips), window,
                     **{'batch': 4, 'seed': 0, 'times': times, 'counted': census.counted(clips)} | more)
 
 
@@ -202,6 +202,19 @@ def test_where_an_assistant_answers_is_told_and_nowhere_else(clips, kind):
       continue
     said, = set(mine[first:end])
     assert mine[first - 1] == 7 and (mine[end:end + 1] == 7).all() and answers[said - 100] + 100 in user[:first]
+
+
+def test_the_onset_of_an_answer_counts_more_and_nothing_else(clips):
+  window = batches.Window(200, trailing=3)
+  plain, told = (made(clips, window, batch=12, replay=1.0, times={turns.SWAPPED: 1.0}, onset=onset)[0] for onset in (1.0, 4.0))
+  onsets = 0
+  for before, after, (first, end, _) in zip(plain['weight'], told['weight'], told['asked']):
+    want = before.copy()
+    if first >= 0:
+      want[first:min(end, first + 8)] *= 4
+      onsets += 1
+    np.testing.assert_array_equal(after, want)
+  assert 0 < onsets < 12
 
 
 def test_takes_of_a_sentence_are_one_answer_and_clips_without_text_each_their_own():
