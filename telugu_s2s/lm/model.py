@@ -20,6 +20,9 @@ from telugu_s2s.lm.frames import before, delayed, looked_up, positions
 STREAMS = 2
 PARTS = 3                        # of an answer, by each of which it is known
 SHARP = 2.0                      # log of what cosines are multiplied by at first, in `match`
+# Frames before (below 0) and in an answer at which it is to be known which one it is. What is known before it alone is not known where its first
+# sounds are chosen, so those are guessed; later ones tell it.
+LISTENED = -1, 1, 3
 SPANS = 4                        # of the seconds that follow, in which a stream speaks or not; see tokens/scenes.py
 
 
@@ -226,7 +229,7 @@ class AudioLM(nn.Module):
     return (h @ self.floor_dc.astype(h.dtype)).astype(jnp.float32)
 
   def match(self, h, a0, asked):
-    """Where questions and answers meet: what was heard before each answer and the answer itself as unit vectors f32[b s z].
+    """Where questions and answers meet: what was heard before each answer and the answer itself as unit vectors.
 
     Which answer a question has shows in its first frames alone, a few nats among thousands; told from the others of a batch,
     it is what a model that is asked learns first. After contrastive predictive coding (van den Oord et al., 2018).
@@ -237,10 +240,11 @@ class AudioLM(nn.Module):
       asked: i32[b s 3], the first frame of an answer and the one behind its last (the third is not read); ABSENT where there is none.
 
     Returns:
-      The former, times how sharply they are compared; the latter.
+      The former f32[l b s z], at each of LISTENED, times how sharply they are compared; the latter f32[b s z].
     """
     first, end = asked[..., 0], asked[..., 1]
-    heard = jnp.take_along_axis(h, jnp.maximum(first - 1, 0)[..., None], 1).astype(jnp.float32) @ self.asked_dz
+    places = [jnp.clip(first + place, 0, h.shape[1] - 1)[..., None] for place in LISTENED]
+    heard = jnp.stack([jnp.take_along_axis(h, place, 1) for place in places]).astype(jnp.float32) @ self.asked_dz
     at = jnp.arange(a0.shape[1])
     inside = (first[..., None] <= at) & (at < end[..., None])                  # [b s t]
     frames = jnp.maximum(end - first, 1)[..., None]

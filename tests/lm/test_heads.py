@@ -31,9 +31,10 @@ def batch(spoken):
 def meeting(params, h, batch):
   """What is heard before each answer and the answers, as the model has them, in numpy. asked: i[b 3]."""
   unit = lambda x: x / np.linalg.norm(x)
-  table, heard, answers = np.asarray(params['answer_cvz'], np.float64), [], []
+  table, heard, answers = np.asarray(params['answer_cvz'], np.float64), [[] for _ in model.LISTENED], []
   for row, (first, end, _) in enumerate(batch['asked']):
-    heard.append(np.exp(float(params['sharp'])) * unit(np.asarray(h[row, first - 1], np.float64) @ np.asarray(params['asked_dz'])))
+    for place, told in zip(model.LISTENED, heard):
+      told.append(np.exp(float(params['sharp'])) * unit(np.asarray(h[row, first + place], np.float64) @ np.asarray(params['asked_dz'])))
     answers.append(unit(sum(table[3 * (frame - first) // (end - first), batch['codes'][row, 0, frame, 0]] for frame in range(first, end))))
   return np.array(heard), np.array(answers)
 
@@ -46,8 +47,9 @@ def test_losses_of_heads_are_what_they_are_in_numpy(params, batch):
   there = (batch['floor'] >= 0) * batch['weight'][..., None]
   likely = 1 / (1 + np.exp(-logits))
   floor = -np.sum(there * np.where(batch['floor'] == 1, np.log(likely), np.log(1 - likely))) / there.sum()
-  score = np.matmul(*(x if place == 0 else x.T for place, x in enumerate(meeting(params, h, batch))))
-  match = -np.mean([np.diag(score - np.log(np.exp(score).sum(axis, keepdims=True))) for axis in (0, 1)])
+  heard, answers = meeting(params, h, batch)
+  scores = [one @ answers.T for one in heard]
+  match = -np.mean([np.diag(score - np.log(np.exp(score).sum(axis, keepdims=True))) for score in scores for axis in (0, 1)])
   assert float(parts['floor']) == pytest.approx(floor, rel=1e-5) and float(parts['match']) == pytest.approx(match, rel=1e-5)
   plain = lm_step.parts_of(dataclasses.replace(LM, floor_frames=0, match=0), params, batch)[0]
   assert float(total) == pytest.approx(float(plain) + losses.FLOOR_WEIGHT * floor + losses.MATCH_WEIGHT * match, rel=1e-5)
