@@ -55,7 +55,7 @@ def test_what_cannot_be_left_out_is_refused(tmp_path):
     ablations.measure(config(without=('codes',)), tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_each_arm_is_trained_once_and_measured_on_the_same_clips(tmp_path, monkeypatch, capsys):
   asked = config(without=('prosody slot',), audio=str(excerpt(tmp_path / 'corpus', 8, 4)))
   found = ablations.measure(asked, tmp_path / 'work')
