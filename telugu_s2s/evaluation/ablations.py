@@ -50,12 +50,13 @@ def measure(config, workdir) -> dict:
   rng, whole = np.random.default_rng(config.seed), found[WHOLE][:, 0]
   arms = {name: {'codes': float(x[:, 0].mean()), 'frame': float(x[:, 1].mean())} | compared(x[:, 0] - whole, rng) for name, x in found.items()}
   result = {'seeds': [*config.seeds], 'steps': config.steps, 'clips': whole.shape[1], 'arms': arms,
-            'guidance': {str(one): guided(folder_of(workdir, WHOLE, config.seeds[0]), config, one) for one in config.guidance}}
+            'guidance': guided(folder_of(workdir, WHOLE, config.seeds[0]), config)}
   show(result)
   return result
 
 
 def folder_of(workdir, name: str, seed: int) -> Path:
+  """Where an arm's run with a seed lies."""
   return Path(workdir, f'{name.replace(" ", "-")}-{seed}')
 
 
@@ -79,16 +80,17 @@ def nats(model, params, batch):
   """f32[2 b], as `by_clip`, of a batch whose weight is on its clips."""
   every = AudioLM(model).apply({'params': params}, batch['codes'], batch['prosody'])[0]
   slots, weight = targets(model, batch['codes'], batch['prosody']), batch['weight']
-  total = sum(jnp.sum(weight * (slots[..., slot] >= 0) * losses.code_nats(logits, slots[..., slot])[0], 1) for slot, logits in enumerate(every))
+  total = jax.vmap(lambda *row: sum(nats for nats, _ in losses.sums(*row)))(every, slots, weight)
   return jnp.stack([losses.by_row(model, every, slots, weight), total / jnp.maximum(jnp.sum(weight, 1), 1.0)])
 
 
-def guided(run, config, guidance: float) -> dict:
-  """{knob: `control.agreement`} of a run that is guided so strongly."""
-  model, params, codec = runs.loaded(run)
-  asked = of('evaluate', 'stage4', seed=config.seed, draws=config.draws, guidance=guidance)
-  found = control.measure(asked, [], model, params, codec, labels.load(Path(run, labels.FILE)))
-  return {knob: found[knob] for knob in control.HEARD if knob in found}
+def guided(run, config) -> dict:
+  """{coefficient of guidance: {knob: `control.agreement`}} of a run, at each of config.guidance."""
+  loaded, table, result = runs.loaded(run), labels.load(Path(run, labels.FILE)), {}
+  for guidance in config.guidance:
+    found = control.measure(of('evaluate', 'stage4', seed=config.seed, draws=config.draws, guidance=guidance), [], *loaded, table)
+    result[str(guidance)] = {knob: found[knob] for knob in control.HEARD if knob in found}
+  return result
 
 
 def show(result) -> None:

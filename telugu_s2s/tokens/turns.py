@@ -233,9 +233,10 @@ class Scenes:
 class Cast(batches.Cast):
   """Exchanges as rows of dialogue, and clips with one silent side, as in stage 2."""
 
-  def __init__(self, window, scenes: Scenes, found: list[Exchange], asked):
+  def __init__(self, window, scenes: Scenes, found: list[Exchange], asked, text):
+    """text: of the clips, see Census."""
     super().__init__(window, scenes.clips.silence, None, asked)
-    self._scenes, self._found, self._voices = scenes, found, collections.defaultdict(list)
+    self._scenes, self._found, self._says, self._voices = scenes, found, text, collections.defaultdict(list)
     for one in found:
       self._voices[one.turns[one.second].speaker].append(one)
 
@@ -256,14 +257,13 @@ class Cast(batches.Cast):
       known = self._asked.row(scenes.clips.view(voice, view), True, rng)
     answer = found.pop('answer') & (kind != SWAPPED)
     found['weight'] = np.where(answer & (np.cumsum(answer) <= round(ONSET_S * scenes.rate)), scenes.onset, 1).astype(np.float32) * found['weight']
-    said = scenes.clips.view((exchange if other is None else other).answered, view)
-    return found | {'asked': asked_at(answer, sentence(said))} | known
+    said = sentence(scenes.clips, self._says, (exchange if other is None else other).answered, view)
+    return found | {'asked': asked_at(answer, said)} | known
 
 
-def sentence(tokens) -> int:
-  """A number that is a clip's alone, or its text's, where that is known: two takes of a sentence answer one question."""
-  text = (tokens.labels.get('text') or '').encode()
-  return zlib.crc32(text or tokens.codes.tobytes()) & 0x7fffffff
+def sentence(clips, text, number: int, view: int) -> int:
+  """A number for what a clip says: its text's, where that is known, since two takes of a sentence answer one question, else its codes'."""
+  return (int(text[number]) or zlib.crc32(clips.view(number, view).codes.tobytes())) % 2**31
 
 
 def asked_at(answer, sentence: int) -> np.ndarray:
@@ -315,7 +315,7 @@ def make(scenes: Scenes, found: list[Exchange], window: Window, *, batch, seed, 
     kind = kinds[source[item]]
     return kind, item - kinds.index(kind) * len(found), view
 
-  return batches.endless(epochs, read, Cast(window, scenes, found, asked), batch, seed, process, processes)
+  return batches.endless(epochs, read, Cast(window, scenes, found, asked, counted.text), batch, seed, process, processes)
 
 
 def tests(scenes: Scenes, found: list[Exchange], window: Window, batch: int, shift: int = 0, asked: labels.Asked | None = None) -> list[dict]:

@@ -77,7 +77,7 @@ def begun(of, floor: bool, match: int, seed: int, anew: bool = False):
     raise InputError(f"config.run: {of} has a text slot, which stage 3 does not fill yet; give a run of config.text.vocabulary = ''")
   params = hosts.whole(params)
   if anew:
-    params = {**params, 'temporal': lm_step.fresh(model, jax.random.key(seed))['temporal']}
+    del params['temporal']
   return *grown(model, params, trained.config.frame_rate, floor, match, seed), trained
 
 
@@ -121,7 +121,7 @@ def talk_of(config, of, model, trained, workdir, knobs: bool) -> Talk:
 
 
 def grown(model, params, rate: float, floor: bool, match: int, seed: int):
-  """A model and its weights with the heads that it lacks, which begin knowing nothing: who speaks next, and which answer a question has."""
+  """A model that tells who speaks next and which answer a question has, and its weights, of which those that it lacks begin knowing nothing."""
   wanted = dataclasses.replace(model, floor_frames=model.floor_frames or floor * max(1, round(FLOOR_S * rate)), match=model.match or match)
   fresh = lm_step.fresh(wanted, jax.random.key(seed))
   return wanted, {name: params.get(name, value) for name, value in fresh.items()}
