@@ -243,7 +243,7 @@ class AudioLM(nn.Module):
       The former f32[l b s z], at each of LISTENED, times how sharply they are compared; the latter f32[b s z].
     """
     first, end = asked[..., 0], asked[..., 1]
-    places = [jnp.clip(first + place, 0, h.shape[1] - 1)[..., None] for place in LISTENED]
+    places = [jnp.maximum(jnp.minimum(first + place, end - 1), 0)[..., None] for place in LISTENED]
     heard = jnp.stack([jnp.take_along_axis(h, place, 1) for place in places]).astype(jnp.float32) @ self.asked_dz
     at = jnp.arange(a0.shape[1])
     inside = (first[..., None] <= at) & (at < end[..., None])                  # [b s t]

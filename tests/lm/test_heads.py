@@ -80,6 +80,15 @@ def test_what_meets_in_packed_rows_is_what_meets_alone(params, batch):
   assert float(lm_step.match_sum(LM, params, h, joined[:, 0, :, 0], asked)) == pytest.approx(float(alone), rel=1e-4)
 
 
+def test_what_comes_behind_a_short_answer_does_not_count_as_heard_in_it(params, batch):
+  meet = lambda h: model.AudioLM(LM).apply({'params': params}, h, batch['codes'][:, 0, :, 0], np.array([[[4, 6, 5]], [[3, 4, 6]]], np.int32), method='match')
+  h = np.random.default_rng(3).normal(size=(B, T, LM.width)).astype(np.float32)
+  other = h.copy()
+  other[0, 6:], other[1, 4:] = 0, 0
+  for one, same in zip(meet(h), meet(other)):
+    np.testing.assert_array_equal(one, same)
+
+
 @pytest.mark.parametrize('absent', [[1], [0, 1]])
 def test_a_row_without_an_exchange_leaves_every_gradient_finite(params, batch, absent):
   batch = {**batch, 'asked': batch['asked'].copy()}
