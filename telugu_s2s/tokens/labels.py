@@ -144,20 +144,29 @@ def of(folder, clips, before: str = '', bins: int = 5) -> Table:
 
   Args:
     clips: the folder's batches.Clips.
-    before: a table that numbers go on from where the folder has none; '' = none.
+    before: a table whose numbers go on here, even where another run numbered the folder otherwise; '' = none.
 
   Raises:
     InputError: a file is no table, or is one of another number of bins.
   """
   path = Path(folder) / FILE
-  table = load(path) if path.exists() else load(before) if before else Table()
-  wrong = [len(limits) + 1 for limits in table.edges.values() if len(limits) + 1 != bins]
-  if wrong:
-    raise InputError(f'{path if path.exists() else before}: its knobs have {wrong[0]} bins; set config.model.knob_bins to that')
-  if not path.exists() or table.content != clips.manifest['content']:
-    table = made(clips, table, bins)
+  table = load(path) if path.exists() else Table()
+  first = load(before) if before else table
+  for found, where in ((table, path), (first, before)):
+    wrong = [len(limits) + 1 for limits in found.edges.values() if len(limits) + 1 != bins]
+    if wrong:
+      raise InputError(f'{where}: its knobs have {wrong[0]} bins; set config.model.knob_bins to that')
+  if not goes_on(table, first) or table.content != clips.manifest['content']:
+    table = made(clips, table if goes_on(table, first) else first, bins)
     save(path, table)
   return table
+
+
+def goes_on(table: Table, before: Table) -> bool:
+  """Whether all that a number means in one table it means in another that may have more."""
+  count = len(before.speakers)
+  return (table.speakers[:count] == before.speakers and all(table.edges.get(knob) == edges for knob, edges in before.edges.items()) and
+          all(then in (None, now) for now, then in zip(table.pitch_hz, before.pitch_hz)))
 
 
 @dataclasses.dataclass(frozen=True)

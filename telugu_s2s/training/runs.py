@@ -7,6 +7,7 @@ import ml_collections
 from telugu_s2s import axes
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
+from telugu_s2s.tokens import labels
 from telugu_s2s.training import checkpoints, lm_step, loop, stage2
 
 JOBS = ('stage2', 'stage3', 'stage4', 'distil')
@@ -35,13 +36,18 @@ def loaded(folder):
 
 
 def continued(config, folder):
-  """The config of a run, but for what `config`, of the job that goes on from it, says itself; its tokens are that run's."""
+  """The config of a run, but for what `config`, of the job that goes on from it, says itself; its tokens and numbers are that run's.
+
+  Where the transformer over frames begins anew, so do the numbers of speakers and the bins of knobs, which said something to that alone.
+  """
   found = ml_collections.ConfigDict(config_of(folder).to_dict())
   found.unlock()
   found.update({name: value for name, value in config.to_dict().items() if name != 'data'})
   # Those that tokens were made of; of tokens from elsewhere nobody knows.
   found.data.segments = config.data.get('segments', '') or (
       '' if config.data.tokens else found.data.get('segments', '') or str(Path(folder) / 'segments' / 'train'))
+  table = Path(folder) / labels.FILE
+  found.labels = str(table) if table.exists() and not config.get('anew') else ''
   found.data.tokens = config.data.tokens or str(stage2.folders(found, folder)[0].parent)
   return found
 

@@ -25,7 +25,7 @@ def of_data(model) -> bool:
 def asked(config, model, workdir, clips, held_out, folders, rate, knobs=True):
   """(what training rows, what held-out rows say of their voice); None and None where the model has no such conditions.
 
-  Numbers are those of the training tokens, for both; they are kept in workdir/labels.json.
+  Numbers are those of the training tokens, for both; they are kept in workdir/labels.json, and a run that is resumed goes by that.
 
   Args:
     clips, held_out: of the two folders, which is where their tables of labels are kept too.
@@ -36,9 +36,11 @@ def asked(config, model, workdir, clips, held_out, folders, rate, knobs=True):
     return None, None
   bins = model.knob_bins or 5
 
+  own = Path(workdir) / labels.FILE
+
   def tables():
-    found = [labels.of(folders[0], clips, config.labels, bins), labels.of(folders[1], held_out, '', bins)]
-    labels.save(Path(workdir) / labels.FILE, found[0])
+    found = [labels.of(folders[0], clips, str(own) if own.exists() else config.labels, bins), labels.of(folders[1], held_out, '', bins)]
+    labels.save(own, found[0])
     return found
   hosts.first(tables, None)
   mine, theirs = (labels.load(folder / labels.FILE) for folder in folders)

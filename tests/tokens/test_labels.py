@@ -44,6 +44,18 @@ def test_numbers_and_bins_stay_when_clips_are_added(tmp_path):
   assert labels.of(tmp_path / 'other', other, tmp_path / labels.FILE).speakers == second.speakers
 
 
+def test_a_run_keeps_its_numbers_on_tokens_that_another_run_numbered(tmp_path):
+  mine = labels.of(tmp_path, filled(tmp_path, FEW))
+  theirs, other = tmp_path / 'theirs', filled(tmp_path / 'theirs', [clip(20 + number, 'a', f0_median_hz=300.0 + number) for number in range(6)] + FEW)
+  assert labels.of(theirs, other).speakers == ('read/a', 'read/m', 'read/z')
+  found = labels.of(theirs, other, tmp_path / labels.FILE)
+  assert found.speakers == ('read/m', 'read/z', 'read/a') and found.edges == mine.edges and found.clips == (2,) * 6 + mine.clips
+  assert labels.load(theirs / labels.FILE) == found
+  again = theirs / labels.FILE
+  when = again.stat().st_mtime_ns
+  assert labels.of(theirs, other, tmp_path / labels.FILE) == found and again.stat().st_mtime_ns == when
+
+
 def test_the_table_does_not_depend_on_the_order_of_clips(tmp_path):
   a, b = (labels.made(filled(tmp_path / name, order)) for name, order in (('a', FEW), ('b', FEW[::-1])))
   assert (a.speakers, a.pitch_hz, a.edges) == (b.speakers, b.pitch_hz, b.edges)

@@ -6,6 +6,7 @@ import os
 import runpy
 
 import jax
+import ml_collections
 import numpy as np
 import pytest
 
@@ -17,6 +18,7 @@ from telugu_s2s.tokens import labels
 from telugu_s2s.training import lm_step, runs, stage2, voices
 from telugu_s2s.training.lm_step import Update
 
+from tests.tokens.test_labels import FEW, filled
 from tests.training import test_stage2
 from tests.training.test_lm_step import B, LM as PLAIN, TX, assert_alike, batch as batch
 
@@ -144,6 +146,19 @@ def test_what_cannot_be_asked_for_is_named_in_one_line(done, tmp_path, fields, s
   with pytest.raises(InputError, match=says) as caught:
     generate.run(asking(done, **fields), tmp_path)
   assert '\n' not in str(caught.value)
+
+
+def test_a_run_that_is_resumed_goes_by_its_own_numbers(tmp_path):
+  folders = tmp_path / 'train', tmp_path / 'eval'
+  clips = [filled(folder, FEW) for folder in folders]
+  config = ml_collections.ConfigDict(dict(labels='', reference_s=0.3))
+  asked = lambda name: voices.asked(config, LM, tmp_path / name, *clips, folders, 25.0)[0].table
+  first = asked('run')
+  other = dataclasses.replace(first, speakers=first.speakers[::-1], pitch_hz=first.pitch_hz[::-1])     # as another run numbered them
+  labels.save(folders[0] / labels.FILE, other)
+  assert asked('run').speakers == first.speakers != other.speakers
+  labels.save(folders[0] / labels.FILE, other)
+  assert asked('fresh').speakers == other.speakers
 
 
 def test_a_run_without_conditions_says_so():
