@@ -77,7 +77,8 @@ def tied(c: Sizes, conditions: dict):
 def kept(key, c: Sizes, conditions: dict, drop=DROP, drop_all=DROP_ALL) -> dict:
   """What a row learns with in training: {name: bool[b]; knobs: bool[b 4]}, drawn for each row and condition alone.
 
-  Speaker and recording are one condition. Where both are there, each is the one that is read in half of the rows.
+  Speaker and recording are one condition. Where both are there, each is the one that is read in half of the rows. Of knobs a row
+  drops a share of its own between `drop` and 1: recordings have all four, and people ask for one or two.
   """
   b = len(next(iter(conditions.values())))
   drawn = lambda number, shape: jax.random.uniform(jax.random.fold_in(key, number), shape)
@@ -94,7 +95,8 @@ def kept(key, c: Sizes, conditions: dict, drop=DROP, drop_all=DROP_ALL) -> dict:
     found['speaker'] &= ~(both & second)
     found['reference'] &= ~(both & ~second)
   if c.knob_bins:
-    found['knobs'] = some[:, None] & (drawn(NAMES.index('knobs'), (b, len(KNOBS))) >= drop)
+    share = drop + (1 - drop) * drawn(len(NAMES) + 1, (b, 1))
+    found['knobs'] = some[:, None] & (drawn(NAMES.index('knobs'), (b, len(KNOBS))) >= share)
   return found
 
 

@@ -64,7 +64,12 @@ def test_conditions_are_dropped_alone_and_together_as_often_as_they_say():
   share = (1 - conditions.DROP) * (1 - conditions.DROP_ALL)
   for name in ('speaker', 'emotion', 'task', 'guidance'):
     assert np.mean(keep[name]) == pytest.approx(share, abs=0.02), name
-  assert np.allclose(np.mean(keep['knobs'], 0), share, atol=0.02)
+  # A row drops each knob as often as a number of its own says, between DROP and 1.
+  told = 1 - conditions.DROP
+  assert np.allclose(np.mean(keep['knobs'], 0), told / 2 * (1 - conditions.DROP_ALL), atol=0.02)
+  one = np.linspace(0, told, 1001)
+  alone = 4 * np.mean(one * (1 - one) ** 3) * (1 - conditions.DROP_ALL)
+  assert np.mean(np.sum(keep['knobs'], 1) == 1) == pytest.approx(alone, abs=0.02) and np.any(np.all(keep['knobs'], 1))
   both = np.mean(np.asarray(keep['speaker']) & np.asarray(keep['emotion']))
   assert both == pytest.approx((1 - conditions.DROP) ** 2 * (1 - conditions.DROP_ALL), abs=0.02)
   again = conditions.kept(jax.random.key(0), ASKED.conditions, given)
