@@ -83,8 +83,9 @@ def spoken(name: str, rows: Sequence[Mapping], how: How, texts: tuple[str, str])
   rng, split = pairs.rng_of(how.seed, name), rows[0]['split']
   sides = ['b' if row['kind'] == 'answer' else 'a' for row in rows]
   voices = cast([[row['text'] for row, side in zip(rows, sides) if side == one] for one in 'ab'], split, how, rng)
-  emotion = str(rng.choice(how.emotions))
-  # Each side at its own pace: a question as fast as its answer would tell by how fast it is which recording answers it.
+  # Each side feels for itself and has its own pace: else a question would tell by how it is said which recording answers it, and
+  # who answers would not heed what is asked for.
+  emotions = {side: str(rng.choice(how.emotions)) for side in 'ab'}
   rates = {side: float(rng.uniform(*how.rates)) for side in 'ab'}
   said = []
   for row, side in zip(rows, sides):
@@ -92,7 +93,7 @@ def spoken(name: str, rows: Sequence[Mapping], how: How, texts: tuple[str, str])
     if how.answer_once and side == 'b':
       drawn = pairs.rng_of(how.seed, row['text'])
       rate = float(drawn.uniform(*how.rates))
-    said.append(_said(how, row['text'], voices[side], emotion, rate, drawn))
+    said.append(_said(how, row['text'], voices[side], emotions[side], rate, drawn))
   seconds = [_audible_s(one.samples) for one in said]
   starts = timing.laid(list(zip(sides, seconds)), how.timing, rng)
   turns = [_turn(one, at, row['text'], row['kind']) for one, at, row in zip(said, starts, rows)]

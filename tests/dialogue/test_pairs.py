@@ -1,6 +1,7 @@
 """Dialogues as a folder: rows, licences, splits, resuming, and what is set aside."""
 import csv
 import importlib.util
+import itertools
 import pathlib
 
 import numpy as np
@@ -182,16 +183,18 @@ def test_takes_are_in_other_voices_and_some_answer_alone():
   assert {one.speaker for one in held[0].made()[0].turns} == {'X', 'Y'}
 
 
-def test_each_side_has_a_pace_of_its_own_and_an_answer_may_be_said_one_way():
-  said = []
+def test_each_side_has_a_pace_and_an_emotion_of_its_own_and_an_answer_may_be_said_one_way():
+  said, felt = [], []
 
   def speak(text, voice, emotion, rate, seed):
     said.append((text, rate, seed))
+    felt.append(emotion)
     return engine().speak(text, voice, emotion, rate, seed)
 
   heard, rows = engines.Engine('tones', '1', False, speak, engine().voices), [QUESTION, ANSWER]
   for number in range(8):
-    spoken.spoken(f'd{number}', rows, how(engine=heard, rates=(0.8, 1.2), extras=False), spoken.OWN)
+    spoken.spoken(f'd{number}', rows, how(engine=heard, rates=(0.8, 1.2), emotions=('sad', 'happy'), extras=False), spoken.OWN)
+  assert set(zip(felt[::2], felt[1::2])) == set(itertools.product(('sad', 'happy'), repeat=2))
   asked, answered = ([rate for text, rate, _ in said if text == one['text']] for one in rows)
   assert len(set(asked)) == len(set(answered)) == 8 and abs(np.corrcoef(asked, answered)[0, 1]) < 0.9
   said.clear()
