@@ -37,6 +37,8 @@ def get_config(size='stage2'):
   # control
   config.draws = 24                          # utterances of each bin and emotion
   config.utterance_s = 4.0
+  config.speakers = ()                       # in whose voices; () = the first that the run knows
+  config.questions = ''                      # a folder of what is answered; '' = the sample corpus's, in a voice that is never learnt
   config.guidance = 1.0                      # above 1 the conditions count more
   # all that is said
   config.temperature = 0.8

@@ -1,4 +1,9 @@
-"""Whether a voice does what it is asked: pitch, range, rate and energy bin by bin, and emotions, as they are heard afterwards."""
+"""Whether a voice does what it is asked: pitch, range, rate and energy bin by bin, and emotions, as they are heard afterwards.
+
+A voice that converses is heard in answers to questions, another one in what it says of itself.
+"""
+import collections
+import dataclasses
 import functools
 
 import jax
@@ -7,7 +12,9 @@ import numpy as np
 
 from telugu_s2s.audio import activity, delivery, level, pitch, quality
 from telugu_s2s.audio.files import SAMPLE_RATE
+from telugu_s2s.codec import streaming
 from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import reply
 from telugu_s2s.lm import drawing, frames, sampling
 from telugu_s2s.tokens import encoding, labels
 from telugu_s2s.training import intervals
@@ -76,81 +83,135 @@ def agreement(asked, values, rng) -> dict:
           'monotone': bool((np.diff(means) > 0).all())}
 
 
-def utterances(model, params, codec, given: dict, seconds: float, silence, key, how) -> np.ndarray:
-  """f32[b samples], what is said from nothing with conditions {name: i32[b ..]}, the user being silent."""
+def recorded(segments, encoder, table, rng) -> dict:
+  """{knob: `agreement`} of recordings with the bins that they were labelled with, after the codec: a voice that obeys comes as far.
+
+  Speakers whom the table does not have are known by the median of their recordings.
+  """
+  every = [{'source': one.source, 'speaker': one.speaker, 'quality': one.quality} for one in segments]
+  hertz = collections.defaultdict(list)
+  for one in every:
+    if labels.speaker(one) not in table.number and one['quality'].get('f0_median_hz'):
+      hertz[labels.speaker(one)].append(one['quality']['f0_median_hz'])
+  table = dataclasses.replace(table, speakers=table.speakers + tuple(hertz),
+                              pitch_hz=table.pitch_hz + tuple(float(np.median(some)) for some in hertz.values()))
+  bins = np.array([table.knobs(one) for one in every])
+  again = (streaming.audio_of(encoder.codec, codes, len(one.audio)) for one, codes in zip(segments, encoder([one.audio for one in segments])))
+  found = np.array([[one[knob] for knob in HEARD] for one in map(heard, again)])
+  middle = np.array([table.pitch_hz[table.number[labels.speaker(one)]] or np.nan if labels.speaker(one) in table.number else np.nan for one in every])
+  found[:, 0] = 12 * np.log2(found[:, 0] / middle)
+  return {knob: agreement(bins[there, number], found[there, number], rng) for number, knob in enumerate(HEARD)
+          for there in [bins[:, number] >= 0] if there.any()}
+
+
+def utterances(model, params, codec, given: dict, seconds: float, questions, silence, key, how) -> np.ndarray:
+  """f32[b samples], what is said with conditions {name: i32[b ..]}.
+
+  questions: [i[t q]], codes of what is answered, one after the other and again; of none it is said from nothing, the user being silent.
+  """
   b, count = len(next(iter(given.values()))), round(seconds * codec.config.frame_rate)
-  given = {name: jnp.asarray(x) for name, x in given.items()}
+  given, quiet = {name: jnp.asarray(x) for name, x in given.items()}, lambda frames: np.tile(silence, (frames, 1))
+  if questions:
+    longest = max(map(len, questions))
+    user = np.stack([np.concatenate([quiet(longest - len(one)), one, quiet(count + model.delay)])
+                     for one in (questions[row % len(questions)] for row in range(b))]).astype(np.int32)
+    return encoding.decoded(codec, reply.answered(model, params, jnp.asarray(user), longest, silence, key, how, given))
   state = sampling.conditioned(model, params, sampling.empty_state(model, b, how.guidance != 1), given)
   user = jnp.broadcast_to(jnp.asarray(silence), (b, count + model.delay, model.codebooks))
   slots = sampling.burst(model, params, state, user, key, drawing.settings(model, [how] * b))[1]
   return encoding.decoded(codec, frames.undelayed(slots[..., -model.codebooks:], model.delay))
 
 
-def measure(config, segments, model, params, codec, table) -> dict:
-  """{knob: `agreement`, emotion: how often an utterance is nearest to recordings of the emotion that was asked for}.
+def measure(config, segments, model, params, codec, table, questions=()) -> dict:
+  """{knob: `agreement`, recordings: `recorded`, emotion: how often an utterance is nearest to recordings of the emotion asked for}.
 
-  table: the labels.Table of the run, or None.
+  Args:
+    table: the labels.Table of the run, or None.
+    questions: recordings f32[samples] that are answered; none for a voice that does not converse.
+
+  Raises:
+    InputError: config.speakers has one whom the run does not know.
   """
-  encoder = encoding.Encoder(codec, batch=1)
+  encoder = encoding.Encoder(codec)
   silence, rng = encoder.silence().astype(np.int32), np.random.default_rng(config.seed)
-  how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias, guidance=config.guidance)
-  known = [number for number, hertz in enumerate(table.pitch_hz) if hertz and number < model.speakers][:SPEAKERS] if table else []
-  say = functools.partial(utterances, model, params, codec, seconds=config.utterance_s, silence=silence, how=how)
+  # An answer may end, and what is said of itself goes on.
+  how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), 0.0 if questions else config.silence_bias, guidance=config.guidance)
+  known = speakers_of(config, model, table) if table else []
+  say = functools.partial(utterances, model, params, codec, seconds=config.utterance_s, questions=encoder(questions), silence=silence, how=how)
 
   def who(count):
     return {'speaker': np.resize(np.array(known, np.int32), count)} if known else {}
 
-  result = {'speakers': len(known), 'guidance': config.guidance}
+  def above(hertz, given):
+    """f64[n], pitches in semitones from the asked speakers' own, or from the middle of all."""
+    return 12 * np.log2(hertz / (np.array(table.pitch_hz, float)[given['speaker']] if known else np.nanmedian(hertz)))
+
+  result = {'speakers': len(known), 'questions': len(questions), 'guidance': config.guidance}
   for number, knob in enumerate(HEARD if model.knob_bins else ()):
     bins = np.repeat(np.arange(model.knob_bins), config.draws)
     knobs = np.full((len(bins), len(HEARD)), -1, np.int32)
     knobs[:, number] = bins
     given = {'knobs': knobs} | who(len(bins))
-    found = np.array([heard(one)[knob] for one in say(given, key=jax.random.key(config.seed + number))])
-    if knob == 'pitch':
-      middle = np.array(table.pitch_hz, float)[given['speaker']] if known else np.nanmedian(found)
-      found = 12 * np.log2(found / middle)
-    result[knob] = agreement(bins, found, rng)
+    found = np.array([heard(one)[knob] for one in say(given=given, key=jax.random.key(config.seed + number))])
+    result[knob] = agreement(bins, above(found, given) if knob == 'pitch' else found, rng)
+  if model.knob_bins and table and segments:
+    result['recordings'] = recorded(segments, encoder, table, rng)
   if model.emotions:
-    result['emotion'] = _emotions(config, segments, who, say)
+    result['emotion'] = _emotions(config, segments, who, say, above)
   return result
 
 
-def _emotions(config, segments, who, say):
-  profiles = {}
-  for one in segments:
-    if (number := labels.emotion(one.emotion or '')) >= 0:
-      profiles.setdefault(number, []).append([*heard(one.audio).values()])
-  profiles = {number: x[np.isfinite(x).all(1)] for number, many in profiles.items() for x in [np.array(many)]}
-  profiles = {number: x for number, x in sorted(profiles.items()) if len(x) >= FEWEST}
+def speakers_of(config, model, table) -> list[int]:
+  """The numbers of those who are asked for: of config.speakers, or the first that are known."""
+  if config.speakers:
+    return [table.named(name) for name in config.speakers]
+  return [number for number, hertz in enumerate(table.pitch_hz) if hertz and number < model.speakers][:SPEAKERS]
+
+
+def _emotions(config, segments, who, say, above):
+  profiles = profiled(segments)
   if len(profiles) < 2:
     return {'skipped': f'the data has not {FEWEST} recordings each of two labelled emotions'}
   names = list(profiles)
   asked = np.repeat(names, config.draws).astype(np.int32)
-  said = say({'emotion': asked} | who(len(asked)), key=jax.random.key(config.seed + len(HEARD)))
-  found = np.array([[*heard(one).values()] for one in said])
+  given = {'emotion': asked} | who(len(asked))
+  found = np.array([[*heard(one).values()] for one in say(given=given, key=jax.random.key(config.seed + len(HEARD)))])
+  found[:, 0] = above(found[:, 0], given)
   guess = nearest(profiles, found)
   return {'emotions': [labels.EMOTIONS[number] for number in names], 'chance': 1 / len(names),
           **intervals.share((guess == asked).astype(float)),
           'confusion': [[int(np.sum((asked == a) & (guess == b))) for b in names] for a in names]}
 
 
+def profiled(segments) -> dict:
+  """{emotion: f64[n 4], what is heard of its recordings, the pitch in semitones from the middle of their speaker's}, FEWEST at least."""
+  labelled = [(number, one.speaker, [*heard(one.audio).values()]) for one in segments if (number := labels.emotion(one.emotion or '')) >= 0]
+  hertz, profiles = collections.defaultdict(list), collections.defaultdict(list)
+  for _, speaker, (pitch_hz, *_) in labelled:
+    hertz[speaker].append(pitch_hz)
+  for number, speaker, (pitch_hz, *rest) in labelled:
+    if np.isfinite([pitch_hz, *rest]).all():
+      profiles[number].append([12 * np.log2(pitch_hz / np.nanmedian(hertz[speaker])), *rest])
+  return {number: np.array(some) for number, some in sorted(profiles.items()) if len(some) >= FEWEST}
+
+
 def nearest(profiles: dict, x) -> np.ndarray:
   """i64[n], the emotion whose mean is nearest to each row of x f64[n 4], in units of the spread within emotions; -1 where x is nan."""
-  names, logged = np.array(list(profiles)), lambda many: np.concatenate([np.log2(many[:, :1]) * 12, many[:, 1:]], 1)
-  centres = np.array([logged(many).mean(0) for many in profiles.values()])
-  spread = np.sqrt(np.mean([logged(many).var(0) for many in profiles.values()], 0)) + 1e-6
-  away = np.sum(((logged(x)[:, None] - centres) / spread) ** 2, -1)
+  names = np.array(list(profiles))
+  centres = np.array([some.mean(0) for some in profiles.values()])
+  spread = np.sqrt(np.mean([some.var(0) for some in profiles.values()], 0)) + 1e-6
+  away = np.sum(((x[:, None] - centres) / spread) ** 2, -1)
   return np.where(np.isfinite(x).all(1), names[np.argmin(np.where(np.isfinite(away), away, np.inf), 1)], -1)
 
 
 def show(result):
-  """Prints a line a knob."""
+  """Prints a line a knob, with what the same ear hears of recordings in the bins that they were labelled with."""
   for knob in HEARD:
     if knob in result:
-      one = result[knob]
+      one, most = result[knob], result.get('recordings', {}).get(knob)
       print(f'{knob:>8}: Spearman {one["spearman"]:+.2f} ({one["interval"][0]:+.2f} to {one["interval"][1]:+.2f}) over {one["n"]} '
-            f'utterances, {one["of_means"]:+.2f} of the bins\' means {", ".join(f"{value:.2f}" for value in one["bins"])}')
+            f'utterances, {one["of_means"]:+.2f} of the bins\' means {", ".join(f"{value:.2f}" for value in one["bins"])}' +
+            (f'; recordings {most["spearman"]:+.2f} over {most["n"]}' if most else ''))
   if 'emotion' in result:
     one = result['emotion']
     print(' emotion: ' + (f'not measured: {one["skipped"]}' if 'skipped' in one else

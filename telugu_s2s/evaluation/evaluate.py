@@ -7,6 +7,8 @@ from pathlib import Path
 import jax
 
 from telugu_s2s.audio import files
+from telugu_s2s.corpora import folder as corpus
+from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import benchmark, control, drift, likelihood, splices, turn_taking
 from telugu_s2s.preparation import prepare, read
@@ -57,7 +59,8 @@ def run(config, workdir):
       turn_taking.show(result[name])
     else:
       table = Path(config.run) / labels.FILE
-      result[name] = control.measure(config, segments, model, params, codec, labels.load(table) if table.exists() else None)
+      result[name] = control.measure(config, segments, model, params, codec, labels.load(table) if table.exists() else None,
+                                     questions(config.questions) if of.job in CONVERSE else ())
       control.show(result[name])
     keep()
   print(f'written to {workdir / "evaluate.json"}')
@@ -76,9 +79,19 @@ def check(config) -> None:
 
 def held_out(config, workdir) -> list:
   """The segments that are measured on, of config.data, at most config.clips spread over them."""
-  prepare.prepare(prepare.Data(**config.data), workdir / 'segments')
+  full = {'measures': 'full'} if 'control' in config.tests else {}             # knobs of recordings
+  prepare.prepare(prepare.Data(**config.data, **full), workdir / 'segments')
   segments = read.Segments(workdir / 'segments')
   return [segments[number] for number in read.spread(len(segments), config.clips)]
+
+
+def questions(folder: str) -> list:
+  """The recordings f32[samples] of split eval of a folder; '' = the sample corpus's questions in the held-out voice."""
+  path = Path(folder or sample.folder() / sample.ASKED)
+  found = [files.read(path / one.path, one.channel, one.start_s or 0.0, one.end_s)[0] for one in corpus.recordings(path, '')[0] if one.split == 'eval']
+  if not found:
+    raise InputError(f'config.questions: {path} has no recording of split eval')
+  return found
 
 
 def bigram_of(of, folder, codec):

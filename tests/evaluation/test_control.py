@@ -1,12 +1,21 @@
 """What is asked for and what is heard: on sounds whose pitch and rate are known."""
+import dataclasses
 import types
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from telugu_s2s.audio import quality
+from telugu_s2s.audio import activity, delivery, quality
+from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import control
+from telugu_s2s.evaluation import control, recipes
+from telugu_s2s.lm import sampling
+from telugu_s2s.lm.model import AudioLM
+from telugu_s2s.tokens import encoding, labels
+
+from tests.evaluation.test_evaluate import LM
 
 
 def voice(hertz, syllables, seconds=3.0, swing_st=0.0, dip=0.02):
@@ -61,12 +70,69 @@ def test_ties_share_their_rank():
 
 def test_an_emotion_is_the_one_whose_recordings_are_nearest():
   rng = np.random.default_rng(3)
-  centre = {0: (120.0, 3.0, 4.0, 15.0), 3: (220.0, 8.0, 6.0, 25.0)}
+  centre = {0: (-3.0, 3.0, 4.0, 15.0), 3: (4.0, 8.0, 6.0, 25.0)}
   drawn = lambda of: np.array(of) * (1 + 0.05 * rng.normal(size=(20, 4)))
   profiles = {number: drawn(of) for number, of in centre.items()}
   for number, of in centre.items():
     assert (control.nearest(profiles, drawn(of)) == number).all()
   assert control.nearest(profiles, np.full((2, 4), np.nan)).tolist() == [-1, -1]
+
+
+def said(hertz, speaker, emotion='', syllables=4.0):
+  """What a segment is to these measures."""
+  audio = voice(hertz, syllables)
+  quality = delivery.measures(audio, activity.speech(audio))
+  return types.SimpleNamespace(audio=audio, source='made', speaker=speaker, emotion=emotion, quality=quality | {'syllables_per_s': syllables})
+
+
+def test_emotions_are_known_by_what_they_do_to_a_voice_and_not_by_whose_it_is(tracker):
+  some = [said(hertz * (0.85 if emotion == 'sad' else 1.2) * (1 + number / 200), speaker, emotion) for emotion in ('sad', 'happy')
+          for speaker, hertz in (('low', 110), ('high', 210)) for number in range(2)]
+  found = control.profiled([*some, said(150, 'third', 'angry'), said(150, 'low')])
+  sad, happy = labels.emotion('sad'), labels.emotion('happy')
+  assert found.keys() == {sad, happy}                     # of one angry recording nothing is known
+  assert found[happy].shape == (4, 4) and found[happy][:, 0].min() > found[sad][:, 0].max() + 4
+  assert np.ptp(found[sad][:, 0]) < 2.5                   # an octave apart in Hz
+
+
+def test_the_ceiling_is_what_is_heard_of_recordings_after_the_codec(codec_file):
+  some = [said(hertz * 1.12 ** step, speaker, syllables=2 + step) for speaker, hertz in (('low', 110), ('high', 200)) for step in range(5)]
+  table = labels.Table(('made/low',), (110 * 1.12 ** 2,), {'pitch': [-3.0, -1.0, 1.0, 3.0], 'rate': [2.5, 3.5, 4.5, 5.5]})
+  passing = types.SimpleNamespace(codec=None)
+
+  class Encoder:
+    """A codec that changes nothing."""
+    codec = passing
+
+    def __call__(self, clips):
+      return clips
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(control.streaming, 'audio_of', lambda codec, codes, samples: codes[:samples])
+    found = control.recorded(some, Encoder(), table, np.random.default_rng(0))
+  assert found.keys() == {'pitch', 'rate'} and found['pitch']['n'] == found['rate']['n'] == 10
+  assert found['pitch']['spearman'] > 0.95 and found['pitch']['monotone'] and found['rate']['spearman'] > 0.9
+
+
+@pytest.mark.slow
+def test_a_voice_that_converses_is_heard_in_its_answers(codec_file):
+  codec = weights.load(str(codec_file))
+  model = dataclasses.replace(LM, knob_bins=3, emotions=9, speakers=4)
+  params = jax.jit(AudioLM(model).init)(jax.random.key(0), jnp.zeros((1, 2, 4, model.codebooks), jnp.int32), jnp.zeros((1, 4), jnp.int32))['params']
+  params = jax.tree.map(lambda x: x + 0.5 * jax.random.normal(jax.random.key(x.size), x.shape), params)      # fresh heads tell nothing apart
+  config = recipes.of('evaluate', 'stage4', draws=2, utterance_s=0.4, speakers=('b',))
+  table = labels.Table(('made/a', 'made/b'), (120.0, 210.0))
+  asked = [voice(150, 4, 0.5), voice(200, 3, 0.8)]
+  found = control.measure(config, [], model, params, codec, table, asked)
+  assert found['questions'] == 2 and found['speakers'] == 1 and set(control.HEARD) < found.keys()
+  assert 'skipped' in found['emotion'] and 'recordings' not in found
+  given = {'speaker': np.array([1, 1], np.int32)}
+  how = sampling.Sampling(0.8, 100, 0, 0.0)
+  encoder = encoding.Encoder(codec)
+  one, other = (control.utterances(model, params, codec, given, 0.4, encoder(some), encoder.silence().astype(np.int32), jax.random.key(0), how)
+                for some in (asked, asked[::-1]))
+  assert one.shape == (2, round(0.4 * 16000)) and not np.array_equal(one[0], other[0])      # another question, another answer
+  with pytest.raises(InputError, match="speaker 'c'"):
+    control.measure(recipes.of('evaluate', 'stage4', speakers=('c',)), [], model, params, codec, table)
 
 
 def test_a_run_that_cannot_be_asked_is_refused():
