@@ -35,10 +35,11 @@ def get_config(size='toy'):
   config.stage3 = dict(steps=430 if toy else 0, batch=16 if toy else 64, frames=160 if toy else 3000, lr=2.5e-3 if toy else 4e-5,
                        decay=0.6 if toy else 0.4, onset=8.0 if toy else 1.0, replay=0.02 if toy else 0.3,
                        swapped=0.02 if toy else 0.5, interrupted=0.1)
-  config.stage4 = dict(steps=20 if toy else 0, preference_steps=8 if toy else 0, frames=160 if toy else 3000)
+  config.stage4 = dict(steps=20 if toy else 0, preference_steps=8 if toy else 0, frames=160 if toy else 3000,
+                       replay=0.02 if toy else 0.2, swapped=0.02 if toy else 0.1, interrupted=0.1 if toy else 0.2)
   config.heard = dict(views=0 if toy else 2, echoes=0 if toy else 1)         # see configs/stage3.py
   config.question = ''                       # a recording; '' = a question of the sample corpus, in a voice that is never learnt
   config.emotion = ''                        # of the answer
   config.evaluate = dict(                    # see configs/evaluate.py
-      tests=('turns', 'control') if toy else ('likelihood', 'voice', 'turns', 'control'), stimuli=16 if toy else 64, draws=4 if toy else 24)
+      tests=('turns', 'control') if toy else ('likelihood', 'voice', 'turns', 'control'), stimuli=16 if toy else 64, draws=8 if toy else 24)
   return config

@@ -18,7 +18,7 @@ from telugu_s2s.codec import weights
 from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import answering, benchmark, evaluate, pairs, reply
+from telugu_s2s.evaluation import answering, benchmark, control, evaluate, pairs, reply
 from telugu_s2s.evaluation.pace import Pace
 from telugu_s2s.evaluation.recipes import of
 from telugu_s2s.tokens import batches
@@ -109,7 +109,8 @@ def planned(config, workdir) -> list[Step]:
   train4 = of('stage4', seed=seed, run=at('stage3'), **tokens, **_steps(config.stage4), **heard)
   question = config.question or str(next(iter(sorted((sample.folder() / 'asked' / 'audio').glob('*.opus')))))
   asked = of('reply', seed=seed, run=at('stage4'), question=question, emotion=config.emotion, temperature=0.0, count=1)
-  measured = of('evaluate', 'stage4', seed=seed, run=at('stage4'), **dict(config.evaluate))
+  measured = of('evaluate', 'stage4', seed=seed, run=at('stage4'), data__audio=folder, **dict(config.evaluate),
+                speakers=() if said.folder else tuple(f'espeak-{name}' for name in said.answerers))
   model = stage2.sizes(train2, weights.load(config.codec))
   heard_s = (config.heard.views + config.heard.echoes) * pace.tokenised(spoken_s)
   steps += [
@@ -181,4 +182,8 @@ def summarised(name: str, path) -> list[str]:
     return [f'Questions that were learnt, asked in a voice that was not: {percent(found["model"])} get their answer, by retrieval of codes '
             f'{percent(found["retrieval"])}, chance {found["chance"]:.1%}; the answers themselves in that voice are told apart in '
             f'{percent(found["ceiling"]) if found["ceiling"] else "no case that was tried"}.']
+  if name == 'evaluate' and (heard := found.get('control')):
+    knobs, emotion = ', '.join(f'{knob} {heard[knob]["spearman"]:+.2f}' for knob in control.HEARD if knob in heard), heard.get('emotion', {})
+    return [f'What is asked for and what is heard go together (Spearman): {knobs or "no knobs"}' + (
+        f'; {percent(emotion)} of answers are nearest to the emotion asked for, chance {emotion["chance"]:.0%}.' if 'share' in emotion else '.')]
   return []

@@ -78,6 +78,9 @@ def begun(of, floor: bool, match: int, seed: int, anew: bool = False):
   params = hosts.whole(params)
   if anew:
     del params['temporal']
+    if model.knob_bins:
+      # Stage 3 tells no knobs. What they said to the old transformer would be a jolt to this one when stage 4 first tells them.
+      params['conditions'] = params['conditions'] | {'knobs_cd': jnp.zeros_like(params['conditions']['knobs_cd'])}
   return *grown(model, params, trained.config.frame_rate, floor, match, seed), trained
 
 

@@ -117,7 +117,16 @@ def test_only_the_transformer_over_frames_begins_anew(before):
   fresh = lm_step.fresh(model, jax.random.key(3))
   same = lambda one, other: jax.tree.all(jax.tree.map(np.array_equal, one, other))
   assert same(then['temporal'], fresh['temporal']) and not same(then['temporal'], first['temporal'])
-  assert all(same(first[name], then[name]) for name in first.keys() - {'temporal'}) and same(then['asked_dz'], fresh['asked_dz'])
+  assert all(same(first[name], then[name]) for name in first.keys() - {'temporal', 'conditions'}) and same(then['asked_dz'], fresh['asked_dz'])
+  # Knobs, which stage 3 does not tell, say nothing to it until stage 4 teaches what; the other conditions are kept.
+  assert first['conditions']['knobs_cd'].any() and not then['conditions']['knobs_cd'].any()
+  assert same({**first['conditions'], 'knobs_cd': 0}, {**then['conditions'], 'knobs_cd': 0})
+
+
+@pytest.mark.slow
+def test_speakers_keep_the_numbers_that_they_had_in_stage_2(before):
+  of = lambda **fields: runs.continued(config('stage3', run=str(before), **fields), before).labels
+  assert of() == str(before / 'labels.json') and of(anew=True) == ''
 
 
 def test_a_run_with_a_text_slot_is_refused(monkeypatch, tmp_path):
