@@ -6,7 +6,7 @@ training  how fast stage 1 trains in each phase, and what its discriminators cos
 content   what small readers, trained on the codes of transcribed speech, get wrong: from level 0, the rest, all.
 precision what the codec loses in bfloat16 and in int8.
 lm        training and decoding speed of the language model, beside one of the same size in PyTorch; of a GPU also its MFU.
-ablations what is lost where a mechanism of stage 2 is left out, and what guidance adds to knobs; trains each.
+ablations what is lost where a mechanism of stage 2 is changed, and what guidance adds to knobs; trains each.
 feeding   batches of the audio LM made a second, beside what a GPU takes.
 preparation hours of recordings prepared an hour of one core, step by step and together, beside Lhotse where it is
           installed; memory by the number of files; what 5000 hours take.
@@ -51,7 +51,7 @@ def get_config(size='codec'):
   if size == 'ablations':
     config.size, config.audio = 'toy', ''    # of configs/stage2.py; a folder of speech, '' = the sample corpus
     config.steps, config.seeds = 360, (0, 1)             # of each training; trained once with each
-    config.without = ('prosody slot', 'user prediction', 'delay of levels 1 to 7')
+    config.changes = ('no prosody slot', 'no user prediction', 'the other delay')     # of a1 to a7, 0 or 1 frame
     config.guidance, config.draws = (1.0, 1.5), 24       # utterances of each bin of a knob
   if size == 'feeding':
     config.sizes = ('toy', '150m', '500m')   # of configs/stage2.py

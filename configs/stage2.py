@@ -51,7 +51,8 @@ def get_config(size='toy'):
       width=of(128, 768, 1280, 1792), layers=of(4, 16, 24, 26), heads=of(4, 12, 20, 14), kv_heads=of(2, 4, 4, 2),
       head_width=of(32, 64, 64, 128), ffn=of(352, 2048, 3456, 4864),
       depth_width=of(64, 512, 768, 1024), depth_layers=of(2, 6, 6, 6), depth_heads=of(2, 8, 12, 16),
-      depth_ffn=of(176, 1408, 2048, 2816), prosody_codes=64, text_codes=0 if toy else 8192, delay=1, user_every=4,
+      depth_ffn=of(176, 1408, 2048, 2816), prosody_codes=64, text_codes=0 if toy else 8192, user_every=4,
+      delay=0 if toy else 1,                 # frames by which a1 to a7 follow a0; measured in toy alone, which learns better without
       ear=8 if toy else 0,                   # the user is heard by the codec's vectors of level 0 alone; see lm/model.py
       window=3000, sinks=4, dtype='float32' if toy else 'bfloat16', attention='xla' if toy else 'auto',
       remat='none' if toy else 'dots_with_no_batch_dims_saveable', depth_remat='none',

@@ -1,4 +1,4 @@
-"""What each mechanism of stage 2 is worth: the same training without it, on the same held-out clips, and the same voice guided or not."""
+"""What each mechanism of stage 2 is worth: the same training with and without it, on the same held-out clips, and the same voice guided or not."""
 from pathlib import Path
 
 import jax
@@ -16,15 +16,16 @@ from telugu_s2s.training import intervals, runs, stage2
 WHOLE = 'as it is'
 
 
-def without(names, frames: int) -> dict[str, dict]:
-  """{what is left out: fields of configs/stage2.py}, `WHOLE` first. frames: of a row.
+def arms_of(names, recipe) -> dict[str, dict]:
+  """{what is changed: fields of configs/stage2.py}, `WHOLE` first. recipe: that config as it is.
 
   Raises:
     InputError: one of the names is none.
   """
-  known = {'prosody slot': {'prosody': False}, 'user prediction': {'model__user_every': frames}, 'delay of levels 1 to 7': {'model__delay': 0}}
+  known = {'no prosody slot': {'prosody': False}, 'no user prediction': {'model__user_every': recipe.frames},
+           'the other delay': {'model__delay': 1 - recipe.model.delay}}
   if wrong := set(names) - set(known):
-    raise InputError(f'config.without: {", ".join(sorted(wrong))}: give some of {", ".join(known)}')
+    raise InputError(f'config.changes: {", ".join(sorted(wrong))}: give some of {", ".join(known)}')
   return {WHOLE: {}} | {name: known[name] for name in names}
 
 
@@ -36,11 +37,11 @@ def measure(config, workdir) -> dict:
     `compared`}}, guidance: {coefficient: {knob: control.agreement}}}.
   """
   found, tokens = {}, ''
-  for name, fields in without(config.without, of('stage2', config.size).frames).items():
+  for name, fields in arms_of(config.changes, of('stage2', config.size)).items():
     each = []
     for seed in config.seeds:
       folder = folder_of(workdir, name, seed)
-      print(f'--- {"without " if fields else ""}{name}, seed {seed}', flush=True)
+      print(f'--- {name}, seed {seed}', flush=True)
       recipe = of('stage2', config.size, seed=seed, steps=config.steps, data__audio=config.audio, data__tokens=tokens, **fields)
       if not (folder / 'summary.json').exists():
         stage2.run(recipe, folder)
@@ -95,9 +96,9 @@ def guided(run, config) -> dict:
 
 def show(result) -> None:
   print(f'held-out nats of {result["clips"]} clips, {result["steps"]} steps, {len(result["seeds"])} seeds:')
-  print(f'{"without":>24}   a code   a frame   more than {WHOLE}')
+  print(f'{"":>20}   a code   a frame   more than {WHOLE}')
   for name, one in result['arms'].items():
     more, low, high = one['more']
-    print(f'{"nothing" if name == WHOLE else name:>24} {one["codes"]:8.3f} {one["frame"]:9.2f}   {more:+.3f} ({low:+.3f} to {high:+.3f})')
+    print(f'{name:>20} {one["codes"]:8.3f} {one["frame"]:9.2f}   {more:+.3f} ({low:+.3f} to {high:+.3f})')
   for guidance, knobs in result['guidance'].items():
     print(f'guidance {guidance}: Spearman of ' + ', '.join(f'{knob} {one["spearman"]:+.2f}' for knob, one in knobs.items()))

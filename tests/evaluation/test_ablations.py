@@ -50,16 +50,16 @@ def config(**fields):
   return found
 
 
-def test_what_cannot_be_left_out_is_refused(tmp_path):
-  with pytest.raises(InputError, match='config.without: codes: give some of prosody slot, user'):
-    ablations.measure(config(without=('codes',)), tmp_path)
+def test_what_cannot_be_changed_is_refused(tmp_path):
+  with pytest.raises(InputError, match='config.changes: codes: give some of no prosody slot, no user'):
+    ablations.measure(config(changes=('codes',)), tmp_path)
 
 
 @pytest.mark.long
 def test_each_arm_is_trained_once_and_measured_on_the_same_clips(tmp_path, monkeypatch, capsys):
-  asked = config(without=('prosody slot',), audio=str(excerpt(tmp_path / 'corpus', 8, 4)))
+  asked = config(changes=('no prosody slot',), audio=str(excerpt(tmp_path / 'corpus', 8, 4)))
   found = ablations.measure(asked, tmp_path / 'work')
-  one, other = found['arms']['as it is'], found['arms']['prosody slot']
+  one, other = found['arms']['as it is'], found['arms']['no prosody slot']
   assert found['clips'] == 4 and one['more'] == [0.0, 0.0, 0.0] and 0 < abs(other['more'][0]) == pytest.approx(abs(other['codes'] - one['codes']))
   assert one['frame'] > other['frame'] > 8 * 4                               # an empty slot costs nothing
   assert set(found['guidance']['1.5']) == {'pitch', 'range', 'rate', 'energy'}

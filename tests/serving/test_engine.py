@@ -1,4 +1,5 @@
 """The engine: what is said is what the model says by itself, whoever else is there, in its time and no longer than wanted."""
+import dataclasses
 import queue
 import time
 
@@ -60,17 +61,33 @@ def answer(engine, samples, seed, among=()):
       session.slot.leave()
 
 
-def test_a_session_says_what_the_model_says_offline(engine, tiny):
-  samples = sound(9, 1)
-  found = answer(engine, samples, seed=3)
-  silence = np.array(tiny.silence, np.int32)
-  heard = encoding.Encoder(tiny.codec, batch=1)([samples])[0].astype(np.int32)
-  user = np.concatenate([heard, np.tile(silence, (12 + tiny.model.delay, 1))])[None]
-  given = {name: jnp.asarray(value)[None] for name, value in tiny.given().items()}
+def alone(engine, samples):
+  """What the engine's model says offline to nine frames that were heard, drawn with seed 3."""
+  voice, silence = engine.voice, np.array(engine.voice.silence, np.int32)
+  heard = encoding.Encoder(voice.codec, batch=1)([samples])[0].astype(np.int32)
+  user = np.concatenate([heard, np.tile(silence, (12 + voice.model.delay, 1))])[None]
+  given = {name: jnp.asarray(value)[None] for name, value in voice.given().items()}
   answered = jax.jit(offline.answered, static_argnums=(0, 3, 6))
-  said = answered(tiny.model, tiny.params, jnp.asarray(user), 9, silence, jax.random.key(3), engine.how, given)
+  said = answered(voice.model, voice.params, jnp.asarray(user), 9, silence, jax.random.key(3), engine.how, given)
+  return encoding.decoded(voice.codec, said)[0]
+
+
+def test_a_session_says_what_the_model_says_offline(engine):
+  samples = sound(9, 1)
   # Float32, in another order of sums: read in one piece there, frame by frame here.
-  np.testing.assert_allclose(found, encoding.decoded(tiny.codec, said)[0], atol=1e-5)
+  np.testing.assert_allclose(answer(engine, samples, seed=3), alone(engine, samples), atol=1e-5)
+
+
+def test_a_voice_without_a_delay_says_what_it_says_offline(tiny):
+  prompt = dataclasses.replace(tiny, model=dataclasses.replace(tiny.model, delay=0))
+  made = engines.Engine(prompt, 1, drawing.Sampling(2.0, 0), seed=5).start()
+  try:
+    samples = sound(9, 1)
+    found = answer(made, samples, seed=3)
+    np.testing.assert_allclose(found, alone(made, samples), atol=1e-5)
+    assert len(found) == 12 * HOP
+  finally:
+    made.stop()
 
 
 def test_a_session_says_the_same_alone_and_among_others(engine):
