@@ -23,7 +23,7 @@ def get_config():
   config.update(dict(codec={codec!r}, batch=8, frames=20, warmup=2, evaluate_every=4, prompt_frames=6, continue_frames=5,
                      accumulate=1, ema=0.5, log_every=1, mesh=dict(data=2, fsdp=2, tensor=2)))
   config.model.update(dict(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=1,
-                           depth_heads=2, depth_ffn=12, window=64))
+                           depth_heads=2, depth_ffn=12, window=64, delay=1))
   config.data.update(dict(audio={audio!r}, workers=0))
   return config
 """

@@ -15,7 +15,7 @@ from telugu_s2s.tokens import batches, graphemes, vocabulary
 from telugu_s2s.training import runs, stage2
 
 LM = dict(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=1, depth_heads=2,
-          depth_ffn=12, window=64, text_codes=0)
+          depth_ffn=12, window=64, text_codes=0, delay=1)
 STEPS = 24
 
 
