@@ -36,11 +36,11 @@ def get_config(size='toy'):
                        decay=0.6 if toy else 0.4, onset=8.0 if toy else 1.0, replay=0.02 if toy else 0.3,
                        swapped=0.02 if toy else 0.5, interrupted=0.1)
   config.stage4 = dict(steps=20 if toy else 0, preference_steps=8 if toy else 0, frames=160 if toy else 3000,
-                       replay=0.02 if toy else 0.2, swapped=0.02 if toy else 0.1, interrupted=0.1 if toy else 0.2)
+                       replay=0.02 if toy else 0, swapped=0.02 if toy else 0, interrupted=0.1 if toy else 0)
   config.heard = dict(views=0 if toy else 2, echoes=0 if toy else 1)         # see configs/stage3.py
   config.question = ''                       # a recording; '' = a question of the sample corpus, in a voice that is never learnt
   config.emotion = ''                        # of the answer
   config.evaluate = dict(                    # see configs/evaluate.py; a toy that knows its answers by heart is heard as it answers
-      tests=('control',) if toy else ('likelihood', 'voice', 'turns', 'control'), stimuli=16 if toy else 64, draws=12 if toy else 24,
+      tests=('control',) if toy else ('likelihood', 'voice', 'turns', 'control'), draws=12 if toy else 24,
       temperature=0.0 if toy else 0.8)
   return config

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from telugu_s2s.audio.files import EXTENSIONS, write
+from telugu_s2s.audio.files import EXTENSIONS, read, write
 from telugu_s2s.corpora import licences
 from telugu_s2s.errors import InputError
 
@@ -92,6 +92,11 @@ def recordings(folder, licence: str) -> tuple[list[Recording], list[Skip]]:
   found.sort(key=lambda one: (one.path, *(-1 if value is None else value for value in (one.channel, one.start_s, one.end_s))))
   return [dataclasses.replace(one, bytes=0) if before and before.path == one.path and (one.start_s, one.end_s) != (None, None) else one
           for before, one in zip([None, *found], found)], skips
+
+
+def samples(folder, one: Recording):
+  """The speech f32[samples] at 16 kHz of a recording of a folder, of its channel and part. Raises files.Unreadable."""
+  return read(Path(folder, one.path), one.channel, one.start_s or 0.0, one.end_s)[0]
 
 
 def _walked(folder, licence):

@@ -196,7 +196,7 @@ def recorded(folder, licence: str) -> Engine:
       raise Unspoken(f'{voice} has not said {text!r}')
     one = takes[int(np.random.default_rng(seed).integers(len(takes)))]
     try:
-      samples = files.read(Path(folder) / one.path, one.channel, one.start_s or 0.0, one.end_s)[0]
+      samples = corpus.samples(folder, one)
     except files.Unreadable as problem:
       raise Unspoken(str(problem)) from None
     return Spoken(samples, one.speaker, one.gender, one.emotion, one.source, one.licence, one.custom.get('attribution', ''))

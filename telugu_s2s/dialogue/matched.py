@@ -65,7 +65,7 @@ def coded(folder, recordings, trained) -> list[collections.Counter]:
     clips = []
     for one in recordings[first:first + AT_ONCE]:
       try:
-        clips.append(files.read(folder / one.path, one.channel, one.start_s or 0.0, one.end_s)[0])
+        clips.append(corpus.samples(folder, one))
       except files.Unreadable:
         clips.append(np.zeros(0, np.float32))
     bags += [retrieval.pairs_of_codes(codes[:, 0]) for codes in encoder(clips)]
@@ -98,7 +98,7 @@ def paired(folder, asked, answered, table, seed, name) -> Dialogue:
   """
   if licences.combined(asked.licence, answered.licence) is None:
     raise Aside('licence', f'{asked.licence or "unknown"} and {answered.licence or "unknown"} may not be in one dialogue')
-  clips = [sample.finished(files.read(folder / one.path, one.channel, one.start_s or 0.0, one.end_s)[0]) for one in (asked, answered)]
+  clips = [sample.finished(corpus.samples(folder, one)) for one in (asked, answered)]
   seconds = [len(clip) / files.SAMPLE_RATE - 2 * sample.END_S for clip in clips]
   starts = timing.laid([('a', seconds[0]), ('b', seconds[1])], table, pairs.rng_of(seed, name))
   turns = [Turn(start, clip, one.speaker, one.source, one.licence, text=one.text, text_provenance=one.text_provenance if one.text else '',

@@ -72,7 +72,7 @@ def mixed(sides, folder, rng) -> tuple[np.ndarray, list[Span]]:
   for turn in range(TURNS):
     clips = sides[turn % 2]
     one = clips[int(rng.integers(len(clips)))]
-    samples = audible(files.read(Path(folder) / one.path, one.channel, one.start_s or 0.0, one.end_s)[0])[:round(CLIP_S[1] * files.SAMPLE_RATE)]
+    samples = audible(corpus.samples(folder, one))[:round(CLIP_S[1] * files.SAMPLE_RATE)]
     samples = samples * 10 ** (-25 / 20) / (np.sqrt(np.mean(samples ** 2)) + 1e-9)
     parts.append(samples)
     spans.append(Span(at / files.SAMPLE_RATE, (at + len(samples)) / files.SAMPLE_RATE, str(turn % 2)))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from telugu_s2s.audio import files
+from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.dialogue import found, pairs, timing, voiceprint
 from telugu_s2s.dialogue.pairs import Dialogue, Turn, Unit
 from telugu_s2s.errors import InputError
@@ -162,7 +163,7 @@ def prompts(recordings, folder, encoder, count: int, seed: int) -> list[Prompt]:
       break
     one = asking[number]
     try:
-      samples = files.read(folder / one.path, one.channel, one.start_s or 0.0, one.end_s)[0]
+      samples = corpus.samples(folder, one)
     except files.Unreadable:
       continue
     if not PROMPT_S[0] <= len(samples) / files.SAMPLE_RATE <= PROMPT_S[1]:

@@ -186,7 +186,7 @@ def breaths(folder, licence: str) -> tuple[Turn, ...]:
     return ()
   found = []
   for one in corpus.recordings(folder, licence)[0]:
-    samples = files.read(Path(folder) / one.path, one.channel, one.start_s or 0.0, one.end_s)[0]
+    samples = corpus.samples(folder, one)
     loudest = float(np.abs(samples).max())
     quiet = samples * min(1.0, 10 ** (-20 / 20) / max(loudest, 1e-6))        # well below speech at -3 dBFS
     found.append(Turn(0.0, quiet.astype(np.float32), '', one.source, one.licence, BREATH, style=BREATH,

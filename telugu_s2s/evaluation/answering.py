@@ -44,7 +44,7 @@ def run(config, workdir):
   if not asked:
     raise InputError(f'config.questions: none of these questions has an answer in {folders[0]}')
   encoder, names, right = encoding.Encoder(trained), sorted(takes), [of[one.text] for one in asked]
-  heard = lambda folder, some: [files.read(folder / one.path)[0] for one in some]
+  heard = lambda folder, some: [corpus.samples(folder, one) for one in some]
   codes = encoder(heard(folders[1], asked))
   given, guidance = generate.guided(config, model, generate.conditions_of(config, model, encoding.Encoder(trained, batch=1)))
   said = spoken(model, params, trained, codes, encoder.silence().astype(np.int32), config, given, guidance)
@@ -82,14 +82,12 @@ def exchanges(recordings) -> list[tuple[corpus.Recording, corpus.Recording]]:
 def spoken(model, params, trained, codes, silence, config, given, guidance) -> list[np.ndarray]:
   """f32[samples], what the model says in config.seconds after each of the questions i[t q]."""
   longest, after = max(map(len, codes)), round(config.seconds * trained.config.frame_rate)
-  quiet = lambda frames: np.tile(silence, (frames, 1))
   how, found = sampling.Sampling(0.0, 0, int(silence[0]), config.silence_bias, guidance=guidance), []
   for at in range(0, len(codes), config.batch):
     some = codes[at:at + config.batch]
     some = some + [some[-1]] * (config.batch - len(some))                    # one shape, one program
-    # Silence comes first, so that all questions end at one frame.
-    user = np.stack([np.concatenate([quiet(longest - len(one)), one.astype(np.int32), quiet(after + model.delay)]) for one in some])
-    said = reply.answered(model, params, jnp.asarray(user), longest, silence, jax.random.key(config.seed), how,
+    user = jnp.asarray(reply.lined_up(some, silence, longest, after + model.delay))
+    said = reply.answered(model, params, user, longest, silence, jax.random.key(config.seed), how,
                           {name: jnp.broadcast_to(value, (config.batch, *np.shape(value))) for name, value in given.items()})
     found += list(encoding.decoded(trained, said))
   return found[:len(codes)]

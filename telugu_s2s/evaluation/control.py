@@ -3,7 +3,6 @@
 A voice that converses is heard in answers to questions, another one in what it says of itself.
 """
 import collections
-import dataclasses
 import functools
 
 import jax
@@ -86,20 +85,15 @@ def agreement(asked, values, rng) -> dict:
 def recorded(segments, encoder, table, rng) -> dict:
   """{knob: `agreement`} of recordings with the bins that they were labelled with, after the codec: a voice that obeys comes as far.
 
-  Speakers whom the table does not have are known by the median of their recordings.
+  Speakers whom the table does not have are known by the median of their recordings, and of what names nobody the pitch is left out.
   """
   every = [{'source': one.source, 'speaker': one.speaker, 'quality': one.quality} for one in segments]
-  hertz = collections.defaultdict(list)
-  for one in every:
-    if labels.speaker(one) not in table.number and one['quality'].get('f0_median_hz'):
-      hertz[labels.speaker(one)].append(one['quality']['f0_median_hz'])
-  table = dataclasses.replace(table, speakers=table.speakers + tuple(hertz),
-                              pitch_hz=table.pitch_hz + tuple(float(np.median(some)) for some in hertz.values()))
+  table = labels.met(table, every)
   bins = np.array([table.knobs(one) for one in every])
   again = (streaming.audio_of(encoder.codec, codes, len(one.audio)) for one, codes in zip(segments, encoder([one.audio for one in segments])))
-  found = np.array([[one[knob] for knob in HEARD] for one in map(heard, again)])
-  middle = np.array([table.pitch_hz[table.number[labels.speaker(one)]] or np.nan if labels.speaker(one) in table.number else np.nan for one in every])
-  found[:, 0] = 12 * np.log2(found[:, 0] / middle)
+  measured = [table.measured(one | {'quality': {labels.KNOBS[knob]: value for knob, value in heard(audio).items()}})
+              for one, audio in zip(every, again)]
+  found = np.array([[one.get(knob, np.nan) for knob in HEARD] for one in measured])
   return {knob: agreement(bins[there, number], found[there, number], rng) for number, knob in enumerate(HEARD)
           for there in [bins[:, number] >= 0] if there.any()}
 
@@ -110,11 +104,10 @@ def utterances(model, params, codec, given: dict, seconds: float, questions, sil
   questions: [i[t q]], codes of what is answered, one after the other and again; of none it is said from nothing, the user being silent.
   """
   b, count = len(next(iter(given.values()))), round(seconds * codec.config.frame_rate)
-  given, quiet = {name: jnp.asarray(x) for name, x in given.items()}, lambda frames: np.tile(silence, (frames, 1))
+  given = {name: jnp.asarray(x) for name, x in given.items()}
   if questions:
     longest = max(map(len, questions))
-    user = np.stack([np.concatenate([quiet(longest - len(one)), one, quiet(count + model.delay)])
-                     for one in (questions[row % len(questions)] for row in range(b))]).astype(np.int32)
+    user = reply.lined_up([questions[row % len(questions)] for row in range(b)], silence, longest, count + model.delay)
     return encoding.decoded(codec, reply.answered(model, params, jnp.asarray(user), longest, silence, key, how, given))
   state = sampling.conditioned(model, params, sampling.empty_state(model, b, how.guidance != 1), given)
   user = jnp.broadcast_to(jnp.asarray(silence), (b, count + model.delay, model.codebooks))
@@ -164,7 +157,7 @@ def measure(config, segments, model, params, codec, table, questions=()) -> dict
 def speakers_of(config, model, table) -> list[int]:
   """The numbers of those who are asked for: of config.speakers, or the first that are known."""
   if config.speakers:
-    return [table.named(name) for name in config.speakers]
+    return [table.named(name, model.speakers) for name in config.speakers]
   return [number for number, hertz in enumerate(table.pitch_hz) if hertz and number < model.speakers][:SPEAKERS]
 
 

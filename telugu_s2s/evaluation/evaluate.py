@@ -89,7 +89,7 @@ def questions(folder: str) -> list:
   """The recordings f32[samples] of split eval of a folder; '' = the sample corpus's questions in the held-out voice."""
   path = Path(folder or sample.folder() / sample.ASKED)
   held = [one for one in corpus.recordings(path, '')[0] if one.split == 'eval']
-  found = [files.read(path / one.path, one.channel, one.start_s or 0.0, one.end_s)[0] for one in held]
+  found = [corpus.samples(path, one) for one in held]
   if not found:
     raise InputError(f'config.questions: {path} has no recording of split eval')
   return found

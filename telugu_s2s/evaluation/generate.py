@@ -76,10 +76,7 @@ def conditions_of(config, model, encoder) -> dict:
   if config.speaker and config.reference:
     raise InputError('config.speaker and config.reference: give one of them')
   if config.speaker:
-    number = labels.load(Path(config.run) / labels.FILE).named(config.speaker)
-    if number >= model.speakers:
-      raise InputError(f'config.speaker {config.speaker}: beyond the {model.speakers} speakers of this run')
-    given['speaker'] = np.int32(number)
+    given['speaker'] = np.int32(labels.load(Path(config.run) / labels.FILE).named(config.speaker, model.speakers))
   if config.reference:
     heard = files.read(Path(config.reference))[0][:round(config.reference_s * files.SAMPLE_RATE)]
     if len(heard) < 2 * encoder.codec.config.hop:

@@ -75,7 +75,7 @@ def speaker_of(config) -> engines.Engine:
   def conditions(voice, emotion):
     given = {}
     if voice and model.speakers:
-      given['speaker'] = np.int32(table.named(voice))
+      given['speaker'] = np.int32(table.named(voice, model.speakers))
     if emotion and model.emotions:
       given['emotion'] = np.int32(labels.asked_emotion(emotion))
     return given

@@ -30,7 +30,7 @@ def run(config, workdir):
   given, guidance = generate.guided(config, model, generate.conditions_of(config, model, encoder))
   silence, heard = encoder.silence().astype(np.int32), encoder([audio])[0].astype(np.int32)
   after = round(config.seconds * trained.config.frame_rate)
-  user = np.concatenate([heard, np.tile(silence, (after + model.delay, 1))])
+  [user] = lined_up([heard], silence, len(heard), after + model.delay)
   how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias, guidance=guidance)
   repeated = lambda x: jnp.broadcast_to(x, (config.count, *np.shape(x)))
   said = answered(model, params, repeated(user), len(heard), silence, jax.random.key(config.seed), how,
@@ -41,6 +41,12 @@ def run(config, workdir):
     files.write_wav(f'{name}-both.wav', np.concatenate([audio, one]), comment=mark.SYNTHETIC)
     pictures.spectrogram(f'{name}.png', {'question': audio, 'answer': one})
     print(f'{name}.wav: {len(one) / files.SAMPLE_RATE:.2f} s in answer to {len(audio) / files.SAMPLE_RATE:.2f} s of {path}')
+
+
+def lined_up(questions, silence, longest: int, after: int) -> np.ndarray:
+  """i32[b longest+after q] of questions i[t q] in silence i32[q], which comes first, so that all end at frame `longest`."""
+  quiet = lambda frames: np.tile(silence, (frames, 1))
+  return np.stack([np.concatenate([quiet(longest - len(one)), one, quiet(after)]) for one in questions]).astype(np.int32)
 
 
 @functools.partial(jax.jit, static_argnames=('model', 'asked', 'how'))

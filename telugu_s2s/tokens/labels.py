@@ -73,16 +73,18 @@ class Table:
     return np.array([np.searchsorted(self.edges[knob], found[knob], side='right')
                      if knob in found and knob in self.edges else ABSENT for knob in KNOBS], np.int32)
 
-  def named(self, name: str) -> int:
+  def named(self, name: str, size: int) -> int:
     """The number of a speaker who is asked for as 'source/speaker', or as 'speaker' where only one is called so.
 
+    size: rows of the model's table.
+
     Raises:
-      InputError: there is none, or there are several.
+      InputError: there is none, there are several, or the model's table ends before.
     """
-    if name in self.number:
-      return self.number[name]
-    found = [one for one in self.speakers if one.endswith(f'/{name}')]
+    found = [name] if name in self.number else [one for one in self.speakers if one.endswith(f'/{name}')]
     if len(found) == 1:
+      if self.number[found[0]] >= size:
+        raise InputError(f'speaker {name!r}: beyond the {size} speakers of this run')
       return self.number[found[0]]
     some = found or self.speakers[:8]
     raise InputError(f'speaker {name!r}: ' + ('several are called so' if found else 'there is no such speaker') +
@@ -96,10 +98,8 @@ def asked_emotion(name: str) -> int:
   return found
 
 
-def made(clips, before: Table = Table(), bins: int = 5) -> Table:
-  """The table of all clips of a batches.Clips, which goes on where `before` ended."""
-  every = [{name: one.labels.get(name) for name in ('source', 'speaker', 'emotion', 'quality')}
-           for one in (clips[index] for index in range(len(clips)))]
+def met(before: Table, every) -> Table:
+  """A table with all speakers of `every`, dicts of labels, and the median pitch of those that it had none of."""
   names = [speaker(one) for one in every]
   speakers = before.speakers + tuple(sorted(set(names) - set(before.speakers) - {''}))
   hertz = collections.defaultdict(list)
@@ -108,11 +108,18 @@ def made(clips, before: Table = Table(), bins: int = 5) -> Table:
       hertz[name].append(value)
   known = dict(zip(before.speakers, before.pitch_hz))
   pitch_hz = tuple(known.get(name) or (round(float(np.median(hertz[name])), 2) if hertz[name] else None) for name in speakers)
-  number = {name: at for at, name in enumerate(speakers)}
+  return dataclasses.replace(before, speakers=speakers, pitch_hz=pitch_hz)
+
+
+def made(clips, before: Table = Table(), bins: int = 5) -> Table:
+  """The table of all clips of a batches.Clips, which goes on where `before` ended."""
+  every = [{name: one.labels.get(name) for name in ('source', 'speaker', 'emotion', 'quality')}
+           for one in (clips[index] for index in range(len(clips)))]
+  grown = met(before, every)
   strange = collections.Counter(one['emotion'] for one in every if one['emotion'] and one['emotion'].strip().lower()
                                 not in UNKNOWN and emotion(one['emotion']) == ABSENT)
-  table = Table(speakers, pitch_hz, {}, tuple(number.get(name, ABSENT) for name in names), dict(sorted(strange.items())),
-                clips.manifest['content'])
+  table = dataclasses.replace(grown, clips=tuple(grown.number.get(speaker(one), ABSENT) for one in every), strange=dict(sorted(strange.items())),
+                              content=clips.manifest['content'])
   measured, edges = [table.measured(one) for one in every], dict(before.edges)
   for knob in KNOBS:
     values = [one[knob] for one in measured if knob in one]
@@ -156,8 +163,9 @@ def of(folder, clips, before: str = '', bins: int = 5) -> Table:
     wrong = [len(limits) + 1 for limits in found.edges.values() if len(limits) + 1 != bins]
     if wrong:
       raise InputError(f'{where}: its knobs have {wrong[0]} bins; set config.model.knob_bins to that')
-  if not goes_on(table, first) or table.content != clips.manifest['content']:
-    table = made(clips, table if goes_on(table, first) else first, bins)
+  base = table if goes_on(table, first) else first
+  if base is not table or table.content != clips.manifest['content']:
+    table = made(clips, base, bins)
     save(path, table)
   return table
 

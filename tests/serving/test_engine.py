@@ -61,7 +61,7 @@ def answer(engine, samples, seed, among=()):
       session.slot.leave()
 
 
-def alone(engine, samples):
+def offline_answer(engine, samples):
   """What the engine's model says offline to nine frames that were heard, drawn with seed 3."""
   voice, silence = engine.voice, np.array(engine.voice.silence, np.int32)
   heard = encoding.Encoder(voice.codec, batch=1)([samples])[0].astype(np.int32)
@@ -75,16 +75,16 @@ def alone(engine, samples):
 def test_a_session_says_what_the_model_says_offline(engine):
   samples = sound(9, 1)
   # Float32, in another order of sums: read in one piece there, frame by frame here.
-  np.testing.assert_allclose(answer(engine, samples, seed=3), alone(engine, samples), atol=1e-5)
+  np.testing.assert_allclose(answer(engine, samples, seed=3), offline_answer(engine, samples), atol=1e-5)
 
 
 def test_a_voice_without_a_delay_says_what_it_says_offline(tiny):
-  prompt = dataclasses.replace(tiny, model=dataclasses.replace(tiny.model, delay=0))
-  made = engines.Engine(prompt, 1, drawing.Sampling(2.0, 0), seed=5).start()
+  voice = dataclasses.replace(tiny, model=dataclasses.replace(tiny.model, delay=0))
+  made = engines.Engine(voice, 1, drawing.Sampling(2.0, 0), seed=5).start()
   try:
     samples = sound(9, 1)
     found = answer(made, samples, seed=3)
-    np.testing.assert_allclose(found, alone(made, samples), atol=1e-5)
+    np.testing.assert_allclose(found, offline_answer(made, samples), atol=1e-5)
     assert len(found) == 12 * HOP
   finally:
     made.stop()

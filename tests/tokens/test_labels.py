@@ -100,10 +100,12 @@ def test_strange_emotions_are_counted_and_speakers_beyond_the_table_are_absent(t
 
 def test_what_is_asked_for_by_name_and_not_there_is_named(tmp_path):
   table = labels.Table(('x/anu', 'y/anu', 'y/ravi'))
-  assert table.named('ravi') == 2 and table.named('x/anu') == 0
+  assert table.named('ravi', 3) == 2 and table.named('x/anu', 3) == 0
   for name, says in (('anu', 'several.*x/anu, y/anu'), ('rama', 'no such speaker.*y/ravi')):
     with pytest.raises(InputError, match=says):
-      table.named(name)
+      table.named(name, 3)
+  with pytest.raises(InputError, match="speaker 'ravi': beyond the 2 speakers"):
+    table.named('ravi', 2)
   with pytest.raises(InputError, match='neutral, happy'):
     labels.asked_emotion('wry')
   (tmp_path / 'labels.json').write_text('{"version": 1}')
