@@ -18,6 +18,7 @@ def get_config():
   config.seconds = 4.0                       # that are listened to after a question
   config.batch = 16
   config.silence_bias = 0.0                  # nats off the code of silence
+  config.floor = 0.5                         # how likely its turn must be before it begins; 0 = it begins as it likes
   config.speaker = ''                        # what the answering voice is asked for, as in configs/reply.py
   config.reference = ''
   config.reference_s = 3.0

@@ -44,6 +44,7 @@ def get_config(size='stage2'):
   config.temperature = 0.8
   config.top_k = 100
   config.silence_bias = 5.0                  # nats off the code of silence, so that voices go on; not in turns
+  config.floor = 0.5                         # how likely its turn must be before it begins, in turns and answers; 0 = it begins as it likes
   config.data = dict(                        # what is measured on; more on each in configs/prepare.py
       audio='', split='eval', profile='research', exclude='', licence='LicenseRef-own', shortest_s=1.0, longest_s=20.0, workers=-1)
   return config

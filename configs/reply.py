@@ -17,6 +17,7 @@ def get_config():
   config.temperature = 0.8                   # 0 = always the likeliest
   config.top_k = 100
   config.silence_bias = 0.0                  # nats off the code of silence
+  config.floor = 0.5                         # how likely its turn must be before it begins, by what stage 3 taught; 0 = it begins as it likes
   # What is said is asked for where the run has such conditions; nothing is asked for here.
   config.speaker = ''                        # of the training data: source/speaker, or speaker; see labels.json of the run
   config.reference = ''                      # an audio file with the voice, instead of a speaker

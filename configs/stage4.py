@@ -26,6 +26,7 @@ def get_config():
   config.replay = 0.2                        # how often each clip comes alone while each exchange comes once
   config.swapped = 0.1                       # and each exchange with the assistant asking
   config.interrupted = 0.2                   # and each exchange with the user asking something else meanwhile
+  config.followed = 0.2                      # or after the answer
   config.history_s = 20.0                    # of the dialogue before the question, where it fits in
   config.onset = 1.0                         # how much an answer's first 0.32 s count beside the rest: they tell which answer it is
   config.user_share = 0.0                    # of single clips, how many are heard instead of said

@@ -18,7 +18,7 @@ from telugu_s2s.dialogue.pairs import Dialogue, Turn, Unit
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import drawing, frames, sampling
 from telugu_s2s.lm.model import targets
-from telugu_s2s.tokens import encoding
+from telugu_s2s.tokens import encoding, prosody
 
 PROMPT_S = 0.6, 8.0              # of a question that begins a dialogue
 GRAM = 4                         # codes of what is looked for twice
@@ -61,7 +61,8 @@ def played(c, params, prompt, silence, key, more: int, how):
   first = c.slots - q
   quiet = jnp.broadcast_to(silence, (b, t, q))
   said = jnp.concatenate([prompt, quiet])                              # [2b t q]
-  slots = targets(c, said[:, None], jnp.full((2 * b, t), frames.ABSENT))
+  moves = jnp.where(jnp.arange(2 * b)[:, None] < b, frames.ABSENT, prosody.silent(t))        # those of a prompt are not known
+  slots = targets(c, said[:, None], moves)
   lag = 1 + c.delay
   other = lambda x: jnp.concatenate([x[b:], x[:b]])
   padded = jnp.concatenate([jnp.broadcast_to(silence, (2 * b, lag, q)), said], 1)

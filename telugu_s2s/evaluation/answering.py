@@ -82,7 +82,7 @@ def exchanges(recordings) -> list[tuple[corpus.Recording, corpus.Recording]]:
 def spoken(model, params, trained, codes, silence, config, given, guidance) -> list[np.ndarray]:
   """f32[samples], what the model says in config.seconds after each of the questions i[t q]."""
   longest, after = max(map(len, codes)), round(config.seconds * trained.config.frame_rate)
-  how, found = sampling.Sampling(0.0, 0, int(silence[0]), config.silence_bias, guidance=guidance), []
+  how, found = sampling.Sampling(0.0, 0, int(silence[0]), config.silence_bias, guidance=guidance, floor=config.floor), []
   for at in range(0, len(codes), config.batch):
     some = codes[at:at + config.batch]
     some = some + [some[-1]] * (config.batch - len(some))                    # one shape, one program

@@ -128,7 +128,8 @@ def measure(config, segments, model, params, codec, table, questions=()) -> dict
   encoder = encoding.Encoder(codec)
   silence, rng = encoder.silence().astype(np.int32), np.random.default_rng(config.seed)
   # An answer may end, and what is said of itself goes on.
-  how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), 0.0 if questions else config.silence_bias, guidance=config.guidance)
+  how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), 0.0 if questions else config.silence_bias, guidance=config.guidance,
+                          floor=config.floor if questions else 0.0)
   known = speakers_of(config, model, table) if table else []
   say = functools.partial(utterances, model, params, codec, seconds=config.utterance_s, questions=encoder(questions), silence=silence, how=how)
 

@@ -103,8 +103,8 @@ def planned(config, workdir) -> list[Step]:
   heard = dict(heard__views=config.heard.views, heard__echoes=config.heard.echoes)
   train2 = of('stage2', size, seed=seed, codec=codec, data__audio=config.data.audio, **_steps(config.stage2))
   data = of('stage2', size, seed=seed, codec=codec, data__audio=folder)
-  listen = of('stage3', seed=seed, run=at('stage2'), listen_steps=config.listen.steps, replay=0.0, swapped=0.0, interrupted=0.0, **tokens, **heard,
-              **_steps(config.listen))
+  listen = of('stage3', seed=seed, run=at('stage2'), listen_steps=config.listen.steps, replay=0.0, swapped=0.0, interrupted=0.0, followed=0.0,
+              **tokens, **heard, **_steps(config.listen))
   train3 = of('stage3', seed=seed, run=at('listen' if config.listen.steps else 'stage2'), **tokens, **_steps(config.stage3), **heard)
   train4 = of('stage4', seed=seed, run=at('stage3'), **tokens, **_steps(config.stage4), **heard)
   question = config.question or str(next(iter(sorted((sample.folder() / 'asked' / 'audio').glob('*.opus')))))

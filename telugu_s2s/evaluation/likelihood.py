@@ -16,7 +16,6 @@ from telugu_s2s.lm import frames, losses
 from telugu_s2s.lm.model import AudioLM
 from telugu_s2s.preparation import read
 from telugu_s2s.tokens import baselines, encoding, prosody
-from telugu_s2s.tokens.record import ABSENT
 from telugu_s2s.training import intervals
 
 BATCH = 32
@@ -59,7 +58,7 @@ def encoded(couples, encoder, frames_x: int, frames_y: int, converses: bool) -> 
     codes[np.flatnonzero(apart), :frames_x] = silence
   moves = functools.cache(lambda number, side, which: prosody.codes((couples[number].x, couples[number].y)[side][which], 2 * hop,
                                                                    (frames_x, frames_y)[side] // 2))
-  found = np.full(codes.shape[:2], ABSENT, np.int32)
+  found = np.tile(prosody.silent(codes.shape[1]), (len(codes), 1))
   for row, (two, number) in enumerate(zip(apart, np.arange(len(orders)) // 4)):
     if not two:
       found[row, :frames_x:2] = moves(number, 0, row // 2 % 2)

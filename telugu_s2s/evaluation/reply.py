@@ -12,7 +12,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import generate
 from telugu_s2s.lm import frames, sampling
 from telugu_s2s.lm.model import targets
-from telugu_s2s.tokens import encoding
+from telugu_s2s.tokens import encoding, prosody
 from telugu_s2s.training import runs
 
 LEAST_S, MOST_S = 0.2, 60.0      # of a question
@@ -31,7 +31,7 @@ def run(config, workdir):
   silence, heard = encoder.silence().astype(np.int32), encoder([audio])[0].astype(np.int32)
   after = round(config.seconds * trained.config.frame_rate)
   [user] = lined_up([heard], silence, len(heard), after + model.delay)
-  how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias, guidance=guidance)
+  how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias, guidance=guidance, floor=config.floor)
   repeated = lambda x: jnp.broadcast_to(x, (config.count, *np.shape(x)))
   said = answered(model, params, repeated(user), len(heard), silence, jax.random.key(config.seed), how,
                   {name: repeated(value) for name, value in given.items()})
@@ -56,7 +56,7 @@ def answered(model, params, user, asked: int, silence, key, how, given=None):
   if given:
     state = sampling.conditioned(model, params, state, given)
   quiet = jnp.broadcast_to(jnp.asarray(silence), (len(user), 1, asked, model.codebooks))
-  slots = targets(model, quiet, jnp.full((len(user), asked), frames.ABSENT))
+  slots = targets(model, quiet, jnp.broadcast_to(prosody.silent(asked), (len(user), asked)))
   state = sampling.prefill(model, params, state, slots, user[:, :asked])
   _, said = sampling.generate(model, params, state, user[:, asked:], key, how)
   return frames.undelayed(said[..., -model.codebooks:], model.delay)

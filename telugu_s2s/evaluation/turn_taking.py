@@ -1,9 +1,10 @@
 """Who takes the floor, and when: scripted users with a pause, an end of turn, or an interruption, and what a model does then.
 
-Beside interruptions stands the same assistant left alone: one that falls silent anyway has not given way to anybody.
+Who interrupts asks one thing and soon afterwards another, into what the model answers. Beside that stands the same user who asks
+nothing more: an assistant that falls silent anyway has not given way to anybody.
 
-After Full-Duplex-Bench (Lin et al., 2025), with recordings as users. The model speaks as it likes all the time; what it says
-is decoded, and where it speaks is heard in the sound.
+After Full-Duplex-Bench (Lin et al., 2025), with recordings as users. The model may speak all the time; what it says is decoded,
+and where it speaks is heard in the sound.
 """
 import dataclasses
 import functools
@@ -16,18 +17,18 @@ import numpy as np
 from telugu_s2s.audio import activity, files, level
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import frames, sampling
-from telugu_s2s.lm.model import targets
-from telugu_s2s.tokens import encoding, prosody
-from telugu_s2s.tokens.record import ABSENT
+from telugu_s2s.tokens import encoding
 from telugu_s2s.training import intervals
 
 KINDS = ('pause', 'end', 'interruption', 'alone')
+RATES = ('spoken', 'taken', 'early', 'speaking', 'stopped')
 HOP_S = level.HOP / files.SAMPLE_RATE
 PAUSE_S = 1.5                    # inside a turn
 LISTEN_S = 4.0                   # after the user's end
-BEFORE_S = 2.0                   # that the assistant has spoken when it is interrupted
+BEFORE_S = 0.8                   # from the user's end to the interruption, in which the assistant is to have begun
 STOPS_S = 1.0                    # within which an interrupted one is silent
-TAKEN_S = 1.0                    # of speech take the floor; less is a backchannel
+TAKEN_S = 1.0                    # of speech take the floor; less is a backchannel, or a short answer
+EARLY_S = 0.1                    # before the user's end is not early yet: two frames of the codec, and what the ear reaches beyond sounds
 BRIDGED_S = 0.3                  # of silence belong to what is said around them
 VOICE_DBFS = -45.0               # nothing softer is the assistant's voice: a codec's silence is no digital one
 
@@ -39,7 +40,6 @@ class Stimulus:
   user: np.ndarray                 # f32[samples]
   start: float                     # of the pause, of the user's end, of the interruption
   end: float                       # of the pause; of the user's speech otherwise
-  assistant: np.ndarray            # f32[samples], what the assistant says first whatever it likes
   speaker: str
 
 
@@ -49,55 +49,51 @@ def stimuli(kind, segments, count, rng) -> list[Stimulus]:
   second = lambda samples: len(samples) / files.SAMPLE_RATE
   for number in rng.permutation(len(segments)):
     one = segments[number]
-    runs = [(start * level.HOP, end * level.HOP) for start, end in activity.runs(activity.speech(one.audio))]
+    runs = _runs(one.audio)
     if len(made) == count or not runs:
       continue
-    turn = one.audio[runs[0][0]:runs[-1][1]]
+    turn, said = one.audio[runs[0][0]:runs[-1][1]], []
     if kind == 'pause':
       if len(runs) < 2:
         continue
       cut = int(np.argmax([b[0] - a[1] for a, b in zip(runs, runs[1:])]))
-      first, rest = one.audio[runs[0][0]:runs[cut][1]], one.audio[runs[cut + 1][0]:runs[-1][1]]
-      user = np.concatenate([first, quiet(PAUSE_S), rest, quiet(LISTEN_S)])
-      made.append(Stimulus(kind, user, second(first), second(first) + PAUSE_S, quiet(0), one.speaker))
+      said = [one.audio[runs[0][0]:runs[cut][1]], quiet(PAUSE_S), one.audio[runs[cut + 1][0]:runs[-1][1]]]
+      start = second(said[0])
+      end = start + PAUSE_S
     elif kind == 'end':
-      made.append(Stimulus(kind, np.concatenate([turn, quiet(LISTEN_S)]), second(turn), second(turn), quiet(0), one.speaker))
+      said, start, end = [turn], second(turn), second(turn)
     else:
-      others = [two for two in segments if two.speaker != one.speaker and two.seconds > BEFORE_S + 0.5]
-      if others:
-        said = others[rng.integers(len(others))].audio
-        begin = activity.runs(activity.speech(said))[0][0] * level.HOP
-        said = said[begin:begin + round(BEFORE_S * files.SAMPLE_RATE)]
-        user = np.concatenate([quiet(second(said)), turn if kind == 'interruption' else 0 * turn, quiet(LISTEN_S)])
-        made.append(Stimulus(kind, user, second(said), second(said) + second(turn), said, one.speaker))
+      others = [two.audio[ends[0][0]:ends[-1][1]] for two in segments if two is not one and two.speaker == one.speaker and (ends := _runs(two.audio))]
+      if not others:
+        continue
+      more = others[rng.integers(len(others))]
+      said = [turn, quiet(BEFORE_S), more if kind == 'interruption' else 0 * more]
+      start, end = second(turn) + BEFORE_S, second(np.concatenate(said))
+    made.append(Stimulus(kind, np.concatenate([*said, quiet(LISTEN_S)]), start, end, one.speaker))
   return made
+
+
+def _runs(audio) -> list[tuple[int, int]]:
+  """[(first sample, the one behind the last)] of what is spoken."""
+  return [(start * level.HOP, end * level.HOP) for start, end in activity.runs(activity.speech(audio))]
 
 
 def replies(many: list[Stimulus], model, params, encoder, key, how) -> list[np.ndarray]:
   """What the model says to each, f32[samples], as long as the user's side is."""
-  codec, hop = encoder.codec, encoder.codec.config.hop
-  silence = encoder.silence().astype(np.int32)
-  heard, said = encoder([one.user for one in many]), encoder([one.assistant for one in many])
+  silence, heard = encoder.silence().astype(np.int32), encoder([one.user for one in many])
   longest = 50 * -(-max(map(len, heard)) // 50)              # few lengths, few programs
   user = np.tile(silence, (len(many), longest + model.delay, 1))
-  given, moves = (np.full((len(many), longest + model.delay, *of), ABSENT, np.int32) for of in ((model.codebooks,), ()))
-  for row, one in enumerate(many):
-    user[row, :len(heard[row])], given[row, :len(said[row])] = heard[row], said[row]
-    if len(said[row]):
-      moves[row, :len(said[row]):2] = prosody.codes(one.assistant, 2 * hop, (len(said[row]) + 1) // 2)
-  forced = targets(model, jnp.asarray(given)[:, None], jnp.asarray(moves))
-  slots = _lived(model, params, jnp.asarray(user), forced, key, how)
-  codes = frames.undelayed(slots[..., -model.codebooks:], model.delay)
-  return [audio[:len(one.user)] for audio, one in zip(encoding.decoded(codec, codes), many)]
+  for row, codes in enumerate(heard):
+    user[row, :len(codes)] = codes
+  said = encoding.decoded(encoder.codec, np.asarray(_lived(model, params, jnp.asarray(user), key, how)))
+  return [audio[:len(one.user)] for audio, one in zip(said, many)]
 
 
 @functools.partial(jax.jit, static_argnames=('model', 'how'))
-def _lived(model, params, user, forced, key, how):
-  """All slots i32[b t slots] of streams that hear `user` i32[b t q] and say `forced` i32[b t slots] where it is not ABSENT."""
-  keys = sampling.each(key, len(user))
-  body = lambda state, now: sampling.step(model, params, state, now[0], keys, how, now[1])
-  _, said = jax.lax.scan(body, sampling.empty_state(model, len(user)), (user.swapaxes(0, 1), forced.swapaxes(0, 1)))
-  return said.swapaxes(0, 1)
+def _lived(model, params, user, key, how):
+  """Codes i32[b t-delay q] of streams that hear `user` i32[b t q]."""
+  _, said = sampling.generate(model, params, sampling.empty_state(model, len(user)), user, key, how)
+  return frames.undelayed(said[..., -model.codebooks:], model.delay)
 
 
 def speaks(audio) -> list[tuple[float, float]]:
@@ -117,21 +113,23 @@ def outcome(one: Stimulus, audio) -> dict:
   """What a reply is worth.
 
   Returns:
-    taken: the floor is taken, in the pause, or else after the user's end, by a voice of 1 s and more that began there; latency: from
-    the start of that window to the voice, in s, or nan; early: it began before while the user spoke. Of an assistant that was
-    speaking also stopped: it is silent within a second, and stop: after how long, or nan; of one left alone these only.
+    spoken: a voice begins in the pause, or else after the user's end. taken: the floor is taken there, by a voice of 1 s and more;
+    latency: from the start of that window to the first voice in it, in s, or nan; early: a voice of 1 s and more began before, while
+    the user spoke. Of an assistant that was to be interrupted speaking: it was speaking then, and only if it was stopped: it is
+    silent within a second, and stop: after how long, or nan; of one left alone these only.
   """
   runs = speaks(audio)
   opens, closes = (one.start, one.end) if one.kind == 'pause' else (one.end, len(one.user) / files.SAMPLE_RATE)
   begun = one.start if one.kind == 'interruption' else 0.0
-  long = [(start, end) for start, end in runs if end - start >= TAKEN_S]
-  taken = [start for start, _ in long if opens <= start < closes]
-  found = {'taken': bool(taken), 'latency': taken[0] - opens if taken else float('nan'),
-           'early': any(begun < start < opens for start, _ in long)}
+  spoken = [(start, end) for start, end in runs if opens - EARLY_S <= start < closes]
+  found = {'spoken': bool(spoken), 'taken': any(end - start >= TAKEN_S for start, end in spoken),
+           'latency': spoken[0][0] - opens if spoken else float('nan'),
+           'early': any(begun < start < opens - EARLY_S and end - start >= TAKEN_S for start, end in runs)}
   if one.kind in ('interruption', 'alone'):
-    over = [end for start, end in runs if start <= one.start < end]
-    stop = max(over) - one.start if over else 0.0
-    stopped = {'stopped': stop <= STOPS_S, 'stop': stop if stop <= STOPS_S else float('nan')}
+    over = [end - one.start for start, end in runs if start <= one.start < end]
+    stopped = {'speaking': bool(over)}
+    if over:
+      stopped |= {'stopped': over[0] <= STOPS_S, 'stop': over[0] if over[0] <= STOPS_S else float('nan')}
     found = stopped if one.kind == 'alone' else found | stopped
   return found
 
@@ -139,12 +137,12 @@ def outcome(one: Stimulus, audio) -> dict:
 def measure(config, segments, model, params, codec) -> dict:
   """{pause, end, interruption, alone: rates with intervals and latencies; offsets: how far they are from those of real dialogues}."""
   encoder, rng = encoding.Encoder(codec), np.random.default_rng(config.seed)
-  how = sampling.Sampling(config.temperature, config.top_k)
+  how = sampling.Sampling(config.temperature, config.top_k, int(encoder.silence()[0]), floor=config.floor)
   result, offsets = {}, []
   for kind in KINDS:
     made = stimuli(kind, segments, config.stimuli, rng)
     if not made:
-      result[kind] = {'skipped': 'no recording with a pause inside' if kind == 'pause' else 'no recordings of two speakers with speech'}
+      result[kind] = {'skipped': 'no recording with a pause inside' if kind == 'pause' else 'no two recordings of one speaker with speech'}
       continue
     found = []
     for at in range(0, len(made), 16):
@@ -165,8 +163,7 @@ def first_offset(one: Stimulus, audio) -> list[float]:
 
 def summary(found: list[dict]) -> dict:
   """Rates as intervals.share has them, and quartiles of the latencies in s."""
-  rates = {name: intervals.share(np.array([float(one[name]) for one in found]))
-           for name in ('taken', 'early', 'stopped') if name in found[0]}
+  rates = {name: intervals.share(np.array(values)) for name in RATES if (values := [float(one[name]) for one in found if name in one])}
   times = {name: np.array([one[name] for one in found if name in one and np.isfinite(one[name])]) for name in ('latency', 'stop')}
   return rates | {name: {'n': len(x), 'quartiles': np.percentile(x, [25, 50, 75]).round(3).tolist()} for name, x in times.items() if len(x)}
 
@@ -229,11 +226,11 @@ def show(result):
     if 'skipped' in one:
       print(f'{kind:>13} not measured: {one["skipped"]}')
       continue
-    rate = lambda name: f'{name} {one[name]["share"]:.0%} ({one[name]["interval"][0]:.0%} to {one[name]["interval"][1]:.0%})'
+    rate = lambda name: f'{name} {one[name]["share"]:.0%} of {one[name]["n"]} ({one[name]["interval"][0]:.0%} to {one[name]["interval"][1]:.0%})'
     times = [f'{name} {one[name]["quartiles"][1]:.2f} s (quartiles {one[name]["quartiles"][0]:.2f}, {one[name]["quartiles"][2]:.2f})'
              for name in ('latency', 'stop') if name in one]
-    rates = [rate(name) for name in ('taken', 'early', 'stopped') if name in one]
-    print(f'{kind:>13} of {one["taken" if "taken" in one else "stopped"]["n"]}: ' + ', '.join(rates + times))
+    rates = [rate(name) for name in RATES if name in one]
+    print(f'{kind:>13}: ' + ', '.join(rates + times))
   offsets = result['offsets']
   if 'skipped' in offsets:
     print(f'gaps and overlaps beside real ones: {offsets["skipped"]}')

@@ -34,6 +34,8 @@ class Sampling:
   prosody: Draw | None = None
   a0: Draw | None = None
   guidance: float = 1.0          # how much conditions count, where streams are guided, see sampling.py; 1 = as they were learnt
+  floor: float = 0.0             # how likely its turn must be (model.own_turn) before a voice that is silent speaks; 0 = it begins
+                                 # as it likes, as does a model that does not tell whose turn it is
   repetition: int = 0            # a0 says no run of so many codes twice within RECENT, silence excepted; 0 = it may
 
 
@@ -49,7 +51,7 @@ def settings(c, streams):
     streams: a Sampling for each stream.
 
   Returns:
-    {temperature, top_p: f32[b slots], top_k: i32[b slots], silence, repetition: i32[b], silence_bias, guidance: f32[b]}.
+    {temperature, top_p: f32[b slots], top_k: i32[b slots], silence, repetition: i32[b], silence_bias, guidance, floor: f32[b]}.
 
   Raises:
     InputError: a setting is out of its range.
@@ -62,14 +64,14 @@ def settings(c, streams):
     for one in rows[-1]:
       _check(one)
     if not (0 <= how.repetition <= LONGEST and how.silence < c.codes and not math.isnan(how.silence_bias)
-            and 0 <= how.guidance < math.inf):
+            and 0 <= how.guidance < math.inf and 0 <= how.floor <= 1):
       raise InputError(f'{how}: repetition is 0 to {LONGEST}, silence one of {c.codes} codes or {ABSENT}, '
-                       'silence_bias a number, guidance a number from 0')
+                       'silence_bias a number, guidance a number from 0, floor one from 0 to 1')
   array = lambda name, dtype: np.array([[getattr(one, name) for one in row] for row in rows], dtype)
   each = lambda name, dtype: np.array([getattr(how, name) for how in streams], dtype)
   return {'temperature': array('temperature', np.float32), 'top_k': array('top_k', np.int32),
           'top_p': array('top_p', np.float32), 'silence': each('silence', np.int32),
-          'silence_bias': each('silence_bias', np.float32), 'guidance': each('guidance', np.float32),
+          'silence_bias': each('silence_bias', np.float32), 'guidance': each('guidance', np.float32), 'floor': each('floor', np.float32),
           'repetition': each('repetition', np.int32)}
 
 
@@ -135,10 +137,27 @@ def _turned(bits):
   return jnp.where(bits < 0, bits ^ 0x7fffffff, bits)
 
 
-def barred(recent, how, codes: int):
+def held(recent, how, turn, position, frames: int):
+  """What is taken off the logits of silence, f32[b], by streams that wait for their turn: -BARRED while they do, BARRED where they begin.
+
+  A stream that was silent for `frames` waits; one that pauses for less goes on as it likes. It begins at an even frame, where
+  prosody is, and for twice as long it may not fall silent again while its turn lasts: who does not know what to say tries.
+
+  Args:
+    recent: as in `barred`. turn: f32[b], how likely it is theirs, see model.own_turn. position: i32[b].
+  """
+  quiet = (recent == how['silence'][:, None]) | (recent == ABSENT)
+  ends = range(RECENT - 2 * frames, RECENT + 1)
+  waited = jnp.stack([jnp.all(quiet[:, end - frames:end], 1) for end in ends], 1)        # [b 2 frames + 1], the newest last
+  asked, own = (how['floor'] > 0) & (how['silence'] >= 0), turn >= how['floor']
+  waits = jnp.where(own & (position % 2 == 0), BARRED, -BARRED)
+  return jnp.where(asked & waited[:, -1], waits, jnp.where(asked & own & jnp.any(waited, 1), BARRED, 0.0))
+
+
+def barred(recent, how, codes: int, held=0.0):
   """What is taken off a0's logits, f32[b codes]: the bias of silence, and BARRED where a run would be said again.
 
-  recent: i32[b RECENT], a0 of the frames before, the newest last, ABSENT where there was none; how: from `settings`.
+  recent: i32[b RECENT], a0 of the frames before, the newest last, ABSENT where there was none; how: from `settings`; held: from `held`.
   """
   length, silence = how['repetition'][:, None], how['silence'][:, None]
   ends = jnp.arange(RECENT)
@@ -148,4 +167,4 @@ def barred(recent, how, codes: int):
     same &= (back >= length) | ((said == recent[:, -back][:, None]) & (said != ABSENT))
   row = jnp.arange(len(recent))[:, None]
   off = jnp.zeros((len(recent), codes)).at[row, jnp.where(same, recent, codes)].set(BARRED, mode='drop')
-  return off.at[row, jnp.where(silence >= 0, silence, codes)].add(how['silence_bias'][:, None], mode='drop')
+  return off.at[row, jnp.where(silence >= 0, silence, codes)].add((how['silence_bias'] + held)[:, None], mode='drop')

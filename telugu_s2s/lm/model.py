@@ -260,6 +260,14 @@ class AudioLM(nn.Module):
     return self.speak(h, heard, stream=1)[-c.codebooks:]
 
 
+def own_turn(floor):
+  """f32[...], how likely the floor is the assistant's: it speaks in most of 0.2 to 0.6 s from now, and the user not in the next 0.2 s.
+
+  floor: f32[... 2 spans], from AudioLM.floor. The two are independent by its making.
+  """
+  return jax.nn.sigmoid(floor[..., 1]) * jax.nn.sigmoid(-floor[..., SPANS])
+
+
 def targets(c: Config, codes, prosody, text=None, segment=None):
   """What the assistant says at each step, i32[b t slots]. Arguments as in AudioLM's call."""
   said = [prosody[..., None], delayed(codes[:, 0], c.delay, None if segment is None else positions(segment))]

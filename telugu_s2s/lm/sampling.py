@@ -12,6 +12,7 @@ from telugu_s2s.codec.transformer import EMPTY
 from telugu_s2s.lm import drawing, model
 from telugu_s2s.lm.drawing import Sampling
 from telugu_s2s.lm.frames import ABSENT
+from telugu_s2s.tokens.prosody import SILENT
 
 
 def empty_state(c: model.Config, batch: int, guided=False):
@@ -106,15 +107,20 @@ def step(c: model.Config, params, state, user, keys, how, forced=None):
                        _condition(state), method='think')
   depth, said, last = model.empty_memory(c, h.shape[0])[1], [], None
   keys = jax.vmap(jax.random.fold_in)(keys, position)
-  first = c.slots - c.codebooks
+  first, held = c.slots - c.codebooks, 0.0
+  if c.floor_frames:
+    state = {**state, 'floor': net.apply({'params': params}, h[:b, 0], method='floor')}
+    held = drawing.held(state['recent'], how, model.own_turn(state['floor']), position, c.floor_frames)
   for slot in range(c.slots):
     number = jnp.full((h.shape[0], 1), slot, jnp.int32)
     before = _twice(state, last) if slot else None
     logits, depth = net.apply({'params': params}, h[:, 0], before, slot, number, depth, method='slot_step')
     if guided:                     # so written that a coefficient of 1 takes nothing away and adds nothing
       logits = logits[:b] + (how['guidance'] - 1)[:, None] * (logits[:b] - logits[b:])
+    if slot == first - 1:
+      logits = logits.at[:, SILENT].add(-held)
     if slot == first:
-      logits -= drawing.barred(state['recent'], how, c.codes)
+      logits -= drawing.barred(state['recent'], how, c.codes, held)
     last = drawing.draw(logits, jax.vmap(jax.random.fold_in, (0, None))(keys, slot),
                         *(how[name][:, slot] for name in ('temperature', 'top_k', 'top_p')))
     if slot == first - 1:
@@ -126,8 +132,6 @@ def step(c: model.Config, params, state, user, keys, how, forced=None):
     said.append(last)
   said = jnp.stack(said, 1)
   recent = jnp.concatenate([state['recent'][:, 1:], said[:, first:first + 1]], 1)
-  if c.floor_frames:
-    state = {**state, 'floor': net.apply({'params': params}, h[:b, 0], method='floor')}
   return {**state, 'cache': cache, 'position': position + 1, 'said': said, 'recent': recent}, said
 
 

@@ -18,6 +18,7 @@ from telugu_s2s.serving.turn import Ending
 from telugu_s2s.serving.voice import Voice
 
 LEAD = 3                         # frames that a reply is ahead of its time, 120 ms: what of it is on its way when it is broken off
+BEGINS = 10                      # frames of a reply that was asked for, 0.4 s, in which it begins to speak if the model can tell a turn
 BACKLOG = 2                      # frames that wait for the next beat; with more, or with a reply behind them, a tick does not
 PATIENCE = 2                     # frames that a full-duplex user may be late, before silence is heard in their place
 LONGEST_INBOX_S = 120.0          # of audio that was not yet read
@@ -325,7 +326,7 @@ class Engine:
         slot.read += 1
       if kind == 'reply':
         given['fresh'][row] = slot.reply.steps == 0
-        given['speaks'][row] = True
+        given['speaks'][row], given['begins'][row] = True, slot.reply.steps < BEGINS
         given['sounds'][row] = slot.reply.steps >= self.sizes.model.delay
         slot.reply.steps += 1
       if kind in ('duplex', 'missing'):

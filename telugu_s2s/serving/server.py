@@ -1,6 +1,7 @@
 """The server: sessions of the OpenAI Realtime protocol over websockets, with limits, health, metrics and an orderly end."""
 import asyncio
 import contextlib
+import dataclasses
 import hmac
 import ipaddress
 import os
@@ -43,7 +44,8 @@ def run(config, workdir):
   sys.setswitchinterval(SWITCH_S)
   how = drawing.Sampling(config.temperature, config.top_k, silence_bias=config.silence_bias)
   if (config.temperature, config.top_k) == (drawing.CAREFUL.temperature, drawing.CAREFUL.top_k):
-    how = drawing.CAREFUL
+    how = dataclasses.replace(drawing.CAREFUL, silence_bias=config.silence_bias)
+  how = dataclasses.replace(how, floor=config.floor)
   engine = Engine(voice.load(config.run, config.context_s, config.precision), config.sessions, how, config.seed)
   print('compiling', flush=True)
   engine.start()

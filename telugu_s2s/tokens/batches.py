@@ -8,6 +8,7 @@ import numpy as np
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import read, shards
 from telugu_s2s.tokens import labels, record, slots
+from telugu_s2s.tokens import prosody as prosodies
 from telugu_s2s.tokens.census import Census, counted
 from telugu_s2s.tokens.epochs import Epochs, Mixture, packed
 from telugu_s2s.tokens.record import ABSENT
@@ -132,7 +133,7 @@ def row(tokens: record.Tokens, side: int, start: int, window: Window, silence, t
 
   Returns:
     codes: i32[2 t q], of assistant and user.
-    prosody: i32[t], of the assistant, at every second frame, ABSENT between; ABSENT where it is silent.
+    prosody: i32[t], of the assistant, at every second frame, ABSENT between.
     weight: f32[t], 0 where the row is filling behind the clip.
     With text also text: i32[t], see tokens/slots.py, task: i32[] and ahead: i32[], the mode's.
   """
@@ -140,7 +141,7 @@ def row(tokens: record.Tokens, side: int, start: int, window: Window, silence, t
   part = tokens.codes[start:start + max(t - lead, 0)].astype(np.int32)
   codes = np.tile(silence.astype(np.int32), (2, t, 1))
   codes[side, lead:lead + len(part)] = part
-  prosody = np.full(t, ABSENT, np.int32)
+  prosody = prosodies.silent(t) if window.prosody else np.full(t, ABSENT, np.int32)
   if side == ASSISTANT and window.prosody:
     moves = tokens.prosody[start // 2:start // 2 + (len(part) + 1) // 2]
     prosody[lead:lead + 2 * len(moves):2] = moves

@@ -6,12 +6,24 @@ manner and not of the speaker: Spirit LM (Nguyen et al., 2024) codes pitch at th
 import numpy as np
 
 from telugu_s2s.audio import level, pitch
+from telugu_s2s.tokens.record import ABSENT
 
 CODES = 64
+SILENT = 0                       # unvoiced, and nothing is softer
 PITCH_EDGES = np.array([-4.0, -2.0, -0.7, 0.7, 2.0, 4.0])      # semitones from the clip's median
 ENERGY_EDGES = np.array([-40.0, -30.0, -24.0, -18.0, -12.0, -7.0, -3.0])     # dB below the clip's loudest
 FAINTEST = -55.0                 # dBFS; a clip whose loudest part is below it is silence
 HOP = 160                        # samples between two values of pitch.track
+
+
+def silent(frames: int) -> np.ndarray:
+  """i32[frames], how silence moves: SILENT at every second frame and ABSENT between.
+
+  A voice that is silent says so. Where nothing stood there, a code that is drawn would tell it to speak at once.
+  """
+  found = np.full(frames, ABSENT, np.int32)
+  found[::2] = SILENT
+  return found
 
 
 def codes(samples, span: int, count: int) -> np.ndarray:

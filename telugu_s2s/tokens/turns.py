@@ -18,11 +18,12 @@ from telugu_s2s.tokens.epochs import Epochs, Mixture
 from telugu_s2s.tokens.record import ABSENT
 from telugu_s2s.tokens.scenes import Said, laid, of_clip
 
-EXCHANGES, SWAPPED, INTERRUPTED, CLIPS = 'exchanges', 'swapped', 'interrupted', 'clips'
+EXCHANGES, SWAPPED, INTERRUPTED, FOLLOWED, CLIPS = 'exchanges', 'swapped', 'interrupted', 'followed', 'clips'
 PAUSE_S = 0.08, 0.48             # between turns of a dialogue without a timeline: drawn evenly
 LEAD_S = 1.2                     # before the first turn of a row, at most: where a sound stands in a row must not tell which question it is
 YIELD_S = 0.08                   # that an assistant who is interrupted speaks on
 HOLD_S = 0.4                     # that it has spoken before, at least
+NEXT_S = 0.2, 1.6                # from an answer to the question that follows it in a row: drawn evenly
 BLANKS = 2                       # stretches of a frayed question that fall silent, each an eighth of it at most
 ONSET_S = 0.32                   # of an answer, which tell most of which answer it is
 TURN = 'turn'                    # what a clip is in a dialogue; others (backchannel, filler, breath) are heard, not answered
@@ -159,8 +160,8 @@ class Scenes:
   floor: int = 0                 # frames of a model's floor_frames, see lm/model.py; 0 = rows say nothing of it
   onset: float = 1.0             # how much an answer's first ONSET_S count in learning, beside its other frames
 
-  def row(self, exchange: Exchange, window: Window, view=0, rng=None, swapped=False, interruption: Exchange | None = None,
-          silence=None, led=True) -> dict:
+  def row(self, exchange: Exchange, window: Window, view=0, rng=None, swapped=False, then: Exchange | None = None,
+          breaks_in=True, silence=None, led=True) -> dict:
     """A row, see `scenes.laid`. Of a question that is too long the beginning is left out, of an answer its end.
 
     Args:
@@ -168,13 +169,14 @@ class Scenes:
       rng: draws pauses, views, noises and what comes before; None = the mean pause and nothing else.
       swapped: the assistant asks, and the user answers.
       led: what comes first may come later, by up to LEAD_S, where there is room.
-      interruption: another exchange, whose question comes while the answer is said, and is answered instead.
+      then: another exchange. Its question comes while the answer is said, and is answered instead, or, where it does not break in,
+        comes after it; of what was before that so much is left out that the last answer fits in.
     """
     said = self._said(exchange, window.frames, view, rng, swapped)
     if led and rng is not None:
       said = self._later(said, window.frames, rng)
-    if interruption is not None:
-      said = self._interrupted(said, interruption, view, rng)
+    if then is not None:
+      said = self._gone_on(said, then, breaks_in, window.frames, view, rng)
     silence = self.clips.silence if silence is None else silence
     return laid(said, window, silence, self.heard.background(window.frames, rng), self.floor)
 
@@ -218,16 +220,22 @@ class Scenes:
     echo = self.heard.echo(clip, rng)
     return tokens.codes.astype(np.int32), tokens.prosody, echo
 
-  def _interrupted(self, said, exchange, view, rng):
-    """The same turns, the last of which breaks off where the user asks something else, which is then answered."""
-    last = dataclasses.replace(said[-1], start=said[-1].start + said[-1].start % 2)        # where it will lie
-    hold = round(HOLD_S * self.rate)
-    begin = last.start + int(rng.integers(hold, max(hold + 1, len(last.codes) - hold)))
-    spoken = begin + round(YIELD_S * self.rate) - last.start
+  def _gone_on(self, said, exchange, breaks_in, frames, view, rng):
+    """The same turns, then the user asks something else, which is answered; where it breaks in the turn before breaks off."""
+    last = dataclasses.replace(said[-1], start=said[-1].start + said[-1].start % 2, last=False)        # where it will lie
+    if breaks_in:
+      hold = round(HOLD_S * self.rate)
+      begin = last.start + int(rng.integers(hold, max(hold + 1, len(last.codes) - hold)))
+      spoken = begin + round(YIELD_S * self.rate) - last.start
+      last = dataclasses.replace(last, codes=last.codes[:spoken], echo=None if last.echo is None else last.echo[:spoken])
+    else:
+      begin = last.start + len(last.codes) + round(rng.uniform(*NEXT_S) * self.rate)
     question = self._part(exchange.asked, USER, view, rng)[0]
     answer, prosody, echo = self._part(exchange.answered, ASSISTANT, view, rng)
-    return [*said[:-1], dataclasses.replace(last, codes=last.codes[:spoken], last=False, echo=None if last.echo is None else last.echo[:spoken]),
-            Said(question, USER, begin), Said(answer, ASSISTANT, begin + len(question) + self.pause(rng), prosody, echo, last=True)]
+    at = begin + len(question) + self.pause(rng)
+    late = max(0, min(at + len(answer) + 2 - frames, at - frames // 2))
+    every = [*said[:-1], last, Said(question, USER, begin), Said(answer, ASSISTANT, at, prosody, echo, last=True)]
+    return [dataclasses.replace(one, start=one.start - late - late % 2) for one in every]
 
 
 class Cast(batches.Cast):
@@ -238,7 +246,7 @@ class Cast(batches.Cast):
     super().__init__(window, scenes.clips.silence, None, asked)
     self._scenes, self._found, self._says, self._voices = scenes, found, text, collections.defaultdict(list)
     for one in found:
-      self._voices[one.turns[one.second].speaker].append(one)
+      self._voices[one.voice].append(one)
 
   def _one(self, item, rng, window):
     kind, number, view = item
@@ -247,17 +255,20 @@ class Cast(batches.Cast):
       tokens = scenes.clips.view(number, view)
       return of_clip(super()._one(tokens, rng, window), self._silence, scenes.floor) | {'asked': asked_at(np.zeros(0, bool), ABSENT)}
     exchange, other = self._found[number], None
-    if kind == INTERRUPTED:
-      same = self._voices[exchange.turns[exchange.second].speaker]           # the assistant's voice stays what it is
+    if kind in (INTERRUPTED, FOLLOWED):
+      same = self._voices[exchange.voice]          # the assistant's voice stays what it is, and so does what it feels
       other = same[int(rng.integers(len(same)))]
-    found = scenes.row(exchange, window, view, rng, kind == SWAPPED, other)
+    found = scenes.row(exchange, window, view, rng, kind == SWAPPED, other, kind == INTERRUPTED)
     known = {}
     if self._asked:
-      voice = exchange.asked if kind == SWAPPED else exchange.answered
+      voice = exchange.asked if kind == SWAPPED else (other or exchange).answered
       known = self._asked.row(scenes.clips.view(voice, view), True, rng)
     answer = found.pop('answer') & (kind != SWAPPED)
-    found['weight'] = np.where(answer & (np.cumsum(answer) <= round(ONSET_S * scenes.rate)), scenes.onset, 1).astype(np.float32) * found['weight']
-    said = sentence(scenes.clips, self._says, (exchange if other is None else other).answered, view)
+    # Not the very first frame: by that it is told when to begin, which would be learnt as so many times as likely.
+    place = np.cumsum(answer)
+    onset = answer & (1 < place) & (place <= round(ONSET_S * scenes.rate))
+    found['weight'] = np.where(onset, scenes.onset, 1).astype(np.float32) * found['weight']
+    said = sentence(scenes.clips, self._says, (other or exchange).answered, view)
     return found | {'asked': asked_at(answer, said)} | known
 
 
@@ -290,8 +301,8 @@ def make(scenes: Scenes, found: list[Exchange], window: Window, *, batch, seed, 
   """Endless batches of exchanges and of single clips, as `batches.make`.
 
   Args:
-    times: {SWAPPED, INTERRUPTED, CLIPS: how often each exchange comes with its sides swapped and interrupted, and each clip
-      alone, an epoch}; each exchange as it is comes once.
+    times: {SWAPPED, INTERRUPTED, FOLLOWED, CLIPS: how often each exchange comes with its sides swapped, interrupted and followed by
+      another one, and each clip alone, an epoch}; each exchange as it is comes once.
     counted: the clips' census.
     often: f[n], from `balanced`; None = each exchange once.
 
@@ -304,12 +315,12 @@ def make(scenes: Scenes, found: list[Exchange], window: Window, *, batch, seed, 
                      '`speaker`')
   both = np.array([counted.frames[one.asked] + counted.frames[one.answered] for one in found]) + round((PAUSE_S[1] + LEAD_S / 2) * scenes.rate) + 2
   behind = np.minimum(scenes.history, [sum(counted.frames[turn.clip] for turn in one.turns[:one.first]) for one in found])
-  kinds = (EXCHANGES, SWAPPED, INTERRUPTED, CLIPS)
-  frames = np.concatenate([both + behind, both + behind, both + behind + round(both.mean()), counted.frames])
-  source = np.repeat(np.arange(4, dtype=np.int32), [len(found)] * 3 + [len(clips)])
+  kinds = (EXCHANGES, SWAPPED, INTERRUPTED, FOLLOWED, CLIPS)
+  frames = np.concatenate([both + behind] * 2 + [both + behind + round(both.mean())] * 2 + [counted.frames])
+  source = np.repeat(np.arange(5, dtype=np.int32), [len(found)] * 4 + [len(clips)])
   items = Census(frames, source, np.zeros(len(frames), np.uint64), kinds)
   epochs = Epochs(items, batches.needs(frames, window), window.frames, window.clips, Mixture(times), clips.views, views, seed,
-                  None if often is None else np.concatenate([often, often, often, np.ones(len(clips))]))
+                  None if often is None else np.concatenate([*[often] * 4, np.ones(len(clips))]))
 
   def read(item, view):
     kind = kinds[source[item]]

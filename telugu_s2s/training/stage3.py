@@ -20,6 +20,7 @@ from telugu_s2s.tokens import batches, turns
 from telugu_s2s.training import heard, hosts, intervals, lm_step, loop, runs, stage2, voices
 
 FLOOR_S = 0.2                    # of the first span in which it is told who speaks
+AFTER_S = 2.0                    # of silence behind an answer that are learnt: a voice that has answered waits for the user
 
 
 def run(config, workdir):
@@ -119,7 +120,8 @@ def talk_of(config, of, model, trained, workdir, knobs: bool) -> Talk:
   asked, asked_then = voices.asked(config, model, workdir, clips, tested, (train, held_out), rate, knobs)
   scenes = turns.Scenes(clips, rate, heard.of(config, of, workdir, trained, clips, train), round(config.history_s * rate),
                         model.floor_frames, config.onset)
-  return Talk(clips, stage2.census_of(train, clips), found, held, stage2.window_of(config, model), scenes,
+  window = dataclasses.replace(stage2.window_of(config, model), trailing=round(AFTER_S * rate))
+  return Talk(clips, stage2.census_of(train, clips), found, held, window, scenes,
               turns.Scenes(tested, rate, floor=model.floor_frames), asked, asked_then)
 
 
@@ -143,7 +145,7 @@ def listening(model, params, batch, chunk=0, divisors=None):
 
 def times(config) -> dict:
   """How often an epoch has each kind of row while it has each exchange once."""
-  return {turns.SWAPPED: config.swapped, turns.INTERRUPTED: config.interrupted, turns.CLIPS: config.replay}
+  return {turns.SWAPPED: config.swapped, turns.INTERRUPTED: config.interrupted, turns.FOLLOWED: config.followed, turns.CLIPS: config.replay}
 
 
 def line(values):

@@ -85,12 +85,12 @@ def test_settings_give_each_slot_what_was_asked_for_it():
   np.testing.assert_array_equal(found['top_k'], [[25, 200, 100, 200, 200], [7] * 5])
   np.testing.assert_allclose(found['top_p'], [[1, 1, 0.9, 1, 1], [0.5] * 5])
   assert found['silence'].tolist() == [-1, 3] and found['silence_bias'].tolist() == [0, 2]
-  assert found['repetition'].tolist() == [4, 0]
+  assert found['repetition'].tolist() == [4, 0] and found['floor'].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize('how', [Sampling(-0.1), Sampling(float('nan')), Sampling(top_k=-1), Sampling(top_p=0.0),
                                  Sampling(a0=Draw(top_p=1.1)), Sampling(repetition=9), Sampling(silence=V),
-                                 Sampling(silence_bias=float('nan'))])
+                                 Sampling(silence_bias=float('nan')), Sampling(floor=-0.1), Sampling(floor=1.1), Sampling(floor=float('nan'))])
 def test_settings_out_of_range_are_refused(how):
   with pytest.raises(InputError):
     drawing.settings(CONFIG, [how])
@@ -114,3 +114,16 @@ def test_the_guard_bars_exactly_what_would_be_said_again(seed, length, silence, 
   off = np.asarray(_barred(jnp.asarray(recent[None]), how, codes=V))[0]
   assert set(np.flatnonzero(off >= drawing.BARRED).tolist()) == repeated(recent, length, silence)
   assert set(np.flatnonzero((off > 0) & (off < drawing.BARRED)).tolist()) == ({silence} if silence >= 0 else set())
+
+
+@hypothesis.given(st.lists(st.integers(-1, 3), min_size=50, max_size=50), st.floats(0, 1, width=32), st.integers(0, 99), st.sampled_from([0.0, 0.3, 0.8]))
+@hypothesis.settings(max_examples=60, deadline=None)
+def test_who_waits_begins_at_an_even_frame_where_it_is_its_turn_and_nowhere_else(recent, turn, position, floor):
+  how = drawing.settings(CONFIG, [Sampling(silence=2, floor=floor)])
+  found = float(drawing.held(jnp.array([recent]), how, jnp.array([turn]), jnp.array([position]), 3)[0])
+  waited = [set(recent[end - 3:end]) <= {2, -1} for end in range(44, 51)]      # now, and up to 6 frames ago
+  own = turn >= np.float32(floor)
+  if floor and waited[-1]:
+    assert found == (drawing.BARRED if own and position % 2 == 0 else -drawing.BARRED)
+  else:
+    assert found == (drawing.BARRED if floor and own and any(waited) else 0), 'as it likes, but for who has just begun'

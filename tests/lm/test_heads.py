@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from telugu_s2s.lm import losses, model, sampling
+from telugu_s2s.lm import drawing, losses, model, sampling
+from telugu_s2s.tokens import prosody
 from telugu_s2s.training import lm_step, optimiser
 
 from tests.lm.test_audio_lm import B, GREEDY, SMALL, T, made, spoken          # noqa: F401, a fixture
@@ -137,3 +138,32 @@ def test_a_stream_tells_step_by_step_who_speaks_next_as_offline(params, spoken):
   read = sampling.prefill(LM, params, sampling.empty_state(LM, B), slots, codes[:, 1])
   np.testing.assert_allclose(read['floor'], want[:, -1], rtol=1e-4, atol=1e-5)
   assert not np.asarray(sampling.reset(read, np.array([True, False]))['floor'])[0].any()
+
+
+def test_a_stream_that_is_asked_to_waits_for_its_turn(params, spoken):
+  user, silence = np.tile(spoken[0][:, 1], (1, 4, 1)), 3
+  frame = jax.jit(lambda state, user, how: sampling.step(LM, params, state, user, jax.random.key(0), how))
+
+  def said(floor):
+    """i32[b t slots], and how likely it is the stream's turn at each frame f64[b t]."""
+    how, state, found, turns = drawing.settings(LM, [drawing.Sampling(1.0, 0, silence, floor=floor)] * B), sampling.empty_state(LM, B), [], []
+    for time in range(user.shape[1]):
+      state, slots = frame(state, user[:, time], how)
+      found.append(slots)
+      likely = 1 / (1 + np.exp(-np.asarray(state['floor'], np.float64)))         # of the assistant in four spans, then of the user
+      turns.append(likely[:, 1] * (1 - likely[:, 4]))
+    return np.stack(found, 1), np.stack(turns, 1)
+
+  slots, turns = said(1.0)
+  np.testing.assert_array_equal(slots[..., 1], silence)
+  assert set(slots[..., 0].ravel()) == {prosody.SILENT, -1}
+  floor = float(np.quantile(turns.max(1), 0.5)) - 1e-3
+  slots, turns = said(floor)
+  first = [int(np.flatnonzero((turns[row, ::2] >= floor))[0] * 2) if (turns[row, ::2] >= floor).any() else None for row in range(B)]
+  assert any(first), 'none of them waits first and begins then: nothing is tested'
+  for row, begins in enumerate(first):
+    np.testing.assert_array_equal(slots[row, :begins, 1], silence)
+    if begins is not None:
+      assert slots[row, begins, 1] != silence and slots[row, begins, 0] != prosody.SILENT
+  free = said(0.0)[0][..., 1]
+  assert (free != silence).mean() > 0.5, 'where nothing is asked for it speaks as it likes'

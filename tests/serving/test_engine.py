@@ -90,6 +90,19 @@ def test_a_voice_without_a_delay_says_what_it_says_offline(tiny):
     made.stop()
 
 
+def test_a_reply_that_was_asked_for_begins_where_the_voice_can_tell_a_turn(tiny):
+  told = dataclasses.replace(tiny, model=dataclasses.replace(tiny.model, floor_frames=2), params=tiny.params | {'floor_dc': jnp.zeros((16, 8))})
+  said = []
+  for voice in (tiny, told):
+    made = engines.Engine(voice, 1, drawing.Sampling(2.0, 0, silence_bias=-1e6)).start()       # it would rather be silent
+    try:
+      said.append(answer(made, sound(9, 1), seed=3).reshape(-1, HOP))
+    finally:
+      made.stop()
+  lag = np.abs(said[0] - said[1]).max(1) > 1e-4
+  assert said[0].shape == said[1].shape and np.abs(said[0] - said[1])[:engines.BEGINS].max() > 1e-4
+
+
 def test_a_session_says_the_same_alone_and_among_others(engine):
   samples = sound(7, 2)
   alone = answer(engine, samples, seed=4)

@@ -17,6 +17,11 @@ def tone(hz, seconds=1.0):
   return (0.1 * sum(np.sin(k * phase) / k for k in range(1, 6))).astype(np.float32)
 
 
+def test_a_silent_voice_says_so_at_every_second_frame():
+  assert prosody.silent(5).tolist() == [prosody.SILENT, -1, prosody.SILENT, -1, prosody.SILENT]
+  assert (prosody.codes(np.zeros(4 * SPAN, np.float32), SPAN, 6) == prosody.SILENT).all(), 'as silence is measured'
+
+
 def count(audio):
   return -(-len(audio) // SPAN)
 

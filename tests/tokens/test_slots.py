@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from telugu_s2s.errors import InputError
-from telugu_s2s.tokens import batches, record, slots, vocabulary
+from telugu_s2s.tokens import batches, prosody, record, slots, vocabulary
 
 VOCABULARY = vocabulary.trained(['నమస్కారం మీరు ఎలా ఉన్నారు', 'నేను బాగానే ఉన్నాను 24'], 440)
 TEXT = slots.Text(VOCABULARY)
@@ -69,7 +69,7 @@ def test_in_synthesis_the_voice_waits_for_the_text():
   assert begins(found['text']) == {4: 'నేను', 12: 'బాగానే', 30: 'ఉన్నాను'}
   np.testing.assert_array_equal(found['codes'][0, :16], np.tile(SILENCE, (16, 1)))
   np.testing.assert_array_equal(found['codes'][0, 16:56, 1], np.arange(40))
-  np.testing.assert_array_equal(found['prosody'][:16], np.full(16, -1))
+  np.testing.assert_array_equal(found['prosody'][:16], prosody.silent(16))
   np.testing.assert_array_equal(found['prosody'][16:56:2], np.arange(20))
   assert found['weight'].sum() == 59
 

@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import shards
-from telugu_s2s.tokens import batches, census, record, turns
+from telugu_s2s.tokens import batches, census, prosody, record, turns
 
 CODEC, Q, SILENCE, RATE = 'codec-a', 3, np.array([7, 8, 9]), 25.0
 WINDOW = batches.Window(frames=40, user_share=0.5, trailing=3)
@@ -85,7 +85,7 @@ def test_the_user_asks_then_the_assistant_answers_and_nobody_else_speaks(asked, 
   np.testing.assert_array_equal(found['answer'], mine[:, 0] == 100)
   np.testing.assert_array_equal(user[np.setdiff1d(np.arange(40), heard)], np.tile(SILENCE, (40 - len(heard), 1)))
   np.testing.assert_array_equal(mine[np.setdiff1d(np.arange(40), said)], np.tile(SILENCE, (40 - len(said), 1)))
-  want = np.full(40, batches.ABSENT)
+  want = prosody.silent(40)
   want[said[::2]] = np.arange(len(said[::2]))
   np.testing.assert_array_equal(found['prosody'], want)
   np.testing.assert_array_equal(found['weight'], np.arange(40) < said[-1] + 1 + 3)
@@ -106,11 +106,24 @@ def test_who_is_interrupted_stops_and_answers_the_other_question():
   scenes = turns.Scenes(Said(4, 30, 6, 5), RATE)
   for seed in range(20):
     row = scenes.row(exchange((0, 'a'), (1, 'b')), batches.Window(110, trailing=3), rng=np.random.default_rng(seed),
-                     interruption=exchange((2, 'c'), (3, 'b')))
+                     then=exchange((2, 'c'), (3, 'b')))
     mine, user = spans(row, batches.ASSISTANT), spans(row, batches.USER)
     assert mine[1][0] + 10 <= user[2][0] < mine[1][0] + 30                   # it has spoken for 0.4 s and has not ended
     assert sum(mine[1]) == user[2][0] + 2                                    # it speaks on for 80 ms
     assert mine[3][0] > sum(user[2]) and row['answer'].sum() == 5
+
+
+def test_who_has_answered_waits_for_the_next_question_and_answers_it():
+  scenes, kept = turns.Scenes(Said(20, 30, 16, 25), RATE), {200: [], 100: []}
+  for frames in kept:
+    for seed in range(20):
+      row = scenes.row(exchange((0, 'a'), (1, 'b')), batches.Window(frames, trailing=3), rng=np.random.default_rng(seed),
+                       then=exchange((2, 'c'), (3, 'b')), breaks_in=False)
+      mine, user = spans(row, batches.ASSISTANT), spans(row, batches.USER)
+      assert 5 <= user[2][0] - sum(mine[1]) <= 40                              # 0.2 to 1.6 s of 25 frames
+      assert mine[3][0] > sum(user[2]) and mine[3][0] % 2 == 0 and row['answer'].sum() == mine[3][1] == 25
+      kept[frames].append(user.get(0, (0, 0))[1])
+  assert set(kept[200]) == {20} and max(kept[100]) < 20, 'a short row loses its beginning'
 
 
 def test_where_a_question_stands_in_its_row_tells_nothing_of_it():
@@ -160,7 +173,7 @@ def test_the_floor_tells_who_speaks_in_the_seconds_that_follow():
 
 
 def made(clips, window=WINDOW, **more):
-  times = {turns.SWAPPED: 0.0, turns.INTERRUPTED: 0.0, turns.CLIPS: more.pop('replay', 1.0)} | more.pop('times', {})
+  times = {turns.SWAPPED: 0.0, turns.INTERRUPTED: 0.0, turns.FOLLOWED: 0.0, turns.CLIPS: more.pop('replay', 1.0)} | more.pop('times', {})
   return turns.make(turns.Scenes(clips, RATE, floor=more.pop('floor', 0), onset=more.pop('onset', 1.0)), turns.exchanges(clips), window,
                     **{'batch': 4, 'seed': 0, 'times': times, 'counted': census.counted(clips)} | more)
 
@@ -179,7 +192,7 @@ def test_an_epoch_has_every_exchange_once_and_clips_as_often_as_asked(clips):
 
 
 def test_batches_are_a_function_of_seed_and_step_and_cut_by_process(clips):
-  more = dict(times={turns.SWAPPED: 0.5, turns.INTERRUPTED: 1.0}, floor=5)
+  more = dict(times={turns.SWAPPED: 0.5, turns.INTERRUPTED: 1.0, turns.FOLLOWED: 0.5}, floor=5)
   whole = made(clips, **more)
   for process in range(2):
     part = made(clips, process=process, processes=2, **more)
@@ -190,9 +203,9 @@ def test_batches_are_a_function_of_seed_and_step_and_cut_by_process(clips):
   assert packed['segment'].max() > 0 and packed['codes'].shape == (2, 2, 160, Q) and packed['floor'].shape == (2, 160, 8)
 
 
-@pytest.mark.parametrize('kind', ['as it is', 'swapped', 'interrupted', 'alone'])
+@pytest.mark.parametrize('kind', ['as it is', 'swapped', 'interrupted', 'followed', 'alone'])
 def test_where_an_assistant_answers_is_told_and_nowhere_else(clips, kind):
-  times = {turns.SWAPPED: float(kind == 'swapped'), turns.INTERRUPTED: float(kind == 'interrupted')}
+  times = {one: float(kind == one) for one in (turns.SWAPPED, turns.INTERRUPTED, turns.FOLLOWED)}
   batch = made(clips, batches.Window(200, trailing=3), batch=12, replay=float(kind == 'alone'), times=times)[0]
   answers = {one.answered: one.asked for one in turns.exchanges(clips)}
   for codes, (first, end, recording) in zip(batch['codes'], batch['asked']):
@@ -211,7 +224,7 @@ def test_the_onset_of_an_answer_counts_more_and_nothing_else(clips):
   for before, after, (first, end, _) in zip(plain['weight'], told['weight'], told['asked']):
     want = before.copy()
     if first >= 0:
-      want[first:min(end, first + 8)] *= 4
+      want[first + 1:min(end, first + 8)] *= 4       # the first frame tells when to begin
       onsets += 1
     np.testing.assert_array_equal(after, want)
   assert 0 < onsets < 12
