@@ -34,8 +34,8 @@ class Sampling:
   prosody: Draw | None = None
   a0: Draw | None = None
   guidance: float = 1.0          # how much conditions count, where streams are guided, see sampling.py; 1 = as they were learnt
-  floor: float = 0.0             # how likely its turn must be (model.own_turn) before a voice that is silent speaks; 0 = it begins
-                                 # as it likes, as does a model that does not tell whose turn it is
+  floor: float = 0.0             # how likely its turn must be (model.whose_turn) before a voice that is silent speaks, and
+                                 # the user's before one that speaks gives way; 0 = as it likes, as of a model that tells no turns
   repetition: int = 0            # a0 says no run of so many codes twice within RECENT, silence excepted; 0 = it may
 
 
@@ -137,21 +137,22 @@ def _turned(bits):
   return jnp.where(bits < 0, bits ^ 0x7fffffff, bits)
 
 
-def held(recent, how, turn, position, frames: int):
-  """What is taken off the logits of silence, f32[b], by streams that wait for their turn: -BARRED while they do, BARRED where they begin.
+def held(recent, how, mine, theirs, position, frames: int):
+  """What is taken off the logits of silence, f32[b]: -BARRED by who waits for a turn or gives way, BARRED by who begins.
 
   A stream that was silent for `frames` waits; one that pauses for less goes on as it likes. It begins at an even frame, where
-  prosody is, and for twice as long it may not fall silent again while its turn lasts: who does not know what to say tries.
+  prosody is, and for twice as long it may not fall silent again while its turn lasts: who does not know what to say tries. It gives
+  way where the turn is the user's.
 
   Args:
-    recent: as in `barred`. turn: f32[b], how likely it is theirs, see model.own_turn. position: i32[b].
+    recent: as in `barred`. mine, theirs: f32[b], from model.whose_turn. position: i32[b].
   """
   quiet = (recent == how['silence'][:, None]) | (recent == ABSENT)
   ends = range(RECENT - 2 * frames, RECENT + 1)
   waited = jnp.stack([jnp.all(quiet[:, end - frames:end], 1) for end in ends], 1)        # [b 2 frames + 1], the newest last
-  asked, own = (how['floor'] > 0) & (how['silence'] >= 0), turn >= how['floor']
-  waits = jnp.where(own & (position % 2 == 0), BARRED, -BARRED)
-  return jnp.where(asked & waited[:, -1], waits, jnp.where(asked & own & jnp.any(waited, 1), BARRED, 0.0))
+  asked, own, waits = (how['floor'] > 0) & (how['silence'] >= 0), mine >= how['floor'], waited[:, -1]
+  begins = own & jnp.where(waits, position % 2 == 0, jnp.any(waited, 1))
+  return jnp.where(asked & begins, BARRED, jnp.where(asked & (waits | (theirs >= how['floor'])), -BARRED, 0.0))
 
 
 def barred(recent, how, codes: int, held=0.0):

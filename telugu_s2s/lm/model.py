@@ -260,12 +260,15 @@ class AudioLM(nn.Module):
     return self.speak(h, heard, stream=1)[-c.codebooks:]
 
 
-def own_turn(floor):
-  """f32[...], how likely the floor is the assistant's: it speaks in most of 0.2 to 0.6 s from now, and the user not in the next 0.2 s.
+def whose_turn(floor):
+  """How likely the floor is the assistant's, and the user's, f32[...] each.
+
+  It is one's who speaks in most of 0.2 to 0.6 s from now while the other one does not in the next 0.2 s.
 
   floor: f32[... 2 spans], from AudioLM.floor. The two are independent by its making.
   """
-  return jax.nn.sigmoid(floor[..., 1]) * jax.nn.sigmoid(-floor[..., SPANS])
+  mine, theirs = floor[..., :SPANS], floor[..., SPANS:]
+  return tuple(jax.nn.sigmoid(one[..., 1]) * jax.nn.sigmoid(-other[..., 0]) for one, other in ((mine, theirs), (theirs, mine)))
 
 
 def targets(c: Config, codes, prosody, text=None, segment=None):

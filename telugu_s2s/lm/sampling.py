@@ -110,7 +110,7 @@ def step(c: model.Config, params, state, user, keys, how, forced=None):
   first, held = c.slots - c.codebooks, 0.0
   if c.floor_frames:
     state = {**state, 'floor': net.apply({'params': params}, h[:b, 0], method='floor')}
-    held = drawing.held(state['recent'], how, model.own_turn(state['floor']), position, c.floor_frames)
+    held = drawing.held(state['recent'], how, *model.whose_turn(state['floor']), position, c.floor_frames)
   for slot in range(c.slots):
     number = jnp.full((h.shape[0], 1), slot, jnp.int32)
     before = _twice(state, last) if slot else None
