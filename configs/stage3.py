@@ -25,6 +25,7 @@ def get_config():
   config.interrupted = 0.2                   # and each exchange with the user asking something else meanwhile
   config.followed = 0.2                      # or after the answer
   config.history_s = 20.0                    # of the dialogue before the question, where it fits in
+  config.overlap_s = 0.2                     # before its question's end an answer begins at most: who is talked over is interrupted
   config.onset = 1.0                         # how much an answer's first 0.32 s count beside the rest: they tell which answer it is
   config.floor = True                        # a head tells who speaks in the 2 s that follow
   config.match = 64                          # width in which what was heard meets its answer among a batch's; 0 = it does not

@@ -28,6 +28,7 @@ def get_config():
   config.interrupted = 0.2                   # and each exchange with the user asking something else meanwhile
   config.followed = 0.2                      # or after the answer
   config.history_s = 20.0                    # of the dialogue before the question, where it fits in
+  config.overlap_s = 0.2                     # before its question's end an answer begins at most: who is talked over is interrupted
   config.onset = 1.0                         # how much an answer's first 0.32 s count beside the rest: they tell which answer it is
   config.user_share = 0.0                    # of single clips, how many are heard instead of said
   config.accumulate = 1

@@ -78,7 +78,8 @@ def kept(key, c: Sizes, conditions: dict, drop=DROP, drop_all=DROP_ALL) -> dict:
   """What a row learns with in training: {name: bool[b]; knobs: bool[b 4]}, drawn for each row and condition alone.
 
   Speaker and recording are one condition. Where both are there, each is the one that is read in half of the rows. Of knobs a row
-  drops a share of its own between `drop` and 1: recordings have all four, and people ask for one or two.
+  drops a share of its own between `drop` and 1: recordings have all four, and people ask for one or two. An emotion tells much of how
+  a voice delivers: half of the rows that have both go without it where they keep a knob, or knobs would tell nothing more.
   """
   b = len(next(iter(conditions.values())))
   drawn = lambda number, shape: jax.random.uniform(jax.random.fold_in(key, number), shape)
@@ -97,6 +98,9 @@ def kept(key, c: Sizes, conditions: dict, drop=DROP, drop_all=DROP_ALL) -> dict:
   if c.knob_bins:
     share = drop + (1 - drop) * drawn(len(NAMES) + 1, (b, 1))
     found['knobs'] = some[:, None] & (drawn(NAMES.index('knobs'), (b, len(KNOBS))) >= share)
+    if c.emotions:
+      told = jnp.any(found['knobs'] & (conditions['knobs'] >= 0), -1)
+      found['emotion'] &= ~(told & (drawn(len(NAMES) + 2, (b,)) < 0.5))
   return found
 
 

@@ -159,6 +159,7 @@ class Scenes:
   history: int = 0               # frames before a question that are heard too, at most
   floor: int = 0                 # frames of a model's floor_frames, see lm/model.py; 0 = rows say nothing of it
   onset: float = 1.0             # how much an answer's first ONSET_S count in learning, beside its other frames
+  overlap: int | None = None     # frames that an answer may begin before its question's end; None = as many as in the timeline
 
   def row(self, exchange: Exchange, window: Window, view=0, rng=None, swapped=False, then: Exchange | None = None,
           breaks_in=True, silence=None, led=True) -> dict:
@@ -199,7 +200,10 @@ class Scenes:
         start = before + self.pause(rng) if place else 0
       before = max(before, start + len(codes))
       starts.append(start)
-    asked, answer = starts[exchange.first], starts[-1]
+    asked = starts[exchange.first]
+    if self.overlap is not None:
+      starts[-1] = max(starts[-1], asked + len(parts[exchange.first][0]) - self.overlap)
+    answer = starts[-1]
     room = frames - min(len(parts[-1][0]), frames // 2) - 1         # 1: where prosody would not come at an even frame
     begin = next((start for start in sorted(starts) if 0 <= asked - start <= self.history and answer - start <= room),
                  max(asked, answer - room))

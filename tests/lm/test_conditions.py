@@ -76,6 +76,16 @@ def test_conditions_are_dropped_alone_and_together_as_often_as_they_say():
   assert all(np.array_equal(keep[name], again[name]) for name in keep)
 
 
+def test_half_of_the_rows_with_a_knob_do_without_their_emotion():
+  b = 20_000
+  given = conditions.filled(ASKED.conditions, {'knobs': np.tile([3, -1, -1, -1], (b, 1))}, 3) | {'reference': np.full((b, 1, 3), -1)}
+  keep = {name: np.asarray(value) for name, value in conditions.kept(jax.random.key(0), ASKED.conditions, given).items()}
+  told = keep['knobs'][:, 0]                                                 # the others are not known
+  assert np.mean(keep['emotion'][told]) == pytest.approx((1 - conditions.DROP) / 2, abs=0.02)
+  some = keep['task'] | keep['speaker'] | keep['guidance']                     # not every condition is dropped
+  assert np.mean(keep['emotion'][~told & some]) > np.mean(keep['emotion'][told]) + 0.25
+
+
 def test_a_dropped_condition_is_an_absent_one(params):
   on = {name: np.ones((B, 4) if name == 'knobs' else B, bool) for name in GIVEN}
   found = condition(params, GIVEN, {**on, 'emotion': np.zeros(B, bool)})[0]

@@ -102,6 +102,13 @@ def test_turns_of_a_timeline_lie_where_it_says_and_as_many_as_fit_in():
   assert spans(short, batches.USER) == {1: (0, 6)} and spans(short, batches.ASSISTANT) == {2: (8, 5)}
 
 
+def test_an_answer_talks_over_its_question_no_longer_than_it_may():
+  talk = exchange((0, 'a', 0.0), (1, 'b', 0.2))                                # b begins 3 frames before a ends
+  for overlap, start in ((None, 6), (5, 6), (1, 8), (0, 8)):
+    row = turns.Scenes(Said(8, 6), RATE, overlap=overlap).row(talk, WINDOW)
+    assert spans(row, batches.USER) == {0: (0, 8)} and spans(row, batches.ASSISTANT) == {1: (start, 6)}
+
+
 def test_who_is_interrupted_stops_and_answers_the_other_question():
   scenes = turns.Scenes(Said(4, 30, 6, 5), RATE)
   for seed in range(20):
