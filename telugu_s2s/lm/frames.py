@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from telugu_s2s import axes
 
 ABSENT = -1                      # an empty slot: its embedding is exactly zero
+SILENT = 0                       # prosody's code of silence, see tokens/prosody.py
 
 
 def positions(segment):

@@ -11,8 +11,7 @@ from telugu_s2s.codec.precision import dense
 from telugu_s2s.codec.transformer import EMPTY
 from telugu_s2s.lm import drawing, model
 from telugu_s2s.lm.drawing import Sampling
-from telugu_s2s.lm.frames import ABSENT
-from telugu_s2s.tokens.prosody import SILENT
+from telugu_s2s.lm.frames import ABSENT, SILENT
 
 
 def empty_state(c: model.Config, batch: int, guided=False):

@@ -15,8 +15,6 @@ from telugu_s2s.codec import streaming
 from telugu_s2s.codec.precision import dense
 from telugu_s2s.codec.transformer import EMPTY
 from telugu_s2s.lm import frames, model, sampling
-from telugu_s2s.tokens import prosody
-
 
 OWN_TURN = 1e-9                  # how likely its turn must be, of a voice that was asked to speak: it always is
 
@@ -128,7 +126,7 @@ def _silent(c: Sizes, quiet, position):
   """i32[b slots], what a silent assistant says: no text, the prosody of silence, and silence, of its first frames no more than a0."""
   late = (position < c.model.delay)[:, None] & (jnp.arange(c.model.codebooks) > 0)
   none = jnp.full((len(quiet), c.model.slots - c.model.codebooks), frames.ABSENT, jnp.int32)
-  none = none.at[:, -1].set(jnp.where(position % 2 == 0, prosody.SILENT, frames.ABSENT))
+  none = none.at[:, -1].set(jnp.where(position % 2 == 0, frames.SILENT, frames.ABSENT))
   return jnp.concatenate([none, jnp.where(late, frames.ABSENT, quiet)], 1)
 
 

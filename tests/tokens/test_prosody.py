@@ -2,7 +2,9 @@
 import numpy as np
 import pytest
 
+from telugu_s2s.lm import frames
 from telugu_s2s.tokens import prosody
+from telugu_s2s.tokens.record import ABSENT
 
 SPAN = 1280                      # two codec frames of 640
 
@@ -18,6 +20,7 @@ def tone(hz, seconds=1.0):
 
 
 def test_a_silent_voice_says_so_at_every_second_frame():
+  assert (prosody.SILENT, ABSENT) == (frames.SILENT, frames.ABSENT), 'the model has them as its own'
   assert prosody.silent(5).tolist() == [prosody.SILENT, -1, prosody.SILENT, -1, prosody.SILENT]
   assert (prosody.codes(np.zeros(4 * SPAN, np.float32), SPAN, 6) == prosody.SILENT).all(), 'as silence is measured'
 
