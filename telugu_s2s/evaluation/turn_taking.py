@@ -7,7 +7,6 @@ After Full-Duplex-Bench (Lin et al., 2025), with recordings as users. The model 
 and where it speaks is heard in the sound.
 """
 import dataclasses
-import functools
 from pathlib import Path
 
 import jax
@@ -16,7 +15,7 @@ import numpy as np
 
 from telugu_s2s.audio import activity, files, level
 from telugu_s2s.errors import InputError
-from telugu_s2s.lm import frames, sampling
+from telugu_s2s.lm import drawing, frames, sampling
 from telugu_s2s.tokens import encoding
 from telugu_s2s.training import intervals
 
@@ -46,13 +45,14 @@ class Stimulus:
 def stimuli(kind, segments, count, rng) -> list[Stimulus]:
   """At most `count` stimuli of a kind, drawn from recordings with speech."""
   made, quiet = [], lambda seconds: np.zeros(round(seconds * files.SAMPLE_RATE), np.float32)
+  spoken = [[(start * level.HOP, end * level.HOP) for start, end in activity.runs(activity.speech(one.audio))] for one in segments]
+  turn_of = lambda number: segments[number].audio[spoken[number][0][0]:spoken[number][-1][1]]
   second = lambda samples: len(samples) / files.SAMPLE_RATE
   for number in rng.permutation(len(segments)):
-    one = segments[number]
-    runs = _runs(one.audio)
+    one, runs = segments[number], spoken[number]
     if len(made) == count or not runs:
       continue
-    turn, said = one.audio[runs[0][0]:runs[-1][1]], []
+    turn = turn_of(number)
     if kind == 'pause':
       if len(runs) < 2:
         continue
@@ -63,19 +63,15 @@ def stimuli(kind, segments, count, rng) -> list[Stimulus]:
     elif kind == 'end':
       said, start, end = [turn], second(turn), second(turn)
     else:
-      others = [two.audio[ends[0][0]:ends[-1][1]] for two in segments if two is not one and two.speaker == one.speaker and (ends := _runs(two.audio))]
+      others = [other for other, two in enumerate(segments) if two is not one and two.speaker == one.speaker and spoken[other]]
       if not others:
         continue
-      more = others[rng.integers(len(others))]
+      more = turn_of(others[rng.integers(len(others))])
       said = [turn, quiet(BEFORE_S), more if kind == 'interruption' else 0 * more]
-      start, end = second(turn) + BEFORE_S, second(np.concatenate(said))
+      start = second(turn) + BEFORE_S
+      end = start + second(more)
     made.append(Stimulus(kind, np.concatenate([*said, quiet(LISTEN_S)]), start, end, one.speaker))
   return made
-
-
-def _runs(audio) -> list[tuple[int, int]]:
-  """[(first sample, the one behind the last)] of what is spoken."""
-  return [(start * level.HOP, end * level.HOP) for start, end in activity.runs(activity.speech(audio))]
 
 
 def replies(many: list[Stimulus], model, params, encoder, key, how) -> list[np.ndarray]:
@@ -85,15 +81,10 @@ def replies(many: list[Stimulus], model, params, encoder, key, how) -> list[np.n
   user = np.tile(silence, (len(many), longest + model.delay, 1))
   for row, codes in enumerate(heard):
     user[row, :len(codes)] = codes
-  said = encoding.decoded(encoder.codec, np.asarray(_lived(model, params, jnp.asarray(user), key, how)))
+  state = sampling.empty_state(model, len(many))
+  slots = sampling.burst(model, params, state, jnp.asarray(user), key, drawing.settings(model, [how] * len(many)))[1]
+  said = encoding.decoded(encoder.codec, frames.undelayed(slots[..., -model.codebooks:], model.delay))
   return [audio[:len(one.user)] for audio, one in zip(said, many)]
-
-
-@functools.partial(jax.jit, static_argnames=('model', 'how'))
-def _lived(model, params, user, key, how):
-  """Codes i32[b t-delay q] of streams that hear `user` i32[b t q]."""
-  _, said = sampling.generate(model, params, sampling.empty_state(model, len(user)), user, key, how)
-  return frames.undelayed(said[..., -model.codebooks:], model.delay)
 
 
 def speaks(audio) -> list[tuple[float, float]]:

@@ -148,17 +148,17 @@ def held(recent, how, mine, theirs, position, frames: int):
     recent: as in `barred`. mine, theirs: f32[b], from model.whose_turn. position: i32[b].
   """
   quiet = (recent == how['silence'][:, None]) | (recent == ABSENT)
-  ends = range(RECENT - 2 * frames, RECENT + 1)
+  ends = range(max(frames, RECENT - 2 * frames), RECENT + 1)
   waited = jnp.stack([jnp.all(quiet[:, end - frames:end], 1) for end in ends], 1)        # [b 2 frames + 1], the newest last
   asked, own, waits = (how['floor'] > 0) & (how['silence'] >= 0), mine >= how['floor'], waited[:, -1]
   begins = own & jnp.where(waits, position % 2 == 0, jnp.any(waited, 1))
   return jnp.where(asked & begins, BARRED, jnp.where(asked & (waits | (theirs >= how['floor'])), -BARRED, 0.0))
 
 
-def barred(recent, how, codes: int, held=0.0):
+def barred(recent, how, codes: int):
   """What is taken off a0's logits, f32[b codes]: the bias of silence, and BARRED where a run would be said again.
 
-  recent: i32[b RECENT], a0 of the frames before, the newest last, ABSENT where there was none; how: from `settings`; held: from `held`.
+  recent: i32[b RECENT], a0 of the frames before, the newest last, ABSENT where there was none; how: from `settings`.
   """
   length, silence = how['repetition'][:, None], how['silence'][:, None]
   ends = jnp.arange(RECENT)
@@ -168,4 +168,4 @@ def barred(recent, how, codes: int, held=0.0):
     same &= (back >= length) | ((said == recent[:, -back][:, None]) & (said != ABSENT))
   row = jnp.arange(len(recent))[:, None]
   off = jnp.zeros((len(recent), codes)).at[row, jnp.where(same, recent, codes)].set(BARRED, mode='drop')
-  return off.at[row, jnp.where(silence >= 0, silence, codes)].add((how['silence_bias'] + held)[:, None], mode='drop')
+  return off.at[row, jnp.where(silence >= 0, silence, codes)].add(how['silence_bias'][:, None], mode='drop')

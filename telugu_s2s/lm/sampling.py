@@ -106,20 +106,21 @@ def step(c: model.Config, params, state, user, keys, how, forced=None):
                        _condition(state), method='think')
   depth, said, last = model.empty_memory(c, h.shape[0])[1], [], None
   keys = jax.vmap(jax.random.fold_in)(keys, position)
-  first, held = c.slots - c.codebooks, 0.0
+  first = c.slots - c.codebooks
   if c.floor_frames:
     state = {**state, 'floor': net.apply({'params': params}, h[:b, 0], method='floor')}
     held = drawing.held(state['recent'], how, *model.whose_turn(state['floor']), position, c.floor_frames)
+    how = how | {'silence_bias': how['silence_bias'] + held}
   for slot in range(c.slots):
     number = jnp.full((h.shape[0], 1), slot, jnp.int32)
     before = _twice(state, last) if slot else None
     logits, depth = net.apply({'params': params}, h[:, 0], before, slot, number, depth, method='slot_step')
     if guided:                     # so written that a coefficient of 1 takes nothing away and adds nothing
       logits = logits[:b] + (how['guidance'] - 1)[:, None] * (logits[:b] - logits[b:])
-    if slot == first - 1:
+    if slot == first - 1 and c.floor_frames:
       logits = logits.at[:, SILENT].add(-held)
     if slot == first:
-      logits -= drawing.barred(state['recent'], how, c.codes, held)
+      logits -= drawing.barred(state['recent'], how, c.codes)
     last = drawing.draw(logits, jax.vmap(jax.random.fold_in, (0, None))(keys, slot),
                         *(how[name][:, slot] for name in ('temperature', 'top_k', 'top_p')))
     if slot == first - 1:

@@ -19,6 +19,7 @@ from telugu_s2s.serving.voice import Voice
 
 LEAD = 3                         # frames that a reply is ahead of its time, 120 ms: what of it is on its way when it is broken off
 BEGINS = 10                      # frames of a reply that was asked for, 0.4 s, in which it begins to speak if the model can tell a turn
+OWN_TURN = 1e-9                  # how likely its turn must be then: it always is
 BACKLOG = 2                      # frames that wait for the next beat; with more, or with a reply behind them, a tick does not
 PATIENCE = 2                     # frames that a full-duplex user may be late, before silence is heard in their place
 LONGEST_INBOX_S = 120.0          # of audio that was not yet read
@@ -326,12 +327,12 @@ class Engine:
         slot.read += 1
       if kind == 'reply':
         given['fresh'][row] = slot.reply.steps == 0
-        given['speaks'][row], given['begins'][row] = True, slot.reply.steps < BEGINS
+        given['speaks'][row], given['floor'][row] = True, OWN_TURN if slot.reply.steps < BEGINS else 0.0
         given['sounds'][row] = slot.reply.steps >= self.sizes.model.delay
         slot.reply.steps += 1
       if kind in ('duplex', 'missing'):
         given['hears'][row] = given['sounds'][row] = True
-        given['speaks'][row] = slot.hushed == 0
+        given['speaks'][row], given['floor'][row] = slot.hushed == 0, self._hows[row].floor
         slot.hushed = max(0, slot.hushed - 1)
         slot.last_beat = beat if kind == 'duplex' else slot.last_beat + 1
         slot.missed = min(slot.missed + (kind == 'missing'), PATIENCE)

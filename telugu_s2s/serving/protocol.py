@@ -135,14 +135,12 @@ class Conversation:
       self._turns = settings.turns(detection) if detection else None
       self._turns_from = self._samples
     output, telugu = new['audio']['output'], new['telugu']
-    if output != old['audio']['output'] or telugu != old['telugu'] or detection != old['audio']['input'].get('turn_detection'):
+    if output != old['audio']['output'] or telugu != old['telugu']:
       speaker = output['voice'] if output['voice'] in self._voice.names else DEFAULT
       told = self._voice.given(speaker, telugu['emotion'], settings.rate_bin(output['speed'], self._voice.model.knob_bins))
       how = dataclasses.replace(self._how, temperature=telugu['temperature'], top_k=telugu['top_k'])
       if (telugu['temperature'], telugu['top_k']) != (self._how.temperature, self._how.top_k):
         how = dataclasses.replace(how, text=None, prosody=None, a0=None)         # one setting for every slot
-      if self._kind != 'full_duplex':
-        how = dataclasses.replace(how, floor=0.0)  # a reply that was asked for need not wait for its turn
       self._slot.speak_as(told, how, telugu['seed'])
 
   def _append(self, event):

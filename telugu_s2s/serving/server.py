@@ -42,10 +42,10 @@ def run(config, workdir):
   """The job: serves until SIGTERM or Ctrl-C."""
   check(config)
   sys.setswitchinterval(SWITCH_S)
-  how = drawing.Sampling(config.temperature, config.top_k, silence_bias=config.silence_bias)
-  if (config.temperature, config.top_k) == (drawing.CAREFUL.temperature, drawing.CAREFUL.top_k):
-    how = dataclasses.replace(drawing.CAREFUL, silence_bias=config.silence_bias)
-  how = dataclasses.replace(how, floor=config.floor)
+  how = drawing.Sampling(config.temperature, config.top_k)
+  if (how.temperature, how.top_k) == (drawing.CAREFUL.temperature, drawing.CAREFUL.top_k):
+    how = drawing.CAREFUL
+  how = dataclasses.replace(how, silence_bias=config.silence_bias, floor=config.floor)
   engine = Engine(voice.load(config.run, config.context_s, config.precision), config.sessions, how, config.seed)
   print('compiling', flush=True)
   engine.start()

@@ -16,8 +16,6 @@ from telugu_s2s.codec.precision import dense
 from telugu_s2s.codec.transformer import EMPTY
 from telugu_s2s.lm import frames, model, sampling
 
-OWN_TURN = 1e-9                  # how likely its turn must be, of a voice that was asked to speak: it always is
-
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
@@ -49,13 +47,13 @@ def orders(c: Sizes, batch: int) -> dict:
   """What a tick is told, as numpy arrays, of rows that rest.
 
   audio: f32[b hop], what is heard. hears: bool[b], it is to be encoded; of a row that does not hear the user is silent.
-  speaks: bool[b], the model says what it draws; a row that hears and does not speak says silence. begins: bool[b], and does not stay
-  silent, where it can tell whose turn it is. sounds: bool[b], what is said
+  speaks: bool[b], the model says what it draws; a row that hears and does not speak says silence. floor: f32[b], how likely its turn must
+  be before it speaks, in place of `how`'s. sounds: bool[b], what is said
   is to be decoded. fresh: bool[b], the decoder begins anew. mark: bool[b], the model's place before this step is kept.
   back: bool[b], the model first goes back to the place that was kept. key: u32[b 2].
   """
-  flags = {name: np.zeros(batch, bool) for name in ('hears', 'speaks', 'begins', 'sounds', 'fresh', 'mark', 'back')}
-  return {'audio': np.zeros((batch, c.codec.hop), np.float32), 'key': np.zeros((batch, 2), np.uint32), **flags}
+  flags = {name: np.zeros(batch, bool) for name in ('hears', 'speaks', 'sounds', 'fresh', 'mark', 'back')}
+  return {'audio': np.zeros((batch, c.codec.hop), np.float32), 'key': np.zeros((batch, 2), np.uint32), 'floor': np.zeros(batch, np.float32), **flags}
 
 
 def tick(c: Sizes, params, state, given, how):
@@ -71,7 +69,7 @@ def tick(c: Sizes, params, state, given, how):
     Audio f32[b hop] in [-1, 1], of rows that sound; its root mean square f32[b]; and the next state.
   """
   hears, speaks, sounds = (given[name] for name in ('hears', 'speaks', 'sounds'))
-  how = how | {'floor': _where(given['begins'], jnp.float32(OWN_TURN), how['floor'])}
+  how = how | {'floor': given['floor']}
   marked = {name: _where(given['mark'] & ~given['back'], now, state['marked'][name]) for name, now in _marks(state['lm']).items()}
   lm = _gone_back(state['lm'], marked, given['back'])
 

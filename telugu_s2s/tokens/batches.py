@@ -87,6 +87,11 @@ class Window:
   align: int = 4                 # clips of a row begin at its multiples: every second frame has prosody, every
                                  # `user_every`-th of the model predicts the user
 
+  @property
+  def silent(self) -> np.ndarray:
+    """i32[frames], the prosody of a silent row; ABSENT where its slot is not filled."""
+    return prosodies.silent(self.frames) if self.prosody else np.full(self.frames, ABSENT, np.int32)
+
 
 class Rows(grain.transforms.MapWithIndex):
   """The number of a row to what read(number, view) gives of each clip in it."""
@@ -141,7 +146,7 @@ def row(tokens: record.Tokens, side: int, start: int, window: Window, silence, t
   part = tokens.codes[start:start + max(t - lead, 0)].astype(np.int32)
   codes = np.tile(silence.astype(np.int32), (2, t, 1))
   codes[side, lead:lead + len(part)] = part
-  prosody = prosodies.silent(t) if window.prosody else np.full(t, ABSENT, np.int32)
+  prosody = window.silent
   if side == ASSISTANT and window.prosody:
     moves = tokens.prosody[start // 2:start // 2 + (len(part) + 1) // 2]
     prosody[lead:lead + 2 * len(moves):2] = moves

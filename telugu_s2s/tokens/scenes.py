@@ -3,7 +3,6 @@ import dataclasses
 
 import numpy as np
 
-from telugu_s2s.tokens import prosody as prosodies
 from telugu_s2s.tokens.batches import ASSISTANT, USER, Window
 from telugu_s2s.tokens.record import ABSENT
 
@@ -37,7 +36,7 @@ def laid(said: list[Said], window: Window, silence, background=None, floor: int 
   """
   t = window.frames
   codes, active = np.tile(silence.astype(np.int32), (2, t, 1)), np.zeros((2, t), bool)
-  prosody, answer = prosodies.silent(t) if window.prosody else np.full(t, ABSENT, np.int32), np.zeros(t, bool)
+  prosody, answer = window.silent, np.zeros(t, bool)
   if background is not None:
     codes[USER] = background
   # An assistant's turn begins at an even frame, as every second one has prosody.

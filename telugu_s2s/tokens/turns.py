@@ -237,7 +237,7 @@ class Scenes:
     question = self._part(exchange.asked, USER, view, rng)[0]
     answer, prosody, echo = self._part(exchange.answered, ASSISTANT, view, rng)
     at = begin + len(question) + self.pause(rng)
-    late = max(0, min(at + len(answer) + 2 - frames, at - frames // 2))
+    late = max(0, min(at + len(answer) + 2 - frames, at - frames // 2))        # 2: an answer begins at an even frame, and stays at one
     every = [*said[:-1], last, Said(question, USER, begin), Said(answer, ASSISTANT, at, prosody, echo, last=True)]
     return [dataclasses.replace(one, start=one.start - late - late % 2) for one in every]
 

@@ -100,7 +100,6 @@ def test_a_reply_that_was_asked_for_begins_where_the_voice_can_tell_a_turn(tiny)
       said.append(answer(made, sound(9, 1), seed=3).reshape(-1, HOP))
     finally:
       made.stop()
-  lag = np.abs(said[0] - said[1]).max(1) > 1e-4
   assert said[0].shape == said[1].shape and np.abs(said[0] - said[1])[:engines.BEGINS].max() > 1e-4
 
 
