@@ -11,6 +11,7 @@ from telugu_s2s.dialogue import engines, own_voice, selfplay
 from telugu_s2s.dialogue.pairs import Turn
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import model, sampling
+from telugu_s2s.lm.frames import SILENT
 from telugu_s2s.tokens.vocabulary import EPAD, PAD
 
 C = model.Config(width=24, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=16, depth_layers=1, depth_heads=2, depth_ffn=12,
@@ -54,7 +55,8 @@ def test_each_side_hears_the_other_late_by_the_delay_and_one():
   late = np.concatenate([np.tile(SILENCE, (2 * b, 1 + delay, 1)), np.concatenate([np.tile(SILENCE, (b, t, 1)), prompt])], 1)
   heard[:, :t] = late[:, :t]
   said = np.concatenate([prompt, np.tile(SILENCE, (b, t, 1))])
-  slots = np.concatenate([np.full((2 * b, t, 1), -1), np.asarray(selfplay.frames.delayed(jnp.asarray(said), delay))], -1)
+  moves = np.where(np.arange(2 * b)[:, None] < b, -1, np.where(np.arange(t) % 2, -1, SILENT))      # who is silent says so
+  slots = np.concatenate([moves[..., None], np.asarray(selfplay.frames.delayed(jnp.asarray(said), delay))], -1)
   state = sampling.prefill(c, params, sampling.empty_state(c, 2 * b), jnp.asarray(slots), jnp.asarray(heard[:, :t]))
   _, drawn = sampling.burst(c, params, state, jnp.asarray(heard[:, t:]), jax.random.split(jax.random.key(0), 2 * b), selfplay.drawing.settings(c, [GREEDY] * 2 * b))
   expected = selfplay.frames.undelayed(jnp.concatenate([jnp.asarray(slots), drawn], 1)[..., 1:], delay)
