@@ -36,7 +36,9 @@ def get_config(source='grammar'):
   config.voice_names = ''                    # of other engines than espeak, parted by commas
   config.held_out_names = ''                 # those of them that speak in split eval only
   config.rates = (0.85, 1.2)                 # of speaking, drawn evenly, of each side by itself
-  config.emotions = ('neutral',)             # asked for, where the engine can; espeak acts them by pitch and rate
+  config.pitches = (-6, 6)                   # steps of espeak's pitch around a voice's own, drawn evenly; 15 are 2.5 semitones
+  config.ranges = (0, 0)                     # and of how far it moves within a sentence
+  config.emotions = ('neutral',)             # asked for, where the engine can; espeak acts them by pitch, its range and rate
   config.takes = 1                           # of each dialogue, in other voices
   config.answerers = ()                      # voices of espeak that answer, and nobody else does; () = any
   config.answer_once = False                 # a voice says an answer the same way in all takes

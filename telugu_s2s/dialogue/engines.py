@@ -22,11 +22,10 @@ from telugu_s2s.errors import InputError
 
 NAMES = ('espeak', 'festival', 'command', 'recorded', 'model')
 WORDS_PER_MINUTE = 190           # of espeak-ng at rate 1; of Telugu's long words it speaks about 125
-# How espeak-ng acts an emotion: (steps of its pitch, times its rate). After Murray and Arnott (1993, table 1), who say which way
-# pitch and rate go; how far is our choice. A rule is no feeling: enough to test that what is asked for is heard.
-ACTED = {'neutral': (0, 1.0), 'happy': (14, 1.1), 'sad': (-14, 0.8), 'excited': (20, 1.2), 'angry': (8, 1.15), 'fear': (16, 1.25),
-         'surprise': (22, 1.05), 'calm': (-8, 0.9)}
-PITCH_SPREAD = 6                 # drawn around a voice's pitch, as in the sample corpus
+# How espeak-ng acts an emotion: (steps of its pitch, times its rate, steps of its range of pitch). After Murray and Arnott (1993,
+# table 1), who say which way each goes; how far is our choice. A rule is no feeling: enough to test that what is asked for is heard.
+ACTED = {'neutral': (0, 1.0, 0), 'happy': (14, 1.1, 30), 'sad': (-14, 0.8, -20), 'excited': (20, 1.2, 40), 'angry': (8, 1.15, 40),
+         'fear': (16, 1.25, 30), 'surprise': (22, 1.05, 45), 'calm': (-8, 0.9, -30)}
 TIMEOUT_S = 120
 # Further voices of espeak-ng, of people's names, in which sentences are understood: others ring like robots or whisper.
 VARIANTS = ('Alex', 'linda', 'Mike', 'belinda', 'paul', 'Annie', 'Hugo', 'steph', 'Denis', 'anika', 'boris', 'aunty', 'Marco', 'Andrea', 'zac', 'f1',
@@ -79,17 +78,29 @@ def varied(voices: Mapping, variants: int) -> dict:
   return dict(voices) | {name: ml_collections.ConfigDict(dict(voice=f'te+{name}', pitch=50, gender='u', held_out=False)) for name in VARIANTS[:variants]}
 
 
-def espeak(voices: Mapping) -> Engine:
-  """espeak-ng. voices: {name: mapping of voice, pitch, gender, held_out}."""
+def espeak(voices: Mapping, pitches=(-6, 6), ranges=(0, 0)) -> Engine:
+  """espeak-ng.
+
+  Args:
+    voices: {name: mapping of voice, pitch, gender, held_out}.
+    pitches, ranges: steps of its pitch and of its range of pitch, drawn evenly around a voice's own with its emotion.
+
+  Raises:
+    InputError: the engine is not installed, or pitches or ranges end before they begin.
+  """
+  for name, (low, high) in (('pitches', pitches), ('ranges', ranges)):
+    if low > high:
+      raise InputError(f'config.{name} ({low}, {high}): give the lowest, then the highest')
   if not synthesis.available():
     raise InputError("config.engine espeak: espeakng-loader is not installed; run: pip install 'telugu_s2s[sample]'")
 
   def speak(text, voice, emotion, rate, seed):
     one, emotion = voices[voice], emotion if emotion in ACTED else 'neutral'
-    higher, faster = ACTED[emotion]
-    pitch = one.pitch + higher + int(np.random.default_rng(seed).integers(-PITCH_SPREAD, PITCH_SPREAD + 1))
-    words = int(np.clip(round(WORDS_PER_MINUTE * rate * faster), *synthesis.WORDS_PER_MINUTE))
-    samples = synthesis.speak(text, one.voice, words, int(np.clip(pitch, *synthesis.PITCH)))
+    (higher, faster, wider), rng = ACTED[emotion], np.random.default_rng(seed)
+    pitch, pitch_range = (middle + int(rng.integers(low, high + 1)) for middle, (low, high) in (
+        (one.pitch + higher, pitches), (synthesis.OWN_RANGE + wider, ranges)))
+    samples = synthesis.speak(text, one.voice, *(int(np.clip(round(value), *limits)) for value, limits in (
+        (WORDS_PER_MINUTE * rate * faster, synthesis.WORDS_PER_MINUTE), (pitch, synthesis.PITCH), (pitch_range, synthesis.PITCH_RANGE))))
     return Spoken(samples, f'espeak-{voice}', one.gender, emotion, 'espeak-ng', 'CC0-1.0')
 
   return Engine('espeak', importlib.metadata.version('espeakng-loader'), False, speak,
@@ -212,7 +223,7 @@ def chosen(config, model: Engine | None = None) -> Engine:
   """
   held = {name: False for name in _names(config.voice_names)} | {name: True for name in _names(config.held_out_names)}
   if config.engine == 'espeak':
-    return espeak(varied(config.voices, config.variants))
+    return espeak(varied(config.voices, config.variants), tuple(config.pitches), tuple(config.ranges))
   if config.engine == 'festival':
     return festival(held or {NSK: False}, config.licence)
   if config.engine == 'command':

@@ -1,4 +1,4 @@
-"""Text to speech: engines behind one call, speak(text, voice, rate, pitch) -> f32[samples] at 16 kHz.
+"""Text to speech: engines behind one call, speak(text, voice, rate, pitch, pitch_range) -> f32[samples] at 16 kHz.
 
 One engine so far, espeak-ng's formant synthesis: robotic, but no recorded voice is in it, it knows Telugu
 spelling, and it speaks hundreds of times faster than real time. It comes with the optional package
@@ -24,6 +24,8 @@ from telugu_s2s.errors import InputError
 
 WORDS_PER_MINUTE = (80, 450)    # what the engine accepts; its minutes are those of English words
 PITCH = (0, 99)                 # of the voice's own range; 50 is its middle
+PITCH_RANGE = (0, 99)           # how far pitch moves within a sentence
+OWN_RANGE = 50                  # of a voice
 AMPLITUDE = 60                  # of 200; the loudest utterance of the sample corpus then peaks at 0.70
 TIMEOUT_S = 60
 
@@ -33,7 +35,7 @@ def available() -> bool:
   return importlib.util.find_spec('espeakng_loader') is not None
 
 
-def speak(text: str, voice: str, rate: int, pitch: int) -> np.ndarray:
+def speak(text: str, voice: str, rate: int, pitch: int, pitch_range: int = OWN_RANGE) -> np.ndarray:
   """One utterance as f32[samples] at 16 kHz, in [-1, 1], with the engine's silence around it.
 
   Args:
@@ -41,11 +43,12 @@ def speak(text: str, voice: str, rate: int, pitch: int) -> np.ndarray:
     voice: an espeak-ng voice with its variant, such as 'te+f2'.
     rate: nominal words per minute, 80 to 450.
     pitch: 0 to 99; 50 is the voice's own.
+    pitch_range: 0 to 99, how far it moves within a sentence; 50 is the voice's own.
 
   Raises:
     InputError: the package is missing, the voice is unknown, a number is out of range, or the text gives no sound.
   """
-  for name, value, (low, high) in (('rate', rate, WORDS_PER_MINUTE), ('pitch', pitch, PITCH)):
+  for name, value, (low, high) in (('rate', rate, WORDS_PER_MINUTE), ('pitch', pitch, PITCH), ('pitch_range', pitch_range, PITCH_RANGE)):
     if not low <= value <= high:
       raise InputError(f'{name} {value} of voice {voice!r} is outside {low} to {high}')
   if not available():
@@ -57,7 +60,7 @@ def speak(text: str, voice: str, rate: int, pitch: int) -> np.ndarray:
     raise _unknown(voice)
   # -I -S: nothing from the environment, nothing but the standard library
   command = [sys.executable, '-I', '-S', espeak_process.__file__, espeakng_loader.get_library_path(), voice,
-             str(int(rate)), str(int(pitch)), str(AMPLITUDE)]
+             str(int(rate)), str(int(pitch)), str(AMPLITUDE), str(int(pitch_range))]
   done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=TIMEOUT_S, check=False,
                         cwd=data.parent)
   if done.returncode == espeak_process.UNKNOWN_VOICE:

@@ -9,6 +9,7 @@ from telugu_s2s.audio import files
 from telugu_s2s.corpora import sample
 from telugu_s2s.dialogue import engines, synthesis
 from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import control
 
 SAY = """import sys, wave, struct, math
 text, out, voice = sys.argv[1:4]
@@ -92,6 +93,25 @@ def test_espeak_follows_from_its_arguments():
   unknown = engine.speak('వాన వెలిసింది', 'mezzo', 'disgust', 1.0, 5)
   assert (first.emotion, unknown.emotion) == ('sad', 'neutral') and len(unknown.samples) < len(first.samples)
   assert (engine.voices(['x'], 'train'), engine.voices(['x'], 'eval')) == (['mezzo'], ['alto'])
+
+
+@pytest.mark.skipif(not synthesis.available(), reason='espeakng-loader is not installed')
+def test_espeak_speaks_as_high_and_as_lively_as_it_is_asked():
+  voices = ml_collections.ConfigDict({'mezzo': dict(voice='te+f2', pitch=45, gender='f', held_out=False)})
+
+  def heard(emotion='neutral', **asked):
+    one = control.heard(engines.espeak(voices, **asked).speak('వాన వెలిసింది, చెరువు నిండింది', 'mezzo', emotion, 1.0, 5).samples)
+    return one['pitch'], one['range']
+
+  low, high = (heard(pitches=(step, step))[0] for step in (-20, 20))
+  flat, lively = (heard(pitches=(0, 0), ranges=(step, step))[1] for step in (-40, 40))
+  assert high > 1.3 * low and lively > 3 * flat
+  assert heard('happy', pitches=(0, 0))[1] > 1.2 * heard('neutral', pitches=(0, 0))[1]
+
+
+def test_limits_in_the_wrong_order_are_named():
+  with pytest.raises(InputError, match=r'config.ranges \(9, -9\): give the lowest'):
+    engines.espeak({}, ranges=(9, -9))
 
 
 def test_an_engine_that_is_none_is_named():
