@@ -3,7 +3,6 @@
 A voice that converses is heard in answers to questions, another one in what it says of itself.
 """
 import collections
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -60,15 +59,16 @@ def spearman(x, y) -> float:
   return float(np.corrcoef(x, y)[0, 1]) if np.std(x) and np.std(y) else float('nan')
 
 
-def agreement(asked, values, rng) -> dict:
+def agreement(asked, values, rng, draw=None) -> dict:
   """How what is heard goes with what was asked for.
 
   Args:
     asked: i64[n], bins. values: f64[n], nan where nothing was heard.
+    draw: i64[n], which utterances differ in what was asked for alone; None = none do.
 
   Returns:
     {n, bins: the mean of each bin, spearman: over utterances, interval: its 95 % bootstrap interval, of_means: over the means of
-    bins, monotone: these rise from each bin to the next}.
+    bins, monotone: these rise from each bin to the next, and with draws within: spearman of what is above the mean of its draw}.
   """
   there = np.isfinite(values)
   asked, values = np.asarray(asked)[there], np.asarray(values)[there]
@@ -77,9 +77,14 @@ def agreement(asked, values, rng) -> dict:
             'monotone': False}
   means = np.array([values[asked == one].mean() for one in np.unique(asked)])
   drawn = [spearman(asked[rows], values[rows]) for rows in rng.integers(len(asked), size=(500, len(asked)))]
-  return {'n': len(asked), 'bins': means.round(3).tolist(), 'spearman': spearman(asked, values),
-          'interval': np.nanpercentile(drawn, [2.5, 97.5]).tolist(), 'of_means': spearman(np.arange(len(means)), means),
-          'monotone': bool((np.diff(means) > 0).all())}
+  result = {'n': len(asked), 'bins': means.round(3).tolist(), 'spearman': spearman(asked, values),
+            'interval': np.nanpercentile(drawn, [2.5, 97.5]).tolist(), 'of_means': spearman(np.arange(len(means)), means),
+            'monotone': bool((np.diff(means) > 0).all())}
+  if draw is not None:
+    same = np.unique(draw[there], return_inverse=True)[1]
+    middle = np.bincount(same, values) / np.bincount(same)
+    result['within'] = spearman(asked, values - middle[same])
+  return result
 
 
 def recorded(segments, encoder, table, rng) -> dict:
@@ -101,13 +106,13 @@ def recorded(segments, encoder, table, rng) -> dict:
 def utterances(model, params, codec, given: dict, seconds: float, questions, silence, key, how) -> np.ndarray:
   """f32[b samples], what is said with conditions {name: i32[b ..]}.
 
-  questions: [i[t q]], codes of what is answered, one after the other and again; of none it is said from nothing, the user being silent.
+  questions: [i[t q]], codes of what each row answers; of none it is said from nothing, the user being silent.
   """
   b, count = len(next(iter(given.values()))), round(seconds * codec.config.frame_rate)
   given = {name: jnp.asarray(x) for name, x in given.items()}
   if questions:
     longest = max(map(len, questions))
-    user = reply.lined_up([questions[row % len(questions)] for row in range(b)], silence, longest, count + model.delay)
+    user = reply.lined_up(questions, silence, longest, count + model.delay)
     return encoding.decoded(codec, reply.answered(model, params, jnp.asarray(user), longest, silence, key, how, given))
   state = sampling.conditioned(model, params, sampling.empty_state(model, b, how.guidance != 1), given)
   user = jnp.broadcast_to(jnp.asarray(silence), (b, count + model.delay, model.codebooks))
@@ -131,10 +136,13 @@ def measure(config, segments, model, params, codec, table, questions=()) -> dict
   how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), 0.0 if questions else config.silence_bias, guidance=config.guidance,
                           floor=config.floor if questions else 0.0)
   known = speakers_of(config, model, table) if table else []
-  say = functools.partial(utterances, model, params, codec, seconds=config.utterance_s, questions=encoder(questions), silence=silence, how=how)
+  codes = encoder(questions)
 
-  def who(count):
-    return {'speaker': np.resize(np.array(known, np.int32), count)} if known else {}
+  def say(given, draw, number):
+    """The conditions with those who speak, and what is said: in each draw an answer to one question, by one speaker."""
+    given = given | ({'speaker': np.array(known, np.int32)[draw % len(known)]} if known else {})
+    return given, utterances(model, params, codec, given, config.utterance_s, [codes[one % len(codes)] for one in draw] if codes else (),
+                             silence, jax.random.key(config.seed + number), how)
 
   def above(hertz, given):
     """f64[n], pitches in semitones from the asked speakers' own, or from the middle of all."""
@@ -142,16 +150,16 @@ def measure(config, segments, model, params, codec, table, questions=()) -> dict
 
   result = {'speakers': len(known), 'questions': len(questions), 'guidance': config.guidance}
   for number, knob in enumerate(HEARD if model.knob_bins else ()):
-    bins = np.repeat(np.arange(model.knob_bins), config.draws)
+    draw, bins = np.divmod(np.arange(config.draws * model.knob_bins), model.knob_bins)
     knobs = np.full((len(bins), len(HEARD)), -1, np.int32)
     knobs[:, number] = bins
-    given = {'knobs': knobs} | who(len(bins))
-    found = np.array([heard(one)[knob] for one in say(given=given, key=jax.random.key(config.seed + number))])
-    result[knob] = agreement(bins, above(found, given) if knob == 'pitch' else found, rng)
+    given, sounds = say({'knobs': knobs}, draw, number)
+    found = np.array([heard(one)[knob] for one in sounds])
+    result[knob] = agreement(bins, above(found, given) if knob == 'pitch' else found, rng, draw if codes else None)
   if model.knob_bins and table and segments:
     result['recordings'] = recorded(segments, encoder, table, rng)
   if model.emotions:
-    result['emotion'] = _emotions(config, segments, who, say, above)
+    result['emotion'] = _emotions(config, segments, say, above)
   return result
 
 
@@ -162,14 +170,15 @@ def speakers_of(config, model, table) -> list[int]:
   return [number for number, hertz in enumerate(table.pitch_hz) if hertz and number < model.speakers][:SPEAKERS]
 
 
-def _emotions(config, segments, who, say, above):
+def _emotions(config, segments, say, above):
   profiles = profiled(segments)
   if len(profiles) < 2:
     return {'skipped': f'the data has not {FEWEST} recordings each of two labelled emotions'}
   names = list(profiles)
-  asked = np.repeat(names, config.draws).astype(np.int32)
-  given = {'emotion': asked} | who(len(asked))
-  found = np.array([[*heard(one).values()] for one in say(given=given, key=jax.random.key(config.seed + len(HEARD)))])
+  draw, place = np.divmod(np.arange(config.draws * len(names)), len(names))
+  asked = np.array(names, np.int32)[place]
+  given, sounds = say({'emotion': asked}, draw, len(HEARD))
+  found = np.array([[*heard(one).values()] for one in sounds])
   found[:, 0] = above(found[:, 0], given)
   guess = nearest(profiles, found)
   return {'emotions': [labels.EMOTIONS[number] for number in names], 'chance': 1 / len(names),
@@ -203,8 +212,9 @@ def show(result):
   for knob in HEARD:
     if knob in result:
       one, most = result[knob], result.get('recordings', {}).get(knob)
-      print(f'{knob:>8}: Spearman {one["spearman"]:+.2f} ({one["interval"][0]:+.2f} to {one["interval"][1]:+.2f}) over {one["n"]} '
-            f'utterances, {one["of_means"]:+.2f} of the bins\' means {", ".join(f"{value:.2f}" for value in one["bins"])}' +
+      print(f'{knob:>8}: Spearman {one["spearman"]:+.2f} ({one["interval"][0]:+.2f} to {one["interval"][1]:+.2f}) over {one["n"]} utterances' +
+            (f', {one["within"]:+.2f} within answers to one question' if 'within' in one else '') +
+            f', {one["of_means"]:+.2f} of the bins\' means {", ".join(f"{value:.2f}" for value in one["bins"])}' +
             (f'; recordings {most["spearman"]:+.2f} over {most["n"]}' if most else ''))
   if 'emotion' in result:
     one = result['emotion']

@@ -61,6 +61,17 @@ def test_a_knob_that_works_has_a_spearman_of_one_and_one_that_does_not_about_non
   assert one['n'] == 0 and np.isnan(one['spearman'])
 
 
+def test_a_knob_is_told_from_what_an_answer_does_by_itself():
+  rng = np.random.default_rng(4)
+  draw, bins = np.divmod(np.arange(60), 5)
+  heard = 10 * rng.normal(size=12)[draw] + bins               # answers differ more than what is asked for
+  heard[[3, 17]] = np.nan
+  found = control.agreement(bins, heard, rng, draw)
+  assert found['within'] > 0.9 > 0.5 > found['spearman']
+  deaf = control.agreement(bins, 10 * rng.normal(size=12)[draw] + rng.normal(size=60), rng, draw)
+  assert abs(deaf['within']) < 0.3
+
+
 def test_ties_share_their_rank():
   x, y = [1, 2, 2, 3, 5], [2.0, 1.0, 4.0, 4.0, 9.0]
   ranks = [1, 2.5, 2.5, 4, 5], [2, 1, 3.5, 3.5, 5]
