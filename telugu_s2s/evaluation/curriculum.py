@@ -97,7 +97,8 @@ def planned(config, workdir) -> list[Step]:
   folder, spoken_s = said.folder or at('pairs', 'pairs'), corpus_s(said.folder) if said.folder else pace.speech_s(said)
   if not said.folder:
     spoken = of('pairs', 'text', seed=seed, count=said.count, takes=said.takes, variants=said.variants,
-                answerers=tuple(said.answerers), emotions=tuple(said.emotions), rates=tuple(said.rates), answer_once=said.answer_once, extras=False)
+                answerers=tuple(said.answerers), answer_once=said.answer_once, emotions=tuple(said.emotions), rates=tuple(said.rates),
+                pitches=tuple(said.pitches), ranges=tuple(said.ranges), extras=False)
     steps.append(Step('pairs', spoken, pairs.run, pace.spoken(said), 'pairs/MANIFEST.tsv'))
   tokens = dict(data__tokens=at('tokens', 'tokens'), data__segments=at('tokens', 'segments', 'train'))
   heard = dict(heard__views=config.heard.views, heard__echoes=config.heard.echoes)

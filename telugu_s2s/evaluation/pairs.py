@@ -60,7 +60,7 @@ def from_text(config, workdir):
                             names=config.voice_names,
                             held_out=config.held_out_names, timing=how.timing, seed=config.seed, rates=(low, high), extras=config.extras,
                             emotions=list(config.emotions), breaths=config.breaths, takes=config.takes, answerers=list(config.answerers),
-                            answer_once=config.answer_once, licence=config.licence)
+                            answer_once=config.answer_once, pitches=list(config.pitches), ranges=list(config.ranges), licence=config.licence)
   units = (spoken.from_grammar if config.source == 'grammar' else spoken.from_text)(config, how)
   workers = 1 if config.engine == 'model' else config.workers
   return pairs.write(units, workdir, made_by, 'flac' if engine.real else 'opus', workers)

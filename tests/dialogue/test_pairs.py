@@ -253,6 +253,17 @@ def test_the_job_speaks_a_grammar_and_preparation_reads_it(tmp_path):
   assert {'at_s', 'act', 'sources', 'generator'} <= set(segments.labels(0)['custom']) and segments.labels(0)['turn'] is not None
 
 
+@pytest.mark.skipif(not synthesis.available(), reason='espeakng-loader is not installed')
+@pytest.mark.parametrize('fields', [dict(pitches=(-20, -20)), dict(ranges=(-40, -40)), dict(emotions=('happy',))])
+def test_another_way_of_speaking_is_spoken_anew(tmp_path, fields):
+  asked = dict(count=2, eval_share=0.0, extras=False)
+  job.run(config(**asked), tmp_path)
+  before = contents(tmp_path / 'pairs')
+  job.run(config(**asked, **fields), tmp_path)
+  after = contents(tmp_path / 'pairs')
+  assert before.keys() == after.keys() and not before.items() & after.items()
+
+
 @pytest.mark.parametrize('fields, says', [
     (dict(source='radio'), 'config.source'), (dict(count=0), 'config.count 0'), (dict(rates=(2.0, 1.0)), 'config.rates'),
     (dict(eval_share=1.0), 'config.eval_share'), (dict(engine='model', run='nowhere'), 'config.run'), (dict(timing='none.json'), 'config.timing'),
