@@ -136,8 +136,8 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
       state, start = init(), 0
       if stage.given:
         where = jax.tree.map(lambda x: x.sharding, shapes)
-        # Not the same memory: steps give the state's up.
-        state |= {name: jax.device_put(tree, where[name], may_alias=False) for name, tree in stage.given().items()}
+        # Not the same memory: steps give the state's up. From the host, as JAX heeds may_alias of its own arrays on one device alone.
+        state |= {name: jax.device_put(jax.tree.map(np.asarray, tree), where[name], may_alias=False) for name, tree in stage.given().items()}
     else:
       agree(saved.facts(start), stage.facts, workdir)
       state, _ = saved.restore(start, shapes)

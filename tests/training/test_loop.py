@@ -1,4 +1,5 @@
 """The loop: the same on every mesh, the same to the bit after a stop, and never stopped by one bad step."""
+import dataclasses
 import fcntl
 import functools
 import json
@@ -73,6 +74,15 @@ def test_a_run_learns(toy, tmp_path):
   fit(toy(), tmp_path, steps=40, log_every=20, save_every=40)
   losses = [values['train/loss'] for _, values in lines(tmp_path)]
   assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+
+
+@pytest.mark.parametrize('mesh', [(1, 1, 1), *MESHES], ids=str)
+def test_what_a_run_begins_with_outlives_it(toy, tmp_path, mesh):
+  first, _ = fit(toy(), tmp_path / 'first', mesh=(1, 1, 1), steps=2)
+  given = {'params': jax.tree.map(lambda x: x + 0, first['params'])}        # on one device, as fresh weights are
+  before = jax.tree.map(np.array, given)
+  fit(dataclasses.replace(toy(), given=lambda: given), tmp_path / 'second', mesh=mesh, steps=2)
+  assert_same(given, before)
 
 
 def test_a_resumed_run_is_an_uninterrupted_one_bit_for_bit(toy, tmp_path, capsys):
