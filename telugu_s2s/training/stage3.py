@@ -4,6 +4,7 @@ Continues a stage 2 run on exchanges of dialogues in two streams, among its own 
 microphone hears it; a head tells who speaks in the two seconds that follow.
 """
 import dataclasses
+import functools
 import json
 from pathlib import Path
 
@@ -128,8 +129,10 @@ def talk_of(config, of, model, trained, workdir, knobs: bool) -> Talk:
 def grown(model, params, rate: float, floor: bool, match: int, seed: int):
   """A model that tells who speaks next and which answer a question has, and its weights, of which those that it lacks begin knowing nothing."""
   wanted = dataclasses.replace(model, floor_frames=model.floor_frames or floor * max(1, round(FLOOR_S * rate)), match=model.match or match)
-  fresh = lm_step.fresh(wanted, jax.random.key(seed))
-  return wanted, {name: params.get(name, value) for name, value in fresh.items()}
+  fresh = functools.partial(lm_step.fresh, wanted, jax.random.key(seed))
+  names = jax.eval_shape(fresh).keys()           # fresh weights of a toy take 18 s of a CPU, and most runs lack none
+  made = fresh() if names - params.keys() else {}
+  return wanted, {name: params[name] if name in params else made[name] for name in names}
 
 
 def listening(model, params, batch, chunk=0, divisors=None):
