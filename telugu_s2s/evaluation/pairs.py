@@ -57,10 +57,10 @@ def from_text(config, workdir):
   how = spoken.How(engine, timing.load(config.timing), config.seed, tuple(config.rates), tuple(config.emotions), config.extras,
                    spoken.breaths(config.breaths, config.licence), config.takes, tuple(config.answerers), config.answer_once)
   made_by = pairs.generator(config.source, engine=(engine.name, engine.version), voices=config.voices, variants=config.variants,
-                            names=config.voice_names,
-                            held_out=config.held_out_names, timing=how.timing, seed=config.seed, rates=(low, high), extras=config.extras,
-                            emotions=list(config.emotions), breaths=config.breaths, takes=config.takes, answerers=list(config.answerers),
-                            answer_once=config.answer_once, pitches=list(config.pitches), ranges=list(config.ranges), licence=config.licence)
+                            names=config.voice_names, held_out=config.held_out_names, timing=how.timing, seed=config.seed, rates=(low, high),
+                            pitches=list(config.pitches), ranges=list(config.ranges), emotions=list(config.emotions), acted=engines.ACTED,
+                            extras=config.extras, breaths=config.breaths, takes=config.takes, answerers=list(config.answerers),
+                            answer_once=config.answer_once, licence=config.licence)
   units = (spoken.from_grammar if config.source == 'grammar' else spoken.from_text)(config, how)
   workers = 1 if config.engine == 'model' else config.workers
   return pairs.write(units, workdir, made_by, 'flac' if engine.real else 'opus', workers)

@@ -264,6 +264,16 @@ def test_another_way_of_speaking_is_spoken_anew(tmp_path, fields):
   assert before.keys() == after.keys() and not before.items() & after.items()
 
 
+@pytest.mark.skipif(not synthesis.available(), reason='espeakng-loader is not installed')
+def test_an_emotion_that_is_acted_otherwise_is_spoken_anew(tmp_path, monkeypatch):
+  asked = dict(count=1, eval_share=0.0, extras=False, emotions=('happy',))
+  job.run(config(**asked), tmp_path)
+  before = contents(tmp_path / 'pairs')
+  monkeypatch.setitem(engines.ACTED, 'happy', (-30, 1.0, 0))
+  job.run(config(**asked), tmp_path)
+  assert not before.items() & contents(tmp_path / 'pairs').items()
+
+
 @pytest.mark.parametrize('fields, says', [
     (dict(source='radio'), 'config.source'), (dict(count=0), 'config.count 0'), (dict(rates=(2.0, 1.0)), 'config.rates'),
     (dict(eval_share=1.0), 'config.eval_share'), (dict(engine='model', run='nowhere'), 'config.run'), (dict(timing='none.json'), 'config.timing'),
