@@ -234,7 +234,22 @@ def endless(epochs: Epochs, read, cast, batch, seed, process=0, processes=1):
   if batch % processes:
     raise InputError(f'config.batch: {batch} does not divide over {processes} processes')
   source = grain.MapDataset.source(range(epochs.rows)).seed(seed).repeat().map_with_index(Rows(read, epochs))
-  return source.random_map(cast)[process::processes].batch(batch // processes, drop_remainder=True)
+  return Share(source.random_map(cast), batch, process, processes).batch(batch // processes, drop_remainder=True)
+
+
+class Share(grain.MapDataset):
+  """The rows of each global batch that are a process's: one stretch, as its devices hold, since what a step draws for a row goes by its place."""
+
+  def __init__(self, rows, batch: int, process: int, processes: int):
+    super().__init__(rows)
+    self._batch, self._mine, self._process = batch, batch // processes, process
+
+  def __len__(self):
+    return len(self._parent) // self._batch * self._mine
+
+  def __getitem__(self, index):
+    step, row = divmod(index, self._mine)
+    return self._parent[step * self._batch + self._process * self._mine + row]
 
 
 def evaluation(clips: Clips, window: Window, batch: int, text: slots.Text | None = None,
