@@ -97,10 +97,11 @@ def espeak(voices: Mapping, pitches=(-6, 6), ranges=(0, 0)) -> Engine:
   def speak(text, voice, emotion, rate, seed):
     one, emotion = voices[voice], emotion if emotion in ACTED else 'neutral'
     (higher, faster, wider), rng = ACTED[emotion], np.random.default_rng(seed)
-    pitch, pitch_range = (middle + int(rng.integers(low, high + 1)) for middle, (low, high) in (
-        (one.pitch + higher, pitches), (synthesis.OWN_RANGE + wider, ranges)))
-    samples = synthesis.speak(text, one.voice, *(int(np.clip(round(value), *limits)) for value, limits in (
-        (WORDS_PER_MINUTE * rate * faster, synthesis.WORDS_PER_MINUTE), (pitch, synthesis.PITCH), (pitch_range, synthesis.PITCH_RANGE))))
+    drawn = lambda middle, steps: middle + int(rng.integers(steps[0], steps[1] + 1))
+    within = lambda value, limits: int(np.clip(round(value), *limits))
+    pitch, pitch_range = drawn(one.pitch + higher, pitches), drawn(synthesis.OWN_RANGE + wider, ranges)
+    samples = synthesis.speak(text, one.voice, within(WORDS_PER_MINUTE * rate * faster, synthesis.WORDS_PER_MINUTE),
+                              within(pitch, synthesis.PITCH), within(pitch_range, synthesis.PITCH_RANGE))
     return Spoken(samples, f'espeak-{voice}', one.gender, emotion, 'espeak-ng', 'CC0-1.0')
 
   return Engine('espeak', importlib.metadata.version('espeakng-loader'), False, speak,

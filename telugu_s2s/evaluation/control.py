@@ -150,7 +150,7 @@ def measure(config, segments, model, params, codec, table, questions=()) -> dict
 
   result = {'speakers': len(known), 'questions': len(questions), 'guidance': config.guidance}
   for number, knob in enumerate(HEARD if model.knob_bins else ()):
-    draw, bins = np.divmod(np.arange(config.draws * model.knob_bins), model.knob_bins)
+    draw, bins = laid(range(model.knob_bins), config.draws)
     knobs = np.full((len(bins), len(HEARD)), -1, np.int32)
     knobs[:, number] = bins
     given, sounds = say({'knobs': knobs}, draw, number)
@@ -161,6 +161,12 @@ def measure(config, segments, model, params, codec, table, questions=()) -> dict
   if model.emotions:
     result['emotion'] = _emotions(config, segments, say, above)
   return result
+
+
+def laid(values, draws: int):
+  """(draw, value), i32[n] each, of all utterances: in each draw every value is asked for."""
+  values = np.array(values, np.int32)
+  return np.repeat(np.arange(draws, dtype=np.int32), len(values)), np.tile(values, draws)
 
 
 def speakers_of(config, model, table) -> list[int]:
@@ -175,8 +181,7 @@ def _emotions(config, segments, say, above):
   if len(profiles) < 2:
     return {'skipped': f'the data has not {FEWEST} recordings each of two labelled emotions'}
   names = list(profiles)
-  draw, place = np.divmod(np.arange(config.draws * len(names)), len(names))
-  asked = np.array(names, np.int32)[place]
+  draw, asked = laid(names, config.draws)
   given, sounds = say({'emotion': asked}, draw, len(HEARD))
   found = np.array([[*heard(one).values()] for one in sounds])
   found[:, 0] = above(found[:, 0], given)

@@ -231,10 +231,15 @@ def make(clips: Clips, window: Window, *, batch, seed, process=0, processes=1, v
 
 def endless(epochs: Epochs, read, cast, batch, seed, process=0, processes=1):
   """Batches of the rows of epochs, without end, for one process: cast makes a row of what `Rows` reads."""
+  source = grain.MapDataset.source(range(epochs.rows)).seed(seed).repeat().map_with_index(Rows(read, epochs))
+  return of_process(source.random_map(cast), batch, process, processes)
+
+
+def of_process(rows, batch: int, process: int, processes: int):
+  """One process's part of the batches of endless rows. Raises InputError where they do not divide."""
   if batch % processes:
     raise InputError(f'config.batch: {batch} does not divide over {processes} processes')
-  source = grain.MapDataset.source(range(epochs.rows)).seed(seed).repeat().map_with_index(Rows(read, epochs))
-  return Share(source.random_map(cast), batch, process, processes).batch(batch // processes, drop_remainder=True)
+  return Share(rows, batch, process, processes).batch(batch // processes, drop_remainder=True)
 
 
 class Share(grain.MapDataset):

@@ -2,6 +2,8 @@
 import grain
 import numpy as np
 
+from telugu_s2s.tokens.batches import of_process
+
 
 class Taught:
   """Segments with the units of their frames, as pairs; units None: pairs without."""
@@ -53,7 +55,7 @@ def batches(segments, *, batch, samples, hop, seed, units=None, process=0, proce
     units: an indexable source of u16[frames], of each segment, or None.
   """
   source = grain.MapDataset.source(Taught(segments, units)).seed(seed).shuffle().repeat().random_map(Crop(samples, hop))
-  return source[process::processes].batch(batch // processes, drop_remainder=True)
+  return of_process(source, batch, process, processes)
 
 
 class Together:

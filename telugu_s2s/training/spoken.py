@@ -3,6 +3,7 @@ import grain
 import numpy as np
 
 from telugu_s2s.tokens import graphemes
+from telugu_s2s.tokens.batches import of_process
 
 
 class Spoken:
@@ -45,4 +46,4 @@ def needed(numbers) -> int:
 def batches(spoken, *, batch, seed, process=0, processes=1):
   """Endless batches for one process: spoken f32[b t], spoken_frames i32[b], graphemes i32[b s]."""
   source = grain.MapDataset.source(spoken).seed(seed).shuffle().repeat()
-  return source[process::processes].batch(batch // processes, drop_remainder=True)
+  return of_process(source, batch, process, processes)

@@ -5,11 +5,10 @@ import ml_collections
 import numpy as np
 import pytest
 
-from telugu_s2s.audio import files
+from telugu_s2s.audio import activity, delivery, files
 from telugu_s2s.corpora import sample
 from telugu_s2s.dialogue import engines, synthesis
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import control
 
 SAY = """import sys, wave, struct, math
 text, out, voice = sys.argv[1:4]
@@ -100,8 +99,9 @@ def test_espeak_speaks_as_high_and_as_lively_as_it_is_asked():
   voices = ml_collections.ConfigDict({'mezzo': dict(voice='te+f2', pitch=45, gender='f', held_out=False)})
 
   def heard(emotion='neutral', **asked):
-    one = control.heard(engines.espeak(voices, **asked).speak('వాన వెలిసింది, చెరువు నిండింది', 'mezzo', emotion, 1.0, 5).samples)
-    return one['pitch'], one['range']
+    samples = engines.espeak(voices, **asked).speak('వాన వెలిసింది, చెరువు నిండింది', 'mezzo', emotion, 1.0, 5).samples
+    one = delivery.measures(samples, activity.speech(samples))
+    return one['f0_median_hz'], one['f0_range_st']
 
   low, high = (heard(pitches=(step, step))[0] for step in (-20, 20))
   flat, lively = (heard(pitches=(0, 0), ranges=(step, step))[1] for step in (-40, 40))
