@@ -9,9 +9,10 @@ from pathlib import Path
 import jax
 
 from telugu_s2s.audio import files
+from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import ablations, codec_precision, codec_quality, codec_speed, codec_training, content_probe, lm_feeding, lm_speed
-from telugu_s2s.evaluation import peers, preparation_speed
+from telugu_s2s.evaluation import ablations, codec_precision, codec_quality, codec_speed, codec_streams, codec_training, content_probe
+from telugu_s2s.evaluation import lm_feeding, lm_speed, peers, preparation_speed
 from telugu_s2s.training import loop
 
 
@@ -20,6 +21,8 @@ def run(config, workdir):
   workdir = loop.begin(config, workdir)
   if config.name == 'codec':
     result = codec(config, workdir)
+  elif config.name == 'streaming':
+    result = codec_streams.measure(config)
   elif config.name == 'training':
     result = codec_training.measure(config)
   elif config.name == 'content':
@@ -50,7 +53,7 @@ def save(result, workdir, name) -> None:
 def codec(config, workdir) -> dict:
   """Quality, then speed beside other codecs; of a size with random weights the speed alone."""
   result = {}
-  if config.codec in codec_speed.sizes():
+  if config.codec in codec_speed.sizes() and config.codec not in weights.RELEASED:
     print(f'config.codec {config.codec}: random weights, so there is only speed to measure')
   else:
     result['quality'] = codec_quality.measure(config, workdir)

@@ -17,6 +17,7 @@ def measure(config) -> dict:
   """Prints and returns {phase: seconds a step, seconds of audio a second} of the size `config.size`, on noise."""
   recipe = runpy.run_path(str(codec_speed.RECIPES))['get_config'](config.size)
   recipe.steps = dict.fromkeys(codec_step.PHASES, 1000)
+  recipe.batch, recipe.crop_s, recipe.discriminators.dtype = config.batch or recipe.batch, config.crop_s or recipe.crop_s, config.dtype
   sizes = Config(**recipe.model)
   judges, codec = stage1.judges_of(recipe), Codec(sizes)
   samples = stage1.crop(recipe, sizes, judges)

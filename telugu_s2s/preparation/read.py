@@ -5,6 +5,7 @@ from pathlib import Path
 import grain
 import numpy as np
 
+from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import prepare, segment, shards
 
@@ -45,6 +46,31 @@ class Segments:
 
   def __repr__(self) -> str:
     return f'Segments({self._folder!r})'
+
+
+class Kept:
+  """Segments that stay in memory, decoded, once they were read: as 16-bit samples, up to `limit` bytes of them."""
+
+  def __init__(self, segments, limit=2e9):
+    self._segments, self._room, self._found = segments, limit, {}
+
+  def __len__(self) -> int:
+    return len(self._segments)
+
+  def __getitem__(self, index) -> segment.Segment:
+    """The segment, of which every reader gets its own samples."""
+    if index in self._found:
+      one, pcm = self._found[index]
+      return dataclasses.replace(one, audio=pcm.astype(np.float32) / 32768)
+    one = self._segments[index]
+    pcm = files.pcm16(one.audio)
+    if pcm.nbytes <= self._room:
+      self._room -= pcm.nbytes
+      self._found[index] = dataclasses.replace(one, audio=None), pcm
+    return one
+
+  def __repr__(self) -> str:
+    return f'Kept({self._segments!r})'
 
 
 def held_out(data: prepare.Data, folder) -> Segments:

@@ -1,9 +1,11 @@
 """The one loop of every stage: resume, batch, step, log, save, evaluate; a signal saves and leaves."""
+import collections
 import concurrent.futures
 import contextlib
 import dataclasses
 import fcntl
 import json
+import os
 import signal
 import subprocess
 import time
@@ -22,6 +24,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.training import checkpoints, metrics
 
 SKIPS_IN_A_ROW = 50              # non-finite steps that a run bears before it stops
+READERS = min(8, max(1, (os.cpu_count() or 1) // 2))       # threads that make batches; the others are the step's
 LOCKS = {}                       # of the run folders that this process holds
 
 
@@ -219,12 +222,13 @@ def agree(found: dict, wanted: dict, workdir) -> None:
 
 
 def ahead(batches, start, stop):
-  """(step, batch) for each step, the next one being read while this one is used."""
-  with concurrent.futures.ThreadPoolExecutor(1) as reader:
-    waiting = reader.submit(batches.__getitem__, start) if start < stop else None
+  """(step, batch) for each step, the next ones being read while this one is used: as many as there are readers."""
+  with concurrent.futures.ThreadPoolExecutor(READERS) as readers:
+    waiting = collections.deque(readers.submit(batches.__getitem__, now) for now in range(start, min(start + READERS, stop)))
     for now in range(start, stop):
-      batch = waiting.result()
-      waiting = reader.submit(batches.__getitem__, now + 1) if now + 1 < stop else None
+      batch = waiting.popleft().result()
+      if now + READERS < stop:
+        waiting.append(readers.submit(batches.__getitem__, now + READERS))
       yield now, batch
 
 

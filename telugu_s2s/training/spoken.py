@@ -1,4 +1,6 @@
 """Whole utterances with their transcripts, for the head that spells; a batch is a function of seed and step."""
+import concurrent.futures
+
 import grain
 import numpy as np
 
@@ -19,12 +21,17 @@ class Spoken:
   def __init__(self, segments, longest_s, hop, rate):
     self._segments, self._hop = segments, hop
     self.frames = round(longest_s * rate / hop)
-    texts = {index: clip.text for index in range(len(segments)) for clip in [segments[index]]
-             if clip.text and len(clip.audio) <= self.frames * hop}
+
+    def known(index):
+      clip = segments[index]
+      return clip.text, len(clip.audio)
+
+    with concurrent.futures.ThreadPoolExecutor() as readers:      # what takes time is decoding, which holds no lock
+      found = list(readers.map(known, range(len(segments))))
+    texts = {index: text for index, (text, samples) in enumerate(found) if text and samples <= self.frames * hop}
     self.table = graphemes.table(texts.values())
     numbers = {index: graphemes.encoded(text, self.table) for index, text in texts.items()}
-    self._rows = [(index, found) for index, found in numbers.items()
-                  if len(found) and needed(found) <= len(segments[index].audio) // hop]
+    self._rows = [(index, text) for index, text in numbers.items() if len(text) and needed(text) <= found[index][1] // hop]
     self.longest = max((len(found) for _, found in self._rows), default=0)
 
   def __len__(self):

@@ -29,7 +29,7 @@ def run(config, workdir):
   started = start(config.start, sizes)
   data = prepare.Data(**config.data)
   manifest = prepare.prepare(data, workdir / 'segments' / 'train')
-  segments = read.Segments(workdir / 'segments' / 'train')
+  segments = read.Kept(read.Segments(workdir / 'segments' / 'train'))
   batches, heads = taught(config, sizes, segments, samples, workdir)
   txs, codec = codec_step.optimisers(config), Codec(sizes)
   clips = held_out(data, workdir)

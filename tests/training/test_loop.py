@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import signal
+import time
 
 import jax
 import ml_collections
@@ -234,3 +235,18 @@ def test_a_runs_folder_holds_its_config_and_belongs_to_one_process(tmp_path):
 
 def test_seconds_are_read_as_a_clock():
   assert [loop.clock(seconds) for seconds in (0, 59.7, 61, 3723)] == ['0:00', '1:00', '1:01', '1:02:03']
+
+
+@pytest.mark.parametrize('readers', [1, 3, 8])
+def test_batches_come_in_turn_and_no_more_than_asked_however_many_read_them(monkeypatch, readers):
+  monkeypatch.setattr(loop, 'READERS', readers)
+  asked = []
+
+  class Batches:
+    def __getitem__(self, step):
+      asked.append(step)
+      time.sleep(0.001 * (7 - step % 7))
+      return {'step': step}
+
+  assert [(now, batch['step']) for now, batch in loop.ahead(Batches(), 4, 24)] == [(now, now) for now in range(4, 24)]
+  assert sorted(asked) == list(range(4, 24)) and list(loop.ahead(Batches(), 3, 3)) == []

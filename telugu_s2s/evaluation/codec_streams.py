@@ -1,0 +1,44 @@
+"""What a frame takes on this machine's device where streams are encoded and decoded side by side: wall time, the copies included."""
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+
+from telugu_s2s.codec import model
+from telugu_s2s.evaluation import codec_speed
+
+WARM = 5                         # frames before the first that is timed
+
+
+def measure(config) -> dict:
+  """Prints and returns {name, parameters, frame_ms, streams: {number: {encode_ms, decode_ms}}} of the codec `config.codec`."""
+  trained = codec_speed.trained(config.codec)
+  c = trained.config
+  result = {'name': trained.name, 'parameters': sum(x.size for x in jax.tree.leaves(trained.params)), 'frame_ms': 1000 * c.hop / c.rate,
+            'streams': {}}
+  print(f'{trained.name}, {result["parameters"] / 1e6:.1f} M parameters on {jax.devices()[0].device_kind}: median of {config.frames} frames')
+  for streams in config.streams:
+    found = result['streams'][str(streams)] = timed(trained, streams, config.frames)
+    print(f'{streams:>3} stream(s): {found["encode_ms"]:.2f} + {found["decode_ms"]:.2f} ms of a frame\'s {result["frame_ms"]:.0f}', flush=True)
+  return result
+
+
+def timed(trained, streams: int, frames: int) -> dict:
+  """{encode_ms, decode_ms}: a frame of so many streams, from audio on the host to codes on the host, and back."""
+  c, net = trained.config, model.Codec(trained.config)
+  audio = 0.05 * np.random.default_rng(0).standard_normal((streams, c.hop)).astype(np.float32)
+  codes = np.zeros((streams, 1, c.codebooks), np.int32)
+  states = model.empty_states(c, streams)
+  result = {}
+  for name, piece, state in (('encode', audio, states[0]), ('decode', codes, states[1])):
+    step = jax.jit(lambda params, piece, state, name=name: net.apply({'params': params}, piece, state, method=name), donate_argnums=2)
+    seconds, state = [], jax.tree.map(jnp.array, state)
+    for _ in tqdm.trange(frames + WARM, desc=f'{name} {streams}', unit='frame', leave=False):
+      start = time.perf_counter()
+      out, state = step(trained.params, piece, state)
+      np.asarray(out)
+      seconds.append(time.perf_counter() - start)
+    result[f'{name}_ms'] = 1000 * float(np.median(seconds[WARM:]))
+  return result
