@@ -2,6 +2,7 @@
 
 codec     quality on held-out recordings, beside other codecs' tables; speed on one CPU thread, whole and frame by
           frame, beside other codecs. The sample corpus stands in for a folder; its numbers say little of real speech.
+streaming what a frame of the codec takes on this machine's device, for 1 to 64 streams at once.
 training  how fast stage 1 trains in each phase, and what its discriminators cost.
 content   what small readers, trained on the codes of transcribed speech, get wrong: from level 0, the rest, all.
 precision what the codec loses in bfloat16 and in int8.
@@ -13,13 +14,13 @@ preparation hours of recordings prepared an hour of one core, step by step and t
 serving   how soon a server answers 1 to 64 clients at once, at the server and through the websocket; late ticks; memory; a soak.
 
     python -m telugu_s2s.main --config=configs/benchmark.py:codec --config.data.audio=DIR --config.peers=FILE.tsv
-    python -m telugu_s2s.main --config=configs/benchmark.py:codec --config.codec=small
+    python -m telugu_s2s.main --config=configs/benchmark.py:streaming --config.codec=base
     python -m telugu_s2s.main --config=configs/benchmark.py:lm
     python -m telugu_s2s.main --config=configs/benchmark.py:serving --config.run=runs/stage3
 """
 import ml_collections
 
-SIZES = ('codec', 'training', 'content', 'precision', 'lm', 'ablations', 'feeding', 'preparation', 'serving')
+SIZES = ('codec', 'streaming', 'training', 'content', 'precision', 'lm', 'ablations', 'feeding', 'preparation', 'serving')
 
 
 def get_config(size='codec'):
@@ -27,14 +28,17 @@ def get_config(size='codec'):
   config.job = 'benchmark_serving' if size == 'serving' else 'benchmark'
   config.name = SIZES[SIZES.index(size)]
   config.seed = 0
-  config.codec = ''                          # a codec's file; '' = the released one
+  config.codec = 'small'                     # tiny or small, the released ones, or a codec's file; of stage1.py's other sizes the speed alone
   if size == 'codec':                        # a size of configs/stage1.py: speed alone, with random weights
     config.levels, config.perceptual = 8, True           # codebooks that are decoded; the measures that are networks too, where these are installed
     config.by_level = False                  # PESQ of 1 to 8 levels, and their wavs: as many times the work
     config.peers = ''                        # tables of other codecs on the same clips: FILE.tsv,FILE.tsv
     config.peer_models = True                # the speed of EnCodec, DAC and Mimi, where transformers is installed
+  if size == 'streaming':
+    config.streams, config.frames = (1, 8, 64), 200  # side by side; frames that are timed
   if size == 'training':
-    config.size, config.repeats = 'small', 5         # of configs/stage1.py; timed steps of each phase
+    config.size, config.repeats, config.dtype = 'small', 5, 'float32'      # of stage1.py; timed steps of each phase; the discriminators'
+    config.batch, config.crop_s = 0, 0.0             # crops of a step and their length; 0 = the size's own
   if size == 'content':
     config.steps, config.batch, config.lr, config.longest_s = 1500, 16, 2e-3, 8.0        # of each reader; its peak; longer utterances are left out
   if size == 'precision':
@@ -57,24 +61,20 @@ def get_config(size='codec'):
     config.sizes = ('toy', '150m', '500m')   # of configs/stage2.py
     config.clips, config.steps = 4000, 10    # clips of random codes; timed batches
   if size == 'preparation':
-    config.minutes = 60                      # of recordings, put together from the data's
-    config.form = 'flac'                     # wav, flac, mp3 or opus, at 48 kHz
-    config.step_files = 10                   # files of a minute on which steps are timed
-    config.shard_mb = 16.0
+    config.minutes, config.form = 60, 'flac'         # of recordings, put together from the data's; wav, flac, mp3 or opus, at 48 kHz
+    config.step_files, config.shard_mb = 10, 16.0    # files of a minute on which steps are timed
     config.workers = (1, 2, 4)
     config.files = (10, 1000, 100_000)       # how many short files memory is measured over
     config.data = dict(audio='', split='', profile='research', exclude='', licence='LicenseRef-own')
   if size == 'serving':
     config.run = ''                          # the folder of the run that is served
     config.streams = (1, 4, 8, 32, 64)       # sessions at once
-    config.turns = 8                         # of each
-    config.reply_s = 2.0
+    config.turns, config.reply_s = 8, 2.0    # of each
     config.context_s = 30.0                  # that the model sees back
     config.question = ''                     # an audio file; '' = a question of the sample corpus
     config.soak_s = 0.0                      # then so long with
     config.soak_sessions, config.knocks_a_minute = 3, 1000       # places whose clients come and go; others who want to come in
   if size in ('codec', 'content', 'precision'):
     config.data = dict(
-        audio='', split='eval', profile='research', exclude='', licence='LicenseRef-own',
-        shortest_s=1.0, longest_s=20.0, workers=-1)
+        audio='', split='eval', profile='research', exclude='', licence='LicenseRef-own', shortest_s=1.0, longest_s=20.0, workers=-1)
   return config

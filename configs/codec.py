@@ -17,6 +17,6 @@ def get_config():
   config.output = ''                         # a folder; '' = decoded below the workdir
   config.levels = config_dict.placeholder(int)         # codebooks stored and decoded, from 1; None = all
   config.decode = True                       # writes a recording's decoded wav beside its code file
-  config.codec = ''                          # a codec's file; '' = the released one
+  config.codec = 'small'                     # tiny or small, the released ones, or a codec's file
   config.workers = -1                        # processes on the CPU; -1 = one a core (none with a GPU), 0 = this one
   return config

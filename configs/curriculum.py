@@ -19,7 +19,7 @@ def get_config(size='toy'):
   config.job = 'curriculum'
   config.size = SIZES[SIZES.index(size)]     # of configs/stage2.py
   config.seed = 0
-  config.codec = ''                          # a codec's file; '' = the released one
+  config.codec = 'tiny' if toy else 'small'     # these are released; or a codec's file
   config.stage1 = dict(size='toy', steps=0)  # of configs/stage1.py; 0 steps = the codec above
   config.data = dict(audio='')               # a folder of speech for stage 2; '' = the sample corpus
   config.pairs = dict(                       # dialogues of stages 3 and 4

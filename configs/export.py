@@ -10,7 +10,7 @@ from ml_collections import config_dict
 def get_config():
   config = ml_collections.ConfigDict()
   config.job = 'export'
-  config.codec = ''                          # a codec's file; '' = the released one
+  config.codec = 'small'                     # tiny or small, the released ones, or a codec's file
   config.out = 'exported'                    # below the workdir
   config.frames = 1                          # code frames of one step: 1 for the lowest latency, more for speed
   config.levels = config_dict.placeholder(int)         # codebooks that are decoded; None = all

@@ -61,7 +61,7 @@ def get_config(source='grammar'):
   # Matched: retrieval.
   config.by = ''                             # text, codes; '' = text where there is some
   config.reuse = 2                           # questions that one recording answers at most
-  config.codec = ''                          # a codec's file; '' = the released one
+  config.codec = 'tiny'                      # tiny or small, the released ones, or a codec's file
   # Played: selfplay, and engine=model.
   config.run = 'runs/stage3'
   config.seconds = 8.0                       # after the question

@@ -1,6 +1,6 @@
 """Stage 2, next-token prediction: the audio LM learns how Telugu speech goes on, from audio alone.
 
-From the released codec; prepares and tokenises what is missing first.
+From a released codec; prepares and tokenises what is missing first.
 toy: 3 M parameters, the embedded sample corpus, under 5 minutes on 2 CPU cores; its held-out loss ends well below the
   unigram, bigram and 5-gram baselines that it prints, and it writes three continuations to listen to.
 150m, 500m, 1b: windows of 120 s, a text slot, conditions, 2.1 hours of audio a step. PLANNED, none has been trained:
@@ -21,7 +21,7 @@ def get_config(size='toy'):
   config = ml_collections.ConfigDict()
   config.job = 'stage2'
   config.seed = 0
-  config.codec = ''                          # a codec's file; '' = the released one
+  config.codec = 'tiny' if toy else 'small'     # these are released; or a codec's file
   config.steps = of(360, 14_000, 37_500, 37_500)
   config.batch = 16 if toy else 64           # clips a step
   config.accumulate = of(1, 2, 4, 4)         # parts that a batch is read in, one after the other

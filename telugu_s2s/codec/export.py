@@ -65,7 +65,7 @@ def run(config, workdir) -> None:
   for name, data in to_bytes(trained, config.frames, levels).items():
     files.write(out / (name + SUFFIX), data)
     print(f'{out / (name + SUFFIX)}: {len(data) / 2**20:.1f} MiB', flush=True)
-  files.write(out / 'codec.safetensors', Path(config.codec or weights.RELEASED).read_bytes())
+  files.write(out / 'codec.safetensors', weights.file(config.codec).read_bytes())
   facts = {'name': trained.name, 'config': dataclasses.asdict(c), 'hop': c.hop, 'frame_rate': c.frame_rate,
            'frames': config.frames, 'levels': levels, 'platforms': PLATFORMS, 'jax': jax.__version__}
   files.write(out / 'config.json', (json.dumps(facts, indent=1) + '\n').encode())

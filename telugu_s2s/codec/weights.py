@@ -15,7 +15,7 @@ from telugu_s2s.codec import precision as precisions
 from telugu_s2s.codec.model import Codec, Config
 from telugu_s2s.errors import InputError
 
-RELEASED = Path(__file__).parent / 'released' / 'codec.safetensors'
+RELEASED = {size: Path(__file__).parent / 'released' / f'{size}.safetensors' for size in ('tiny', 'small')}       # see the model card there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +47,21 @@ def safetensors_bytes(params, metadata: dict) -> bytes:
   return len(text).to_bytes(8, 'little') + text + data[end:]
 
 
-def load(path=RELEASED, precision: str = 'float32') -> Trained:
-  """The codec in a file; the released one by default.
+def file(codec) -> Path:
+  """Where a codec is: 'tiny' or 'small', the released ones, or its file; '' is tiny."""
+  return RELEASED.get(str(codec or 'tiny')) or Path(codec)
+
+
+def released(name: str) -> Trained | None:
+  """The released codec whose codes have this name; None where there is none."""
+  return next((trained for trained in map(load, RELEASED) if trained.name == name), None)
+
+
+def load(codec='', precision: str = 'float32') -> Trained:
+  """A released codec, or the one in a file.
 
   Args:
-    path: the file.
+    codec: 'tiny' or 'small', or the file; '' is tiny.
     precision: one of precision.PRECISIONS; int8 runs through `streaming` alone. The codes keep their name: any of
       them decodes what another encoded.
 
@@ -59,7 +69,7 @@ def load(path=RELEASED, precision: str = 'float32') -> Trained:
     InputError: there is no such file, or it is not a codec's, or is damaged.
     ValueError: there is no such precision.
   """
-  path = Path(path or RELEASED)
+  path = file(codec)
   try:
     metadata, flat = opened(path)
     config = Config(**json.loads(metadata['config']))

@@ -41,12 +41,12 @@ def sizes() -> tuple[str, ...]:
 
 
 def trained(codec) -> weights.Trained:
-  """The codec of a file, '' for the released one; or with random weights, of a size of configs/stage1.py or a model dict.
+  """A released codec or that of a file; or with random weights, of another size of configs/stage1.py or a model dict.
 
   Raises:
     InputError: there is no such file, or it is no codec's.
   """
-  if isinstance(codec, str) and codec not in sizes():
+  if isinstance(codec, str) and (codec in weights.RELEASED or codec not in sizes()):
     return weights.load(codec)
   name = codec if isinstance(codec, str) else 'of the sizes given'
   fields = runpy.run_path(str(RECIPES))['get_config'](codec).model if isinstance(codec, str) else codec

@@ -94,7 +94,7 @@ def card(facts: dict, model: Config, codec: CodecConfig, table: labels.Table) ->
       width=model.width, layers=model.layers, depth_width=model.depth_width, depth_layers=model.depth_layers,
       codec=facts['codec'], codebooks=codec.codebooks, codes=codec.codes,
       codec_note=('in `codec.safetensors`' if facts.get('codec_too', True) else 'in every installed package') + (
-          ', the released one' if facts['codec_released'] else ''),
+          ', a released one' if facts['codec_released'] else ''),
       revision=facts['revision'] or 'not known', speakers=some or 'none to choose from',
       emotions=', '.join(labels.EMOTIONS[:model.emotions]) or 'none to choose from', knobs=knobs or 'none',
       data=data_table(rows), classes='; '.join(f'{letter} ({CLASSES[letter]})' for letter in found),

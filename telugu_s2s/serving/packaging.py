@@ -2,7 +2,7 @@
 
   config.json           sizes, labels, versions, facts of the training, and the length and SHA-256 of each other file
   model.safetensors     the audio LM, parameters named by their path
-  codec.safetensors     the codec that it speaks with; left out where that is the one that the package ships
+  codec.safetensors     the codec that it speaks with; left out where that is one that the package ships
   vocabulary.model      of its text slot, where it has one
   README.md, NOTICE     the model card, and whom the data owes attribution; see card.py
 
@@ -65,12 +65,12 @@ def run(config, workdir) -> None:
   folder, out = Path(config.run).absolute(), Path(workdir) / config.out
   model, params, trained = runs.loaded(folder)
   facts = facts_of(folder, config, trained)
-  if not config.codec_too and trained.name != weights.load().name:
-    raise InputError(f'config.codec_too False: {trained.name} is not the codec that the package ships; pack it too')
+  if not config.codec_too and not weights.released(trained.name):
+    raise InputError(f'config.codec_too False: {trained.name} is no codec that the package ships; pack it too')
   narrow = narrowed(params, config.precision)
   if config.precision != 'float32':
     facts['loss_of_precision'] = lost(folder, model, params, restored(narrow), trained)
-  codec_file = Path(runs.config_of(folder).codec or weights.RELEASED) if config.codec_too else None
+  codec_file = weights.file(runs.config_of(folder).codec) if config.codec_too else None
   pack(out, model, narrow, trained, codec_file, labels_of(folder), facts, folder / VOCABULARY)
   again = load(out)                              # what cannot be read again is found here, not by whoever gets it
   same = jax.tree.map(lambda x, y: np.array_equal(x, y), again.params, restored(narrow))
@@ -87,7 +87,7 @@ def facts_of(folder, config, trained) -> dict:
   measured = json.loads(summary.read_bytes()) if summary.exists() else {}
   return {'stage': runs.config_of(folder).job, 'step': newest(folder),
           'revision': revision.read_text().strip() if revision.exists() else '', 'codec': trained.name,
-          'codec_released': trained.name == weights.load().name, 'codec_too': config.codec_too, 'precision': config.precision,
+          'codec_released': bool(weights.released(trained.name)), 'codec_too': config.codec_too, 'precision': config.precision,
           'licence': config.licence, 'name': config.name or Path(config.out).name,
           'data': card.sources(tokens_of(folder, config.tokens), trained.name), 'measured': measured}
 
@@ -224,7 +224,7 @@ def load(name, revision: str = '', cache=None) -> Packed:
     weights.fit_shapes({name.replace('/', '.'): x.shape for name, x in flat.items()}, shapes)
   except ValueError as problem:
     raise InputError(f'{folder / MODEL}: not the weights of {CONFIG} ({problem}); pack it again') from None
-  codec = weights.load(folder / CODEC if CODEC in config['files'] else '')
+  codec = weights.load(folder / CODEC) if CODEC in config['files'] else weights.released(expected) or weights.load()
   if codec.name != expected or (codec.config.codebooks, codec.config.codes) != (model.codebooks, model.codes):
     raise InputError(f'{folder / CODEC if CODEC in config["files"] else "the codec of this package"}: codec {codec.name}, the model speaks '
                      f'with {expected}; pack it again, with its codec')

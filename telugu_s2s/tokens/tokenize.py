@@ -54,7 +54,7 @@ class Task:
   view: int
   ranges: views.Ranges
   seed: int
-  codec: str                     # the codec's file; '' = the released one
+  codec: str                     # a released codec or a codec's file
   codec_name: str
   threads: int                   # that read clips and measure prosody beside the encoder
 
@@ -79,7 +79,7 @@ def tokenize(segments, out, trained: weights.Trained, encoder: Encoder | None = 
     out: the folder of the tokens; made if missing.
     encoder: one of `trained` that is compiled already.
     options: views and workers.
-    codec: the file that `trained` came from, for workers; '' = the released one.
+    codec: the file that `trained` came from, for workers.
 
   Raises:
     InputError: the folder holds no segments, or a shard is missing or truncated.
@@ -218,5 +218,5 @@ def _shard(task: Task) -> dict:
 def _encoder(path, name):
   trained = weights.load(path)
   if trained.name != name:
-    raise InputError(f'config.codec: {path or "the released codec"} is {trained.name} here, and {name} where the job began')
+    raise InputError(f'config.codec: {path} is {trained.name} here, and {name} where the job began')
   return Encoder(trained)

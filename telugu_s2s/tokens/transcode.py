@@ -32,7 +32,7 @@ class Task:
   file: str                      # its path below the input, for the report
   source: str
   target: str                    # the path of what is made, without its extension
-  codec: str                     # the codec's file; '' = the released one
+  codec: str                     # a released codec or a codec's file
   name: str                      # the codec's name
   levels: int                    # codebooks that are stored and decoded, at most
   decode: bool                   # whether a recording's decoded wav is written too
@@ -57,7 +57,7 @@ def transcode(given, out, codec='', levels: int | None = None, decode: bool = Tr
   Args:
     given: a file or a folder, see `sources`.
     out: the folder of what is made; made if missing.
-    codec: a codec's file; '' = the released one.
+    codec: a released codec or a codec's file.
     levels: codebooks that are stored and decoded, None for all.
     decode: whether a recording's decoded wav is written beside its code file.
     workers: processes on the CPU; -1 = one a core, or where there is an accelerator this one on it; 0 = this one.

@@ -95,3 +95,11 @@ def test_what_is_no_codec_is_refused_in_a_line_that_names_it(tmp_path, trained, 
   with pytest.raises(InputError, match='configs/stage1.py') as caught:
     weights.load(path)
   assert str(path) in str(caught.value)
+
+
+def test_the_released_codecs_have_names_and_are_found_by_those_of_their_codes():
+  tiny, small = (weights.load(size) for size in ('tiny', 'small'))
+  assert weights.load().name == tiny.name != small.name
+  assert weights.released(small.name).config == small.config and weights.released(tiny.name).config == tiny.config
+  assert weights.released('25hz-8x1024-000000000000') is None
+  assert weights.file('small').is_file() and weights.file('runs/codec.safetensors').name == 'codec.safetensors'

@@ -1,9 +1,10 @@
 """Speed, of our codecs and of others: numbers that can be true, from codecs that are named."""
+import ml_collections
 import pytest
 
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import benchmark, codec_speed, peers
+from telugu_s2s.evaluation import benchmark, codec_speed, codec_streams, peers
 
 TINY = dict(strides=(16, 10), channels=(10, 12), heads=2, encoder_layers=1, decoder_layers=2, ffn=20, window=8,
             codebooks=3, codes=11)
@@ -38,6 +39,18 @@ def test_a_codec_is_timed_whole_and_frame_by_frame(monkeypatch):
   assert all(found[name] > 0 for name in ('encode', 'decode', 'encode_frames', 'decode_frames'))
   assert found['frame_ms'] == pytest.approx(1000 * trained.config.hop / 16000)
   assert found['encode_frames'] == pytest.approx(found['frame_ms'] / found['encode_ms'])
+
+
+def test_streams_side_by_side_are_timed_on_the_device(codec_file, capsys):
+  config = ml_collections.ConfigDict(dict(codec=str(codec_file), streams=(1, 3), frames=4))
+  found = codec_streams.measure(config)
+  assert set(found['streams']) == {'1', '3'} and found['frame_ms'] > 0
+  assert all(0 < value < 1000 for one in found['streams'].values() for value in one.values())
+  assert capsys.readouterr().out.count('stream(s)') == 2
+
+
+def test_a_released_codec_is_timed_with_its_own_weights():
+  assert codec_speed.trained('small').name == weights.load('small').name
 
 
 def test_ratios_are_ours_over_theirs(capsys):
