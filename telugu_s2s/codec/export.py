@@ -18,6 +18,7 @@ from jax import export
 from telugu_s2s.audio import files
 from telugu_s2s.codec import weights
 from telugu_s2s.codec.model import Codec, empty_states
+from telugu_s2s.codec.streaming import FEW
 from telugu_s2s.errors import InputError
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
@@ -85,7 +86,7 @@ def to_bytes(trained: weights.Trained, frames: int = 1, levels: int | None = Non
     frames: code frames of one step.
     levels: codebooks that `decode` takes, None for all.
   """
-  c, codec = trained.config, Codec(trained.config)
+  c, codec = trained.config, Codec(trained.config, unrolled=frames <= FEW)
   b, = export.symbolic_shape('b')
   array = lambda *shape, dtype=jnp.float32: jax.ShapeDtypeStruct(shape, dtype)
   states = lambda x: empty_states(c, x.shape[0])

@@ -72,6 +72,7 @@ class Config:
 class Encoder(nn.Module):
   """Audio to latent frames."""
   config: Config
+  unrolled: bool = False         # see Transformer
 
   @nn.compact
   def __call__(self, audio, state=None):
@@ -90,6 +91,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
   """Latent frames to audio."""
   config: Config
+  unrolled: bool = False         # see Transformer
 
   @nn.compact
   def __call__(self, x, state=None):
@@ -112,17 +114,18 @@ def _transform(module, layers, x, state):
   sizes = module.config.sizes(layers)
   cache, start = (state['cache'], state['position']) if state else (None, jnp.zeros(x.shape[:1], jnp.int32))
   position = start[:, None] + jnp.arange(x.shape[1])
-  x, cache = transformer.Transformer(sizes, name='transformer')(x, position, cache)
+  x, cache = transformer.Transformer(sizes, module.unrolled, name='transformer')(x, position, cache)
   return x, cache, start + x.shape[1]
 
 
 class Codec(nn.Module):
   """Encoder, residual vector quantizer and decoder."""
   config: Config
+  unrolled: bool = False         # see Transformer
 
   def setup(self):
     c = self.config
-    self.encoder, self.decoder = Encoder(c), Decoder(c)
+    self.encoder, self.decoder = Encoder(c, self.unrolled), Decoder(c, self.unrolled)
     self.quantizer = Quantizer(c.codebooks, c.codes, c.width, split=c.split)
 
   def __call__(self, audio, levels=None, exact=None):

@@ -11,10 +11,11 @@ import numpy as np
 
 from telugu_s2s.codec.model import Codec, Config, empty_states
 from telugu_s2s.codec.precision import dense
-from telugu_s2s.codec.transformer import EMPTY
+from telugu_s2s.codec.transformer import EMPTY, apart, together
 from telugu_s2s.codec.weights import Trained
 
 CHUNK = 50                       # frames that are read at a time
+FEW = 4                          # frames of a chunk in which reading the weights takes longer than computing with them
 
 
 def encode(trained: Trained, parts: Iterable, chunk: int = CHUNK) -> Iterator[np.ndarray]:
@@ -32,12 +33,12 @@ def encode(trained: Trained, parts: Iterable, chunk: int = CHUNK) -> Iterator[np
   Raises:
     ValueError: a sample is not finite: it would stay in the stream's memory for good.
   """
-  state, hop = None, trained.config.hop
+  state, hop, params = None, trained.config.hop, taken_apart(trained.params)
   for number, part in enumerate(_pieces(parts, chunk * hop)):
     if not np.isfinite(part).all():
       raise ValueError(f'samples are not finite near {number * chunk / trained.config.frame_rate:.1f} s')
     state = empty_states(trained.config, len(part))[0] if state is None else state
-    codes, state = step(trained.config, 'encode')(trained.params, part, state)
+    codes, state = step(trained.config, 'encode')(params, part, state)
     yield np.asarray(codes)
 
 
@@ -49,10 +50,10 @@ def decode(trained: Trained, parts: Iterable, chunk: int = CHUNK) -> Iterator[np
     parts: integers [b t q], successive pieces of any length, with all or only the first levels.
     chunk: frames that are read at a time.
   """
-  state = None
+  state, params = None, taken_apart(trained.params)
   for part in _pieces(parts, chunk):
     state = empty_states(trained.config, len(part))[1] if state is None else state
-    audio, state = step(trained.config, 'decode')(trained.params, part.astype(np.int32), state)
+    audio, state = step(trained.config, 'decode')(params, part.astype(np.int32), state)
     yield np.clip(np.asarray(audio), -1.0, 1.0)
 
 
@@ -78,10 +79,20 @@ def roundtrip(trained: Trained, audio, levels: int | None = None) -> np.ndarray:
 def step(config: Config, method: str):
   """The compiled step of a stream: (params, audio or codes, state) -> (codes or audio, state).
 
-  method: 'encode' or 'decode'. Compiled once for each batch, chunk and number of levels.
+  params: the codec's, `taken_apart`. method: 'encode' or 'decode'. Compiled once for each batch, chunk and number of levels.
   """
-  codec = Codec(config)
-  return jax.jit(lambda params, x, state: codec.apply({'params': dense(params)}, jnp.asarray(x), state, method=method))
+  def stepped(params, x, state):
+    frames = x.shape[1] // (config.hop if method == 'encode' else 1)
+    return run(config, params, jnp.asarray(x), state, method, frames <= FEW)
+  return jax.jit(stepped)
+
+
+def run(config: Config, params, x, state, method: str, unrolled: bool = True):
+  """A chunk of streams through one half of a codec, `method`; params as `taken_apart` gives them. Returns its result and the state."""
+  return Codec(config, unrolled).apply({'params': dense(together(params))}, x, state, method=method)
+
+
+taken_apart = jax.jit(apart)
 
 
 def begun_again(state, rows):

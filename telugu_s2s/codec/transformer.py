@@ -203,9 +203,25 @@ class Block(nn.Module):
     return axes.constrain(x, 'btd'), kept
 
 
+def apart(params):
+  """Parameters whose blocks are tuples of layers instead of stacked: so a step of few frames wants them.
+
+  A loop over stacked layers copies each one's weights before it reads them, which takes three times as long as the reading.
+  """
+  of_blocks = lambda path: any(getattr(key, 'key', None) == 'blocks' for key in path)
+  return jax.tree_util.tree_map_with_path(lambda path, x: tuple(x[layer] for layer in range(len(x))) if of_blocks(path) else x, params)
+
+
+def together(params):
+  """The parameters that `apart` took apart. Where layers are unrolled XLA sees through it, and nothing is copied."""
+  is_apart = lambda x: isinstance(x, tuple)
+  return jax.tree.map(lambda x: jnp.stack(x) if is_apart(x) else x, params, is_leaf=is_apart)
+
+
 class Transformer(nn.Module):
-  """A stack of blocks, compiled once whatever its depth; the last norm is the caller's."""
+  """A stack of blocks, compiled once whatever its depth, unless unrolled; the last norm is the caller's."""
   sizes: Sizes
+  unrolled: bool = False         # each block is compiled for itself: for weights that come `apart`
 
   @nn.compact
   def __call__(self, x, position=None, cache=None, segment=None):
@@ -230,7 +246,7 @@ class Transformer(nn.Module):
     if self.sizes.remat != 'none':
       block = nn.remat(Block, prevent_cse=False, policy=getattr(jax.checkpoint_policies, self.sizes.remat))
     stack = nn.scan(block, variable_axes={'params': 0}, split_rngs={'params': True}, in_axes=(0, nn.broadcast),
-                    length=self.sizes.layers)(sizes, segment is not None, name='blocks')
+                    length=self.sizes.layers, unroll=self.sizes.layers if self.unrolled else 1)(sizes, segment is not None, name='blocks')
     if cache is None:
       return stack(x, None, view(position, None, self.sizes, segment))[0], None
     shared = view(position, cache['position'], self.sizes)

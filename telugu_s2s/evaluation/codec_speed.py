@@ -2,6 +2,7 @@
 
 CPU time is measured, not wall time, so that other programs on the machine do not count.
 """
+import functools
 import json
 import os
 import runpy
@@ -13,7 +14,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from telugu_s2s.codec import model, weights
+from telugu_s2s.codec import model, streaming, weights
 from telugu_s2s.preparation import pool
 
 SECONDS = 10.0                   # of audio, whole
@@ -66,8 +67,9 @@ def measure(trained: weights.Trained) -> dict:
   result = {'name': trained.name, 'encode': SECONDS / cpu_seconds(lambda: encode(audio, None)),
             'decode': SECONDS / cpu_seconds(lambda: decode(codes, None))}
   hears, speaks = model.empty_states(c, 1)
-  frame_s = c.hop / c.rate
-  for name, step, state, piece in (('encode', encode, hears, audio[:, :c.hop]), ('decode', decode, speaks, codes[:, :1])):
+  params, frame_s = streaming.taken_apart(trained.params), c.hop / c.rate
+  for name, state, piece in (('encode', hears, audio[:, :c.hop]), ('decode', speaks, codes[:, :1])):
+    step = functools.partial(streaming.step(c, name), params)
     seconds = cpu_seconds(lambda: _stream(step, state, piece)) / FRAMES
     result |= {f'{name}_frames': frame_s / seconds, f'{name}_ms': 1000 * seconds}
   return {**result, 'frame_ms': 1000 * frame_s, 'parameters': sum(x.size for x in jax.tree.leaves(trained.params))}

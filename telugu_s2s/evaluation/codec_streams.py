@@ -2,11 +2,10 @@
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from telugu_s2s.codec import model
+from telugu_s2s.codec import model, streaming
 from telugu_s2s.evaluation import codec_speed
 
 WARM = 5                         # frames before the first that is timed
@@ -27,17 +26,16 @@ def measure(config) -> dict:
 
 def timed(trained, streams: int, frames: int) -> dict:
   """{encode_ms, decode_ms}: a frame of so many streams, from audio on the host to codes on the host, and back."""
-  c, net = trained.config, model.Codec(trained.config)
+  c, params = trained.config, streaming.taken_apart(trained.params)
   audio = 0.05 * np.random.default_rng(0).standard_normal((streams, c.hop)).astype(np.float32)
   codes = np.zeros((streams, 1, c.codebooks), np.int32)
   states = model.empty_states(c, streams)
   result = {}
   for name, piece, state in (('encode', audio, states[0]), ('decode', codes, states[1])):
-    step = jax.jit(lambda params, piece, state, name=name: net.apply({'params': params}, piece, state, method=name), donate_argnums=2)
-    seconds, state = [], jax.tree.map(jnp.array, state)
+    step, seconds = streaming.step(c, name), []
     for _ in tqdm.trange(frames + WARM, desc=f'{name} {streams}', unit='frame', leave=False):
       start = time.perf_counter()
-      out, state = step(trained.params, piece, state)
+      out, state = step(params, piece, state)
       np.asarray(out)
       seconds.append(time.perf_counter() - start)
     result[f'{name}_ms'] = 1000 * float(np.median(seconds[WARM:]))

@@ -12,6 +12,7 @@ import time
 import jax
 import numpy as np
 
+from telugu_s2s.codec import streaming
 from telugu_s2s.lm import drawing
 from telugu_s2s.serving import tick
 from telugu_s2s.serving.turn import Ending
@@ -158,7 +159,7 @@ class Engine:
     self.tick_s, self.lag_s = collections.deque(maxlen=TIMINGS), collections.deque(maxlen=TIMINGS)
     # All on one device and said to be: arrays that are there by chance are other arguments, for which a tick is compiled again.
     self._device = jax.devices()[0]
-    self._params = jax.device_put({'lm': voice.params, 'codec': voice.codec.params}, self._device)
+    self._params = jax.device_put({'lm': voice.params, 'codec': streaming.taken_apart(voice.codec.params)}, self._device)
     self._tick, self._begun, self._asked = tick.programs(self.sizes)
     self._slots: dict[int, Slot] = {}
     self._fresh, self._told, self._hows = set(), {}, [self.how] * places

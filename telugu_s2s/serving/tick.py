@@ -12,7 +12,6 @@ import numpy as np
 
 from telugu_s2s.codec import model as codec_model
 from telugu_s2s.codec import streaming
-from telugu_s2s.codec.precision import dense
 from telugu_s2s.codec.transformer import EMPTY
 from telugu_s2s.lm import frames, model, sampling
 
@@ -60,7 +59,7 @@ def tick(c: Sizes, params, state, given, how):
   """One frame.
 
   Args:
-    params: {lm, codec}.
+    params: {lm, codec}, the codec's as `streaming.taken_apart` gives them.
     state: from `empty_state` or the tick before; given up.
     given: as `orders` makes it.
     how: from drawing.settings.
@@ -73,8 +72,7 @@ def tick(c: Sizes, params, state, given, how):
   marked = {name: _where(given['mark'] & ~given['back'], now, state['marked'][name]) for name, now in _marks(state['lm']).items()}
   lm = _gone_back(state['lm'], marked, given['back'])
 
-  codec = codec_model.Codec(c.codec)
-  run = lambda x, memory, method: codec.apply({'params': dense(params['codec'])}, x, memory, method=method)
+  run = lambda x, memory, method: streaming.run(c.codec, params['codec'], x, memory, method)
   quiet = jnp.broadcast_to(c.quiet, (len(hears), len(c.silence)))
   # Most ticks only listen or only speak; a codec's half that nobody asks for is passed over.
   codes, encoder = jax.lax.cond(
