@@ -33,7 +33,8 @@ LM = ('tests/lm/', 'tests/planning/', 'test_lm_', 'test_stage2.py', 'test_packed
 # Of the slow tests those that train, compile or start the most: with them all the tests take more than 20 minutes of two cores.
 LONG = ('tests/planning/', 'test_hosts.py', 'test_lm_step.py', 'test_lm_speed.py', 'test_aligner.py', 'test_voices.py', 'test_notebooks.py',
         'test_packed.py', 'test_stopping.py', 'test_distilling.py', 'test_stage3.py', 'test_curriculum.py', 'tests/evaluation/test_turn', 'tests/evaluation/test_drift',
-        'tests/evaluation/test_control', 'test_packaging.py', 'test_own_play.py', 'test_heads.py', 'test_stages_on_meshes.py', 'test_stage1.py', 'test_stage2_text.py')
+        'tests/evaluation/test_control', 'test_packaging.py', 'test_own_play.py', 'test_heads.py', 'test_stages_on_meshes.py', 'test_stage1.py', 'test_stage2_text.py',
+        'test_rows_of_several_clips')
 SHARDING = ('test_axes.py', 'test_stages_on_meshes.py', 'test_loop.py')     # real meshes, of eight simulated devices
 
 
@@ -47,7 +48,7 @@ def pytest_collection_modifyitems(items):
       item.add_marker('serving')
     if any(part in item.path.as_posix() for part in CODEC):
       item.add_marker('codec')
-    if item.get_closest_marker('slow') and any(part in item.path.as_posix() for part in LONG):
+    if item.get_closest_marker('slow') and any(part in item.nodeid for part in LONG):
       item.add_marker('long')
   wanted = [item for item in items if item.get_closest_marker('gpu')]
   if wanted and jax.default_backend() != 'gpu':

@@ -160,6 +160,7 @@ class Scenes:
   floor: int = 0                 # frames of a model's floor_frames, see lm/model.py; 0 = rows say nothing of it
   onset: float = 1.0             # how much an answer's first ONSET_S count in learning, beside its other frames
   overlap: int | None = None     # frames that an answer may begin before its question's end; None = as many as in the timeline
+  retold: float = 0.0            # of answers whose words the same speaker has said elsewhere too, how many are said as there
 
   def row(self, exchange: Exchange, window: Window, view=0, rng=None, swapped=False, then: Exchange | None = None,
           breaks_in=True, silence=None, led=True) -> dict:
@@ -249,8 +250,10 @@ class Cast(batches.Cast):
     """text: of the clips, see Census."""
     super().__init__(window, scenes.clips.silence, None, asked)
     self._scenes, self._found, self._says, self._voices = scenes, found, text, collections.defaultdict(list)
+    self._takes = collections.defaultdict(list)
     for one in found:
       self._voices[one.voice].append(one)
+      self._takes[self._told(one)].append(one.turns[one.second])
 
   def _one(self, item, rng, window):
     kind, number, view = item
@@ -258,7 +261,7 @@ class Cast(batches.Cast):
     if kind == CLIPS:
       tokens = scenes.clips.view(number, view)
       return of_clip(super()._one(tokens, rng, window), self._silence, scenes.floor) | {'asked': asked_at(np.zeros(0, bool), ABSENT)}
-    exchange, other = self._found[number], None
+    exchange, other = self._retold(self._found[number], rng), None
     if kind in (INTERRUPTED, FOLLOWED):
       same = self._voices[exchange.voice]          # the assistant's voice stays what it is, and so does what it feels
       other = same[int(rng.integers(len(same)))]
@@ -274,6 +277,25 @@ class Cast(batches.Cast):
     found['weight'] = np.where(onset, scenes.onset, 1).astype(np.float32) * found['weight']
     said = sentence(scenes.clips, self._says, (other or exchange).answered, view)
     return found | {'asked': asked_at(answer, said)} | known
+
+
+  def _told(self, exchange):
+    """(speaker, number of the text) of its answer; the number is 0 where the text is not known."""
+    return exchange.turns[exchange.second].speaker, int(self._says[exchange.answered])
+
+  def _retold(self, exchange, rng):
+    """The exchange, its answer now and then that of another take.
+
+    Else a recording of a question goes with one recording of its answer, which is then known by it and said so whatever is asked for.
+    """
+    key, share = self._told(exchange), self._scenes.retold
+    if not (share and key[1] and len(self._takes[key]) > 1) or rng.random() >= share:
+      return exchange
+    now, takes = exchange.turns[exchange.second], self._takes[key]
+    other = takes[int(rng.integers(len(takes)))]
+    turns = list(exchange.turns)
+    turns[exchange.second] = dataclasses.replace(now, clip=other.clip, emotion=other.emotion)
+    return dataclasses.replace(exchange, turns=tuple(turns))
 
 
 def sentence(clips, text, number: int, view: int) -> int:

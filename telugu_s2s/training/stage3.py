@@ -120,7 +120,7 @@ def talk_of(config, of, model, trained, workdir, knobs: bool) -> Talk:
   print(f'exchanges: {len(found)} to learn from, {len(held)} held out', flush=True)
   asked, asked_then = voices.asked(config, model, workdir, clips, tested, (train, held_out), rate, knobs)
   scenes = turns.Scenes(clips, rate, heard.of(config, of, workdir, trained, clips, train), round(config.history_s * rate),
-                        model.floor_frames, config.onset, round(config.overlap_s * rate))
+                        model.floor_frames, config.onset, round(config.overlap_s * rate), config.retold)
   window = dataclasses.replace(stage2.window_of(config, model), trailing=round(AFTER_S * rate))
   return Talk(clips, stage2.census_of(train, clips), found, held, window, scenes,
               turns.Scenes(tested, rate, floor=model.floor_frames), asked, asked_then)

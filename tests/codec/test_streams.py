@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from telugu_s2s.codec import model, quantizer, streaming, weights
+from telugu_s2s.codec import model, quantizer, streaming, transformer, weights
 
 FRAMES = 150                     # 6 s of the released codec, almost five of its windows
 CHUNKS = (1, 3, 50)              # frames; a window is 32
@@ -41,9 +41,9 @@ def run(trained, method, x, chunks):
   """A batch of streams in chunks of so many frames."""
   size = trained.config.hop if method == 'encode' else 1
   state = model.empty_states(trained.config, len(x))[method == 'decode']
-  parts, at = [], 0
+  parts, at, params = [], 0, streaming.taken_apart(trained.params)
   for frames in chunks:
-    part, state = streaming.step(trained.config, method)(trained.params, x[:, at * size:(at + frames) * size], state)
+    part, state = streaming.step(trained.config, method)(params, x[:, at * size:(at + frames) * size], state)
     parts.append(np.asarray(part))
     at += frames
   return np.concatenate(parts, 1)
@@ -140,3 +140,14 @@ def test_any_number_of_streams_share_a_call(small, speech, streams):
   codes = run(small, 'encode', audio, [4, 6])
   for row in range(streams):
     np.testing.assert_array_equal(codes[row], run(small, 'encode', audio[row:row + 1], [4, 6])[0])
+
+
+@pytest.mark.parametrize('precision', ['float32', 'int8'])
+def test_weights_that_come_apart_are_layers_and_go_together_again(codec_file, precision):
+  params = weights.load(codec_file, precision).params
+  apart = streaming.taken_apart(params)
+  layers = lambda params, half: jax.tree.leaves(params[half]['transformer']['blocks'])
+  assert len(layers(apart, 'decoder')) == 2 * len(layers(params, 'decoder')) and len(layers(apart, 'encoder')) == len(layers(params, 'encoder'))
+  again = jax.jit(transformer.together)(apart)
+  assert jax.tree.structure(again) == jax.tree.structure(params)
+  jax.tree.map(np.testing.assert_array_equal, again, params)

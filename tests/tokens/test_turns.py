@@ -198,6 +198,21 @@ def test_an_epoch_has_every_exchange_once_and_clips_as_often_as_asked(clips):
   assert sorted(map(sides, both)) == sorted(pairs + [one[::-1] for one in pairs])
 
 
+@pytest.mark.parametrize('share', [0.0, 1.0])
+@pytest.mark.parametrize('known', [True, False], ids=['text', 'no text'])
+def test_a_recording_of_a_question_is_answered_by_every_take_of_its_answer(share, known):
+  clips, text = Said(6, 10, 6, 12, 6, 14), np.array([1, 2] * 3 if known else [0] * 6, np.uint64)
+  found = [turns.Exchange((turns.Turn(2 * take, f'u{take}'), turns.Turn(2 * take + 1, 'a', emotion=one)), 0, 1)
+           for take, one in enumerate(('happy', 'sad', 'happy'))]
+  cast = turns.Cast(WINDOW, turns.Scenes(clips, RATE, retold=share), found, None, text)
+  rng, heard = np.random.default_rng(0), {}
+  for number in range(3):
+    rows = [cast.random_map([(turns.EXCHANGES, number, 0)], rng)['codes'] for _ in range(40)]
+    assert {row[batches.USER, :, 0].max() - 100 for row in rows} == {2 * number}
+    heard[number] = {int(row[batches.ASSISTANT, :, 0].max()) - 100 for row in rows}
+  assert heard == ({0: {1, 3, 5}, 1: {1, 3, 5}, 2: {1, 3, 5}} if share and known else {0: {1}, 1: {3}, 2: {5}})
+
+
 def test_batches_are_a_function_of_seed_and_step_and_cut_by_process(clips):
   more = dict(times={turns.SWAPPED: 0.5, turns.INTERRUPTED: 1.0, turns.FOLLOWED: 0.5}, floor=5)
   whole = made(clips, **more)

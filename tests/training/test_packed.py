@@ -62,7 +62,8 @@ def graded(c, params, batch, how=Update()):
   return jax.device_get(jax.jit(lambda params, batch: lm_step.gradients(c, params, batch, how))(params, batch))
 
 
-@pytest.mark.parametrize('delay', [1, pytest.param(0, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('delay', [0, 1, 3])
 def test_clips_in_one_row_learn_what_they_learn_apart(params, apart, together, delay):
   c = dataclasses.replace(LM, delay=delay)
   want = graded(c, params, apart)

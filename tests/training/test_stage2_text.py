@@ -18,6 +18,8 @@ LM = dict(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_w
           depth_ffn=12, window=64, text_codes=0, delay=1)
 STEPS = 24
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def given(audio, tmp_path_factory):
