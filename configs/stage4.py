@@ -29,7 +29,7 @@ def get_config():
   config.followed = 0.2                      # or after the answer
   config.history_s = 20.0                    # of the dialogue before the question, where it fits in
   config.overlap_s = 0.2                     # before its question's end an answer begins at most: who is talked over is interrupted
-  config.retold = 0.5                        # of answers that the speaker has said in other takes too, how many are said as there
+  config.retold = 0.0                        # of answers that the speaker has said in other takes too, how many are said as there
   config.onset = 1.0                         # how much an answer's first 0.32 s count beside the rest: they tell which answer it is
   config.user_share = 0.0                    # of single clips, how many are heard instead of said
   config.accumulate = 1
