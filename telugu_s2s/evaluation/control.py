@@ -50,6 +50,11 @@ def heard(audio) -> dict[str, float]:
           'rate': delivery.nuclei(audio, f0) / delivery.HEARD / seconds}
 
 
+def ear() -> str:
+  """What hears pitch here. What one of the two hears does not compare with what the other does: WORLD loses low voices."""
+  return 'WORLD' if quality.optional('pyworld') else 'audio/pitch.py'
+
+
 def spearman(x, y) -> float:
   """The correlation of ranks, ties sharing theirs; nan where one of the two is constant."""
   def ranks(values):
@@ -148,7 +153,7 @@ def measure(config, segments, model, params, codec, table, questions=()) -> dict
     """f64[n], pitches in semitones from the asked speakers' own, or from the middle of all."""
     return 12 * np.log2(hertz / (np.array(table.pitch_hz, float)[given['speaker']] if known else np.nanmedian(hertz)))
 
-  result = {'speakers': len(known), 'questions': len(questions), 'guidance': config.guidance}
+  result = {'speakers': len(known), 'questions': len(questions), 'guidance': config.guidance, 'ear': ear()}
   for number, knob in enumerate(HEARD if model.knob_bins else ()):
     draw, bins = laid(range(model.knob_bins), config.draws)
     knobs = np.full((len(bins), len(HEARD)), -1, np.int32)
@@ -214,6 +219,7 @@ def nearest(profiles: dict, x) -> np.ndarray:
 
 def show(result):
   """Prints a line a knob, with what the same ear hears of recordings in the bins that they were labelled with."""
+  print(f'heard by {result["ear"]}')
   for knob in HEARD:
     if knob in result:
       one, most = result[knob], result.get('recordings', {}).get(knob)

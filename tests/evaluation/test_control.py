@@ -144,6 +144,14 @@ def test_a_voice_that_converses_is_heard_in_its_answers(codec_file):
     control.measure(recipes.of('evaluate', 'stage4', speakers=('c',)), [], model, params, codec, table)
 
 
+def test_what_hears_pitch_is_told_and_either_hears_it(monkeypatch):
+  first = control.ear(), control.heard(voice(150, 4, 0.5))['pitch']
+  monkeypatch.setattr(control.quality, 'optional', lambda name: None)
+  assert control.ear() == 'audio/pitch.py' and first[0] in ('WORLD', 'audio/pitch.py')
+  for hertz in (first[1], control.heard(voice(150, 4, 0.5))['pitch']):
+    assert hertz == pytest.approx(150, rel=0.05)
+
+
 def test_a_run_that_cannot_be_asked_is_refused():
   with pytest.raises(InputError, match='without knobs and emotions.*leave control out'):
     control.check(types.SimpleNamespace(knob_bins=0, emotions=0), 'runs/plain')
