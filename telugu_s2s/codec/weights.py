@@ -75,8 +75,8 @@ def load(codec='', precision: str = 'float32') -> Trained:
     config = Config(**json.loads(metadata['config']))
     fit({name: x.shape for name, x in flat.items()}, config)
   except FileNotFoundError:
-    raise InputError(f'{path}: no such codec; give {" or ".join(RELEASED)}, which are released, or the file of one that '
-                     'configs/stage1.py trained') from None
+    raise InputError(f'{path}: no such codec file; give {" or ".join(RELEASED)}, which are released, or train one with '
+                     'configs/stage1.py') from None
   except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
     raise InputError(f'{path}: not a codec file ({problem}); give one that configs/stage1.py made') from problem
   label = f'{config.frame_rate:g}hz-{config.codebooks}x{config.codes}-{digest(metadata["config"], flat)}'
