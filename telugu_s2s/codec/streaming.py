@@ -11,7 +11,7 @@ import numpy as np
 
 from telugu_s2s.codec.model import Codec, Config, empty_states
 from telugu_s2s.codec.precision import dense
-from telugu_s2s.codec.transformer import EMPTY, apart, together
+from telugu_s2s.codec.transformer import EMPTY, apart, are_apart, together
 from telugu_s2s.codec.weights import Trained
 
 CHUNK = 50                       # frames that are read at a time
@@ -33,7 +33,7 @@ def encode(trained: Trained, parts: Iterable, chunk: int = CHUNK) -> Iterator[np
   Raises:
     ValueError: a sample is not finite: it would stay in the stream's memory for good.
   """
-  state, hop, params = None, trained.config.hop, taken_apart(trained.params)
+  state, hop, params = None, trained.config.hop, _params(trained, chunk)
   for number, part in enumerate(_pieces(parts, chunk * hop)):
     if not np.isfinite(part).all():
       raise ValueError(f'samples are not finite near {number * chunk / trained.config.frame_rate:.1f} s')
@@ -50,7 +50,7 @@ def decode(trained: Trained, parts: Iterable, chunk: int = CHUNK) -> Iterator[np
     parts: integers [b t q], successive pieces of any length, with all or only the first levels.
     chunk: frames that are read at a time.
   """
-  state, params = None, taken_apart(trained.params)
+  state, params = None, _params(trained, chunk)
   for part in _pieces(parts, chunk):
     state = empty_states(trained.config, len(part))[1] if state is None else state
     audio, state = step(trained.config, 'decode')(params, part.astype(np.int32), state)
@@ -79,20 +79,22 @@ def roundtrip(trained: Trained, audio, levels: int | None = None) -> np.ndarray:
 def step(config: Config, method: str):
   """The compiled step of a stream: (params, audio or codes, state) -> (codes or audio, state).
 
-  params: the codec's, `taken_apart`. method: 'encode' or 'decode'. Compiled once for each batch, chunk and number of levels.
+  params: the codec's, of chunks of FEW frames `taken_apart`. method: 'encode' or 'decode'. Compiled once for each batch, chunk
+    and number of levels.
   """
-  def stepped(params, x, state):
-    frames = x.shape[1] // (config.hop if method == 'encode' else 1)
-    return run(config, params, jnp.asarray(x), state, method, frames <= FEW)
-  return jax.jit(stepped)
+  return jax.jit(lambda params, x, state: run(config, params, jnp.asarray(x), state, method))
 
 
-def run(config: Config, params, x, state, method: str, unrolled: bool = True):
-  """A chunk of streams through one half of a codec, `method`; params as `taken_apart` gives them. Returns its result and the state."""
-  return Codec(config, unrolled).apply({'params': dense(together(params))}, x, state, method=method)
+def run(config: Config, params, x, state, method: str):
+  """A chunk of streams through one half of a codec, `method`. Returns its result and the state; see `step`."""
+  return Codec(config, are_apart(params)).apply({'params': dense(together(params))}, x, state, method=method)
 
 
 taken_apart = jax.jit(apart)
+
+
+def _params(trained, chunk):
+  return taken_apart(trained.params) if chunk <= FEW else trained.params
 
 
 def begun_again(state, rows):

@@ -212,10 +212,18 @@ def apart(params):
   return jax.tree_util.tree_map_with_path(lambda path, x: tuple(x[layer] for layer in range(len(x))) if of_blocks(path) else x, params)
 
 
+def are_apart(params) -> bool:
+  """Whether `apart` took them apart. Their layers are to be unrolled, and no others: each would copy all the stack."""
+  return any(map(_is_layers, jax.tree.leaves(params, is_leaf=_is_layers)))
+
+
 def together(params):
   """The parameters that `apart` took apart. Where layers are unrolled XLA sees through it, and nothing is copied."""
-  is_apart = lambda x: isinstance(x, tuple)
-  return jax.tree.map(lambda x: jnp.stack(x) if is_apart(x) else x, params, is_leaf=is_apart)
+  return jax.tree.map(lambda x: jnp.stack(x) if _is_layers(x) else x, params, is_leaf=_is_layers)
+
+
+def _is_layers(x):
+  return isinstance(x, tuple)
 
 
 class Transformer(nn.Module):

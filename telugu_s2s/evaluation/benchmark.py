@@ -9,7 +9,6 @@ from pathlib import Path
 import jax
 
 from telugu_s2s.audio import files
-from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import ablations, codec_precision, codec_quality, codec_speed, codec_streams, codec_training, content_probe
 from telugu_s2s.evaluation import lm_feeding, lm_speed, peers, preparation_speed
@@ -53,7 +52,7 @@ def save(result, workdir, name) -> None:
 def codec(config, workdir) -> dict:
   """Quality, then speed beside other codecs; of a size with random weights the speed alone."""
   result = {}
-  if config.codec in codec_speed.sizes() and config.codec not in weights.RELEASED:
+  if codec_speed.untrained(config.codec):
     print(f'config.codec {config.codec}: random weights, so there is only speed to measure')
   else:
     result['quality'] = codec_quality.measure(config, workdir)

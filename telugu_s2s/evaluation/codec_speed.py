@@ -41,13 +41,18 @@ def sizes() -> tuple[str, ...]:
   return runpy.run_path(str(RECIPES))['SIZES'] if RECIPES.is_file() else ()
 
 
+def untrained(codec) -> bool:
+  """Whether it is a size of configs/stage1.py of which no weights are released."""
+  return codec in sizes() and codec not in weights.RELEASED
+
+
 def trained(codec) -> weights.Trained:
   """A released codec or that of a file; or with random weights, of another size of configs/stage1.py or a model dict.
 
   Raises:
     InputError: there is no such file, or it is no codec's.
   """
-  if isinstance(codec, str) and (codec in weights.RELEASED or codec not in sizes()):
+  if isinstance(codec, str) and not untrained(codec):
     return weights.load(codec)
   name = codec if isinstance(codec, str) else 'of the sizes given'
   fields = runpy.run_path(str(RECIPES))['get_config'](codec).model if isinstance(codec, str) else codec

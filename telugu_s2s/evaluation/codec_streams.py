@@ -1,21 +1,16 @@
 """What a frame takes on this machine's device where streams are encoded and decoded side by side: wall time, the copies included."""
-import time
-
 import jax
 import numpy as np
-import tqdm
 
 from telugu_s2s.codec import model, streaming
-from telugu_s2s.evaluation import codec_speed
-
-WARM = 5                         # frames before the first that is timed
+from telugu_s2s.evaluation import codec_speed, codec_training
 
 
 def measure(config) -> dict:
   """Prints and returns {name, parameters, frame_ms, streams: {number: {encode_ms, decode_ms}}} of the codec `config.codec`."""
   trained = codec_speed.trained(config.codec)
   c = trained.config
-  result = {'name': trained.name, 'parameters': sum(x.size for x in jax.tree.leaves(trained.params)), 'frame_ms': 1000 * c.hop / c.rate,
+  result = {'name': trained.name, 'parameters': codec_training.count(trained.params), 'frame_ms': 1000 * c.hop / c.rate,
             'streams': {}}
   print(f'{trained.name}, {result["parameters"] / 1e6:.1f} M parameters on {jax.devices()[0].device_kind}: median of {config.frames} frames')
   for streams in config.streams:
@@ -32,11 +27,10 @@ def timed(trained, streams: int, frames: int) -> dict:
   states = model.empty_states(c, streams)
   result = {}
   for name, piece, state in (('encode', audio, states[0]), ('decode', codes, states[1])):
-    step, seconds = streaming.step(c, name), []
-    for _ in tqdm.trange(frames + WARM, desc=f'{name} {streams}', unit='frame', leave=False):
-      start = time.perf_counter()
-      out, state = step(params, piece, state)
+    step, box = streaming.step(c, name), [state]
+
+    def frame():
+      out, box[0] = step(params, piece, box[0])
       np.asarray(out)
-      seconds.append(time.perf_counter() - start)
-    result[f'{name}_ms'] = 1000 * float(np.median(seconds[WARM:]))
+    result[f'{name}_ms'] = 1000 * codec_training.timed(frame, frames, f'{name} {streams}')
   return result

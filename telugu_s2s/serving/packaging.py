@@ -65,7 +65,7 @@ def run(config, workdir) -> None:
   folder, out = Path(config.run).absolute(), Path(workdir) / config.out
   model, params, trained = runs.loaded(folder)
   facts = facts_of(folder, config, trained)
-  if not config.codec_too and not weights.released(trained.name):
+  if not config.codec_too and not facts['codec_released']:
     raise InputError(f'config.codec_too False: {trained.name} is no codec that the package ships; pack it too')
   narrow = narrowed(params, config.precision)
   if config.precision != 'float32':

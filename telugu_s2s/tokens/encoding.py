@@ -38,7 +38,6 @@ class Encoder:
   def __init__(self, trained: weights.Trained, batch: int | None = None, chunk: int | None = None):
     here = (ROWS, CHUNK) if jax.default_backend() == 'cpu' else (GPU_ROWS, GPU_CHUNK)
     self.codec, self._batch, self._chunk = trained, batch or here[0], chunk or here[1]
-    self._params = streaming.taken_apart(trained.params)
     self.useful, self.computed = 0, 0         # frames so far: of clips, and of all rows
 
   def __call__(self, clips) -> list[np.ndarray]:
@@ -60,7 +59,7 @@ class Encoder:
           index, number = places[row]
           part = clips[index][number * size:(number + 1) * size]
           audio[row, :len(part)] = part
-      found, state = step(self._params, audio, _begun_again()(state, begins))
+      found, state = step(self.codec.params, audio, _begun_again()(state, begins))
       found = np.asarray(found)
       for row, place in places.items():
         if place:

@@ -278,7 +278,6 @@ class Cast(batches.Cast):
     said = sentence(scenes.clips, self._says, (other or exchange).answered, view)
     return found | {'asked': asked_at(answer, said)} | known
 
-
   def _told(self, exchange):
     """(speaker, number of the text) of its answer; the number is 0 where the text is not known."""
     return exchange.turns[exchange.second].speaker, int(self._says[exchange.answered])
