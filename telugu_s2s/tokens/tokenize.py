@@ -79,7 +79,7 @@ def tokenize(segments, out, trained: weights.Trained, encoder: Encoder | None = 
     out: the folder of the tokens; made if missing.
     encoder: one of `trained` that is compiled already.
     options: views and workers.
-    codec: the file that `trained` came from, for workers.
+    codec: the released codec or the file that `trained` came from, for workers.
 
   Raises:
     InputError: the folder holds no segments, or a shard is missing or truncated.
@@ -115,7 +115,7 @@ def tokenize(segments, out, trained: weights.Trained, encoder: Encoder | None = 
 def plan(manifest, segments, out, trained, options: Options, codec='') -> list[tuple[Task, float]]:
   """[(task, seconds of audio)], all shards of view 0 first, then those of view 1, in the order of the segments."""
   segments, out = os.path.abspath(segments), os.path.abspath(out)         # workers may stand in another folder
-  codec = os.path.abspath(codec) if codec else ''
+  codec = str(weights.file(codec).absolute())
   workers = pool.cores() if options.workers == -1 else options.workers
   gpus = len(pool.gpus())
   threads = max(1, pool.cores() // max(1, min(gpus, workers) if gpus else workers))

@@ -296,6 +296,14 @@ def test_a_worker_that_is_killed_costs_its_shard_in_hand(many, tmp_path, trained
   assert made(out) == made(tmp_path / 'one')
 
 
+@pytest.mark.parametrize('codec', ['', 'tiny', 'small'])
+def test_a_worker_finds_a_released_codec_by_its_name(segments, tmp_path, trained, codec, monkeypatch):
+  manifest = shards.read_manifest(segments, segment.KIND)
+  (task, _), *_ = tokenize.plan(manifest, segments, tmp_path / 'out', trained, tokenize.Options(2), codec)
+  monkeypatch.chdir(tmp_path)
+  assert weights.load(task.codec).name == weights.load(codec).name
+
+
 def test_a_worker_with_another_codec_under_the_same_path_refuses(codec_file):
   with pytest.raises(InputError, match='other where the job began'):
     tokenize._encoder(str(codec_file), 'other')
