@@ -27,8 +27,9 @@ LISTEN_S = 4.0                   # after the user's end
 BEFORE_S = 0.8                   # from the user's end to the interruption, in which the assistant is to have begun
 STOPS_S = 1.0                    # within which an interrupted one is silent
 TAKEN_S = 1.0                    # of speech take the floor; less is a backchannel, or a short answer
-EARLY_S = 0.1                    # before the user's end is not early yet: two frames of the codec, and what the ear reaches beyond sounds
+EARLY_S = 0.1                    # before the user's end is not early yet: two frames of the codec
 BRIDGED_S = 0.3                  # of silence belong to what is said around them
+BACK_S, ON_S = 0.05, 0.15        # that activity.speech reaches beyond sounds: voices are timed without them
 VOICE_DBFS = -45.0               # nothing softer is the assistant's voice: a codec's silence is no digital one
 
 
@@ -43,10 +44,11 @@ class Stimulus:
 
 
 def stimuli(kind, segments, count, rng) -> list[Stimulus]:
-  """At most `count` stimuli of a kind, drawn from recordings with speech."""
+  """At most `count` stimuli of a kind, drawn from recordings with speech. Their times are those of sounds, not of where they are cut."""
   made, quiet = [], lambda seconds: np.zeros(round(seconds * files.SAMPLE_RATE), np.float32)
   spoken = [[(start * level.HOP, end * level.HOP) for start, end in activity.runs(activity.speech(one.audio))] for one in segments]
   turn_of = lambda number: segments[number].audio[spoken[number][0][0]:spoken[number][-1][1]]
+  before = lambda run: BACK_S if run[0] else 0.0               # the sound that a run begins with
   second = lambda samples: len(samples) / files.SAMPLE_RATE
   for number in rng.permutation(len(segments)):
     one, runs = segments[number], spoken[number]
@@ -57,19 +59,20 @@ def stimuli(kind, segments, count, rng) -> list[Stimulus]:
       if len(runs) < 2:
         continue
       cut = int(np.argmax([b[0] - a[1] for a, b in zip(runs, runs[1:])]))
-      said = [one.audio[runs[0][0]:runs[cut][1]], quiet(PAUSE_S), one.audio[runs[cut + 1][0]:runs[-1][1]]]
-      start = second(said[0])
+      said = [one.audio[runs[0][0]:runs[cut][1]], quiet(PAUSE_S - ON_S - BACK_S), one.audio[runs[cut + 1][0]:runs[-1][1]]]
+      start = second(said[0]) - ON_S
       end = start + PAUSE_S
     elif kind == 'end':
-      said, start, end = [turn], second(turn), second(turn)
+      said, start, end = [turn], second(turn) - ON_S, second(turn) - ON_S
     else:
       others = [other for other, two in enumerate(segments) if two is not one and two.speaker == one.speaker and spoken[other]]
       if not others:
         continue
-      more = turn_of(others[rng.integers(len(others))])
-      said = [turn, quiet(BEFORE_S), more if kind == 'interruption' else 0 * more]
-      start = second(turn) + BEFORE_S
-      end = start + second(more)
+      other = others[rng.integers(len(others))]
+      more = turn_of(other)
+      said = [turn, quiet(BEFORE_S - ON_S - before(spoken[other][0])), more if kind == 'interruption' else 0 * more]
+      start = second(turn) - ON_S + BEFORE_S
+      end = second(np.concatenate(said)) - ON_S
     made.append(Stimulus(kind, np.concatenate([*said, quiet(LISTEN_S)]), start, end, one.speaker))
   return made
 
@@ -89,11 +92,11 @@ def replies(many: list[Stimulus], model, params, encoder, key, how) -> list[np.n
 
 def speaks(audio) -> list[tuple[float, float]]:
   """[(start, end)] in seconds, where there is a voice; short silences are bridged."""
-  # activity.speech reaches 50 ms back and 150 ms on.
   loud = activity.speech(audio) & (np.convolve(level.frame_dbfs(audio) > VOICE_DBFS, np.ones(31), 'same') > 0)
   found = []
   for start, end in activity.runs(loud):
-    start, end = (start + (5 if start else 0)) * HOP_S, max(start + 5, end - 15) * HOP_S
+    start = start * HOP_S + (BACK_S if start else 0.0)
+    end = max(start, end * HOP_S - ON_S)
     if found and start - found[-1][1] < BRIDGED_S:
       start = found.pop()[0]
     found.append((start, end))

@@ -35,7 +35,7 @@ class Sampling:
   a0: Draw | None = None
   guidance: float = 1.0          # how much conditions count, where streams are guided, see sampling.py; 1 = as they were learnt
   floor: float = 0.0             # how likely its turn must be (model.whose_turn) before a voice that is silent speaks, and
-                                 # the user's before one that speaks gives way; 0 = as it likes, as of a model that tells no turns
+                                 # that the user speaks before it gives way; 0 = as it likes, as of a model that tells no turns
   repetition: int = 0            # a0 says no run of so many codes twice within RECENT, silence excepted; 0 = it may
 
 
@@ -142,7 +142,7 @@ def held(recent, how, mine, theirs, position, frames: int):
 
   A stream that was silent for `frames` waits; one that pauses for less goes on as it likes. It begins at an even frame, where
   prosody is, and for twice as long it may not fall silent again while its turn lasts: who does not know what to say tries. It gives
-  way where the turn is the user's.
+  way where the user takes it.
 
   Args:
     recent: as in `barred`. mine, theirs: f32[b], from model.whose_turn. position: i32[b].

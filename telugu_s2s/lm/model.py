@@ -261,14 +261,15 @@ class AudioLM(nn.Module):
 
 
 def whose_turn(floor):
-  """How likely the floor is the assistant's, and the user's, f32[...] each.
+  """How likely it is the assistant's turn, and how likely the user takes it, f32[...] each.
 
-  It is one's who speaks in most of 0.2 to 0.6 s from now while the other one does not in the next 0.2 s.
+  It is the assistant's who speaks in most of 0.2 to 0.6 s from now while the user does not in the next 0.2 s. The user takes it by
+  speaking in the next 0.2 s: who waits to see whether he goes on has talked over him for as long.
 
-  floor: f32[... 2 spans], from AudioLM.floor. The two are independent by its making.
+  floor: f32[... 2 spans], from AudioLM.floor. Its parts are independent by its making.
   """
   mine, theirs = floor[..., :SPANS], floor[..., SPANS:]
-  return tuple(jax.nn.sigmoid(one[..., 1]) * jax.nn.sigmoid(-other[..., 0]) for one, other in ((mine, theirs), (theirs, mine)))
+  return jax.nn.sigmoid(mine[..., 1]) * jax.nn.sigmoid(-theirs[..., 0]), jax.nn.sigmoid(theirs[..., 0])
 
 
 def targets(c: Config, codes, prosody, text=None, segment=None):

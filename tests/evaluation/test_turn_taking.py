@@ -121,17 +121,27 @@ def test_scripted_users_pause_end_and_interrupt(segments):
   assert len(turn_taking.stimuli('pause', [whole, *segments], 9, rng)) == 3, 'no pause is made where nobody makes one'
   for one in turn_taking.stimuli('pause', segments, 2, rng):
     assert one.kind == 'pause'
-    assert one.end - one.start == turn_taking.PAUSE_S and one.user[round(one.start * 16000):round(one.end * 16000)].std() == 0
-    assert one.start == pytest.approx(1.4, abs=0.05)           # 1.2 s and what activity.speech reaches beyond
+    assert one.end - one.start == pytest.approx(turn_taking.PAUSE_S)
+    assert one.start - first_sound(one.user) == pytest.approx(1.2, abs=0.03), 'a pause begins where the sound ends'
+    assert first_sound(one.user, one.start) == pytest.approx(one.end, abs=0.03)
   for one in turn_taking.stimuli('end', segments, 9, rng):
-    assert one.user[round(one.end * 16000):].std() == 0 and len(one.user) / 16000 - one.end == pytest.approx(turn_taking.LISTEN_S)
+    assert one.end == one.start and first_sound(one.user[::-1]) == pytest.approx(len(one.user) / 16000 - one.end, abs=0.03)
+    assert len(one.user) / 16000 - one.end == pytest.approx(turn_taking.LISTEN_S, abs=0.16)
   for kind in ('interruption', 'alone'):
     made = turn_taking.stimuli(kind, segments, 3, rng)
     assert len(made) == 2 and {one.speaker for one in made} == {'a'}, 'nobody is interrupted by another one than who asked'
     for one in made:
       first, second = (round(at * 16000) for at in (one.start, one.end))
-      assert one.user[first - round(turn_taking.BEFORE_S * 16000):first].std() == 0 and one.user[second:].std() == 0
+      before = one.user[first - round(turn_taking.BEFORE_S * 16000):first]
+      assert before[480:-480].std() < 1e-3 and one.user[second + 480:].std() < 1e-3
       assert (one.user[first:second].std() > 0.01) == (kind == 'interruption')
+      if kind == 'interruption':
+        assert first_sound(one.user, one.start - 0.5) == pytest.approx(one.start, abs=0.03)
+
+
+def first_sound(audio, after=0.0):
+  """Seconds into the audio at which something louder than hiss is first heard."""
+  return after + float(np.argmax(np.abs(audio[round(after * 16000):]) > 0.02)) / 16000
 
 
 @pytest.mark.slow

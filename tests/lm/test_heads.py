@@ -56,6 +56,17 @@ def test_losses_of_heads_are_what_they_are_in_numpy(params, batch):
   assert float(total) == pytest.approx(float(plain) + losses.FLOOR_WEIGHT * floor + losses.MATCH_WEIGHT * match, rel=1e-5)
 
 
+def test_a_turn_is_begun_where_the_user_is_silent_and_given_up_where_he_speaks():
+  says = lambda *spans: [4.0 if span else -4.0 for span in spans]
+  turn = lambda mine, theirs: [float(one) for one in model.whose_turn(jnp.array(says(*mine) + says(*theirs)))]
+  silent, speaks = (0, 0, 0, 0), (1, 1, 1, 1)
+  mine, theirs = turn((0, 1, 1, 1), silent)
+  assert mine > 0.9 and theirs < 0.1
+  assert turn(speaks, speaks)[0] < 0.1 and turn(speaks, speaks)[1] > 0.9, 'who is spoken over gives way, whatever he meant to say'
+  assert turn(speaks, (0, 1, 1, 1))[1] < 0.1, 'and not before'
+  assert max(turn(silent, silent)) < 0.1
+
+
 def test_rows_without_an_exchange_and_other_takes_of_one_answer_are_no_wrong_answers():
   rng = np.random.default_rng(0)
   heard, answer = rng.normal(size=(2, 5, 3))
