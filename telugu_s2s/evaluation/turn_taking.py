@@ -1,7 +1,7 @@
 """Who takes the floor, and when: scripted users with a pause, an end of turn, or an interruption, and what a model does then.
 
 Who interrupts asks one thing and soon afterwards another, into what the model answers. Beside that stands the same user who asks
-nothing more: an assistant that falls silent anyway has not given way to anybody.
+nothing more: an assistant that falls silent anyway has not given way to anybody. And one who says a syllable or two, which is none to give way to.
 
 After Full-Duplex-Bench (Lin et al., 2025), with recordings as users. The model may speak all the time; what it says is decoded,
 and where it speaks is heard in the sound.
@@ -19,16 +19,18 @@ from telugu_s2s.lm import drawing, frames, sampling
 from telugu_s2s.tokens import encoding
 from telugu_s2s.training import intervals
 
-KINDS = ('pause', 'end', 'interruption', 'alone')
+KINDS = ('pause', 'end', 'interruption', 'alone', 'backchannel')
 RATES = ('spoken', 'taken', 'early', 'speaking', 'stopped')
 HOP_S = level.HOP / files.SAMPLE_RATE
 PAUSE_S = 1.5                    # inside a turn
 LISTEN_S = 4.0                   # after the user's end
 BEFORE_S = 0.8                   # from the user's end to the interruption, in which the assistant is to have begun
+BACKCHANNEL_S = 0.4              # of a turn: who says no more does not want the floor
 STOPS_S = 1.0                    # within which an interrupted one is silent
 TAKEN_S = 1.0                    # of speech take the floor; less is a backchannel, or a short answer
 EARLY_S = 0.1                    # before the user's end is not early yet: two frames of the codec
 BRIDGED_S = 0.3                  # of silence belong to what is said around them
+FADE = files.SAMPLE_RATE // 50   # samples in which a cut turn fades
 BACK_S, ON_S = 0.05, 0.15        # that activity.speech reaches beyond sounds: voices are timed without them
 VOICE_DBFS = -45.0               # nothing softer is the assistant's voice: a codec's silence is no digital one
 
@@ -70,7 +72,10 @@ def stimuli(kind, segments, count, rng) -> list[Stimulus]:
         continue
       other = others[rng.integers(len(others))]
       more = turn_of(other)
-      said = [turn, quiet(BEFORE_S - ON_S - before(spoken[other][0])), more if kind == 'interruption' else 0 * more]
+      if kind == 'backchannel':
+        more = more[:round((before(spoken[other][0]) + BACKCHANNEL_S) * files.SAMPLE_RATE)]
+        more = np.concatenate([np.append(more[:-FADE], more[-FADE:] * np.linspace(1, 0, FADE, dtype=np.float32)), quiet(ON_S)])
+      said = [turn, quiet(BEFORE_S - ON_S - before(spoken[other][0])), 0 * more if kind == 'alone' else more]
       start = second(turn) - ON_S + BEFORE_S
       end = second(np.concatenate(said)) - ON_S
     made.append(Stimulus(kind, np.concatenate([*said, quiet(LISTEN_S)]), start, end, one.speaker))
@@ -110,7 +115,7 @@ def outcome(one: Stimulus, audio) -> dict:
     spoken: a voice begins in the pause, or else after the user's end. taken: the floor is taken there, by a voice of 1 s and more;
     latency: from the start of that window to the first voice in it, in s, or nan; early: a voice of 1 s and more began before, while
     the user spoke. Of an assistant that was to be interrupted speaking: it was speaking then, and only if it was stopped: it is
-    silent within a second, and stop: after how long, or nan; of one left alone these only.
+    silent within a second, and stop: after how long, or nan; of one left alone, or told a backchannel, these only.
   """
   runs = speaks(audio)
   opens, closes = (one.start, one.end) if one.kind == 'pause' else (one.end, len(one.user) / files.SAMPLE_RATE)
@@ -119,17 +124,17 @@ def outcome(one: Stimulus, audio) -> dict:
   found = {'spoken': bool(spoken), 'taken': any(end - start >= TAKEN_S for start, end in spoken),
            'latency': spoken[0][0] - opens if spoken else float('nan'),
            'early': any(begun < start < opens - EARLY_S and end - start >= TAKEN_S for start, end in runs)}
-  if one.kind in ('interruption', 'alone'):
+  if one.kind not in ('pause', 'end'):
     over = [end - one.start for start, end in runs if start <= one.start < end]
     stopped = {'speaking': bool(over)}
     if over:
       stopped |= {'stopped': over[0] <= STOPS_S, 'stop': over[0] if over[0] <= STOPS_S else float('nan')}
-    found = stopped if one.kind == 'alone' else found | stopped
+    found = found | stopped if one.kind == 'interruption' else stopped
   return found
 
 
 def measure(config, segments, model, params, codec) -> dict:
-  """{pause, end, interruption, alone: rates with intervals and latencies; offsets: how far they are from those of real dialogues}."""
+  """{pause, end, interruption, alone, backchannel: rates with intervals and latencies; offsets: how far they are from those of real dialogues}."""
   encoder, rng = encoding.Encoder(codec), np.random.default_rng(config.seed)
   how = sampling.Sampling(config.temperature, config.top_k, int(encoder.silence()[0]), floor=config.floor)
   result, offsets = {}, []

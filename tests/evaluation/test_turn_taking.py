@@ -66,8 +66,9 @@ def test_an_interrupted_voice_stops_or_does_not():
   found = turn_taking.outcome(one, reply(8, (0.0, 2.4), (4.5, 7.0)))
   assert found['stopped'] and found['stop'] == pytest.approx(0.4, abs=0.03)
   assert found['taken'] and found['latency'] == pytest.approx(0.5, abs=0.03)
-  left = turn_taking.outcome(stimulus('alone', 2.0, 4.0), reply(8, (0.0, 2.4)))
-  assert left == pytest.approx({'speaking': True, 'stopped': True, 'stop': 0.4}, abs=0.03)
+  for kind in ('alone', 'backchannel'):
+    left = turn_taking.outcome(stimulus(kind, 2.0, 4.0), reply(8, (0.0, 2.4)))
+    assert left == pytest.approx({'speaking': True, 'stopped': True, 'stop': 0.4}, abs=0.03)
   silent = turn_taking.outcome(one, reply(8, (0.0, 1.4), (4.5, 7.0)))
   assert not silent['speaking'] and 'stopped' not in silent and silent['taken'], 'who is silent cannot stop'
   goes_on = turn_taking.outcome(one, reply(8, (0.0, 6.0)))
@@ -127,15 +128,17 @@ def test_scripted_users_pause_end_and_interrupt(segments):
   for one in turn_taking.stimuli('end', segments, 9, rng):
     assert one.end == one.start and first_sound(one.user[::-1]) == pytest.approx(len(one.user) / 16000 - one.end, abs=0.03)
     assert len(one.user) / 16000 - one.end == pytest.approx(turn_taking.LISTEN_S, abs=0.16)
-  for kind in ('interruption', 'alone'):
+  for kind in ('interruption', 'alone', 'backchannel'):
     made = turn_taking.stimuli(kind, segments, 3, rng)
     assert len(made) == 2 and {one.speaker for one in made} == {'a'}, 'nobody is interrupted by another one than who asked'
     for one in made:
       first, second = (round(at * 16000) for at in (one.start, one.end))
       before = one.user[first - round(turn_taking.BEFORE_S * 16000):first]
       assert before[480:-480].std() < 1e-3 and one.user[second + 480:].std() < 1e-3
-      assert (one.user[first:second].std() > 0.01) == (kind == 'interruption')
-      if kind == 'interruption':
+      assert (one.user[first:second].std() > 0.01) == (kind != 'alone')
+      if kind == 'backchannel':
+        assert one.end - one.start == pytest.approx(turn_taking.BACKCHANNEL_S, abs=0.01)
+      if kind != 'alone':
         assert first_sound(one.user, one.start - 0.5) == pytest.approx(one.start, abs=0.03)
 
 
