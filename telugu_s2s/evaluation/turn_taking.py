@@ -50,7 +50,6 @@ def stimuli(kind, segments, count, rng) -> list[Stimulus]:
   made, quiet = [], lambda seconds: np.zeros(round(seconds * files.SAMPLE_RATE), np.float32)
   spoken = [[(start * level.HOP, end * level.HOP) for start, end in activity.runs(activity.speech(one.audio))] for one in segments]
   turn_of = lambda number: segments[number].audio[spoken[number][0][0]:spoken[number][-1][1]]
-  before = lambda run: BACK_S if run[0] else 0.0               # the sound that a run begins with
   second = lambda samples: len(samples) / files.SAMPLE_RATE
   for number in rng.permutation(len(segments)):
     one, runs = segments[number], spoken[number]
@@ -71,15 +70,24 @@ def stimuli(kind, segments, count, rng) -> list[Stimulus]:
       if not others:
         continue
       other = others[rng.integers(len(others))]
-      more = turn_of(other)
+      more, lead = turn_of(other), before(spoken[other][0][0])
       if kind == 'backchannel':
-        more = more[:round((before(spoken[other][0]) + BACKCHANNEL_S) * files.SAMPLE_RATE)]
-        more = np.concatenate([np.append(more[:-FADE], more[-FADE:] * np.linspace(1, 0, FADE, dtype=np.float32)), quiet(ON_S)])
-      said = [turn, quiet(BEFORE_S - ON_S - before(spoken[other][0])), 0 * more if kind == 'alone' else more]
+        more = np.concatenate([faded(more[:round((lead + BACKCHANNEL_S) * files.SAMPLE_RATE)]), quiet(ON_S)])
+      said = [turn, quiet(BEFORE_S - ON_S - lead), 0 * more if kind == 'alone' else more]
       start = second(turn) - ON_S + BEFORE_S
       end = second(np.concatenate(said)) - ON_S
     made.append(Stimulus(kind, np.concatenate([*said, quiet(LISTEN_S)]), start, end, one.speaker))
   return made
+
+
+def before(start) -> float:
+  """Seconds from the start of a run of activity.speech, in frames or samples, to its sound: at a recording's start there is nothing before it."""
+  return BACK_S if start else 0.0
+
+
+def faded(audio):
+  """Audio f32[samples] whose end fades."""
+  return np.append(audio[:-FADE], audio[-FADE:] * np.linspace(1, 0, FADE, dtype=np.float32))
 
 
 def replies(many: list[Stimulus], model, params, encoder, key, how) -> list[np.ndarray]:
@@ -100,7 +108,7 @@ def speaks(audio) -> list[tuple[float, float]]:
   loud = activity.speech(audio) & (np.convolve(level.frame_dbfs(audio) > VOICE_DBFS, np.ones(31), 'same') > 0)
   found = []
   for start, end in activity.runs(loud):
-    start = start * HOP_S + (BACK_S if start else 0.0)
+    start = start * HOP_S + before(start)
     end = max(start, end * HOP_S - ON_S)
     if found and start - found[-1][1] < BRIDGED_S:
       start = found.pop()[0]

@@ -125,21 +125,27 @@ def test_scripted_users_pause_end_and_interrupt(segments):
     assert one.end - one.start == pytest.approx(turn_taking.PAUSE_S)
     assert one.start - first_sound(one.user) == pytest.approx(1.2, abs=0.03), 'a pause begins where the sound ends'
     assert first_sound(one.user, one.start) == pytest.approx(one.end, abs=0.03)
+    assert one.user[cut(one.start):round((one.end - turn_taking.BACK_S) * 16000)].std() == 0, 'and nothing of a recording is in it'
   for one in turn_taking.stimuli('end', segments, 9, rng):
     assert one.end == one.start and first_sound(one.user[::-1]) == pytest.approx(len(one.user) / 16000 - one.end, abs=0.03)
-    assert len(one.user) / 16000 - one.end == pytest.approx(turn_taking.LISTEN_S, abs=0.16)
+    assert one.user[cut(one.end):].std() == 0 and (len(one.user) - cut(one.end)) / 16000 == pytest.approx(turn_taking.LISTEN_S)
   for kind in ('interruption', 'alone', 'backchannel'):
     made = turn_taking.stimuli(kind, segments, 3, rng)
     assert len(made) == 2 and {one.speaker for one in made} == {'a'}, 'nobody is interrupted by another one than who asked'
     for one in made:
       first, second = (round(at * 16000) for at in (one.start, one.end))
-      before = one.user[first - round(turn_taking.BEFORE_S * 16000):first]
-      assert before[480:-480].std() < 1e-3 and one.user[second + 480:].std() < 1e-3
+      asked = cut(one.start - turn_taking.BEFORE_S)
+      assert one.user[asked:first - round(turn_taking.BACK_S * 16000)].std() == 0 and one.user[cut(one.end):].std() == 0
       assert (one.user[first:second].std() > 0.01) == (kind != 'alone')
       if kind == 'backchannel':
         assert one.end - one.start == pytest.approx(turn_taking.BACKCHANNEL_S, abs=0.01)
       if kind != 'alone':
         assert first_sound(one.user, one.start - 0.5) == pytest.approx(one.start, abs=0.03)
+
+
+def cut(end):
+  """The sample behind a sound that ends there, and what activity.speech reaches on."""
+  return round((end + turn_taking.ON_S) * 16000)
 
 
 def first_sound(audio, after=0.0):
