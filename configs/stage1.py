@@ -36,7 +36,7 @@ def get_config(size='toy'):
   config.exact_steps = 50 if toy else 500    # steps in which no row is; then fewer, over as many steps
   config.restart_every = 25                  # steps between restarts of dead codes
   config.augment = dict(silence=0.03, noise=0.05, band=0.05)             # shares of rows
-  config.weights = dict(mel=15.0, stft=10.0, wave=1.0, error=10.0, codebook=1.0, commit=0.25, units=0.5,
+  config.weights = dict(mel=15.0, stft=10.0, compressed=0.0, wave=1.0, error=10.0, codebook=1.0, commit=0.25, units=0.5,
                         graphemes=0.25, adversarial=10.0, feature=30.0)
   config.decoder_mel = 5.0                   # weight of mel in the last phase, where discriminators count for more
   config.teacher = dict(name='mel' if toy else 'whisper', units=64 if toy else 256, workers=-1)   # name '' = none

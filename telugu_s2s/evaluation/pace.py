@@ -56,7 +56,7 @@ class Pace:
 
   def codec(self, config) -> float:
     """Seconds of stage 1; a guess, as its arithmetic is not counted: 3 times what encoding takes."""
-    return config.steps.reconstruction * config.batch * config.seconds * 3 / self.encoded
+    return config.steps.reconstruction * config.batch * config.crop_s * 3 / self.encoded
 
   def evaluated(self, config) -> float:
     """Seconds of the tests of a voice, of which compiling is most in a small one."""

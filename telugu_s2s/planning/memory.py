@@ -5,8 +5,6 @@ import jax
 
 from telugu_s2s.lm.model import Config
 
-GRADIENT = 4                     # bytes; float32, as the parameters
-
 
 def of_state(state) -> dict:
   """{part: bytes on one device} of an abstract train state, whose arrays carry their sharding."""

@@ -10,7 +10,7 @@ PCM, ULAW, ALAW, OPUS = 'audio/pcm', 'audio/pcmu', 'audio/pcma', 'audio/opus'
 RATES = (24_000, 16_000, 8_000, 48_000)        # of pcm16; the first is the protocol's
 OPUS_BPS = 32_000
 OPUS_RATE = 48_000                              # at which its decoder speaks, whatever was sent
-ULAW_BIAS, ULAW_CLIP = 132, 32635              # ITU-T G.711, in steps of 16-bit samples
+ULAW_BIAS = 132                                # ITU-T G.711, in steps of 16-bit samples
 
 
 def rate_of(form: dict) -> int:

@@ -30,7 +30,7 @@ def test_what_is_equal_has_no_distance(audio):
 def test_each_distance_grows_with_the_noise(audio):
   noise = np.random.default_rng(0).normal(size=audio.shape).astype(np.float32)
   little, much = (distance(audio + scale * noise, audio) for scale in (1e-3, 1e-2))
-  for name in ('mel', 'stft', 'wave', 'error'):
+  for name in ('mel', 'stft', 'wave', 'error', 'compressed'):
     assert 0 < 2 * little[name] < much[name]
   np.testing.assert_allclose(much['wave'], np.abs(1e-2 * noise).mean(), rtol=1e-4)
 
@@ -39,6 +39,21 @@ def test_mel_is_deaf_to_phase_and_the_complex_spectrum_is_not(audio):
   turned = distance(-audio, audio)
   assert turned['mel'] == pytest.approx(0, abs=2e-6)
   assert turned['stft'] > 1
+
+
+def test_faint_speech_counts_for_more_in_the_compressed_spectrum(audio):
+  whole = np.concatenate([audio[:1], 0.05 * audio[1:]], 1)                 # loud, then 26 dB fainter
+  without_faint, without_loud = np.array(whole), np.array(whole)
+  without_faint[:, 4000:] = 0
+  without_loud[:, :4000] = 0
+  share = {name: value / distance(without_loud, whole)[name] for name, value in distance(without_faint, whole).items()}
+  assert share['compressed'] > 1.5 * share['stft'] > 0
+
+
+def test_the_compressed_spectrum_is_blind_to_level_and_hears_phase_in_part(audio):
+  near = 0.9 * audio
+  np.testing.assert_allclose(distance(10 * near, 10 * audio)['compressed'], distance(near, audio)['compressed'], rtol=0.02)
+  assert 0.3 < distance(-audio, audio)['compressed'] < 4
 
 
 def test_ten_times_louder_is_one_in_log10_mel(audio):
