@@ -37,14 +37,14 @@ def mesh(data: int = -1, fsdp: int = 1, tensor: int = 1, devices=None):
   return jax.make_mesh(sizes, ('data', 'fsdp', 'tensor'), axis_types=(AxisType.Auto,) * 3, devices=devices)
 
 
-def check_batch(batch: int, over) -> None:
+def check_batch(batch: int, over, field='config.batch') -> None:
   """Raises InputError where a global batch does not divide over the devices that share its rows, or rows over processes."""
   if any(len({device.process_index for device in row}) > 1 for row in over.devices.reshape(-1, over.shape['tensor'])):
     raise InputError(f'config.mesh: tensor={over.shape["tensor"]} reaches over several processes, whose rows would differ; '
                      f'it must divide the {len(over.local_devices)} devices of one')
   rows = over.shape['data'] * over.shape['fsdp']
   if batch < 1 or batch % rows:
-    raise InputError(f'config.batch: {batch} rows do not divide over data x fsdp = {rows} devices')
+    raise InputError(f'{field}: {batch} rows do not divide over data x fsdp = {rows} devices')
 
 
 def spec(name: str, shape, sizes) -> P:

@@ -3,6 +3,8 @@
 reconstruction   waveform, spectra and codes; level 0 is taught what is said
 adversarial      discriminators judge as well
 decoder          encoder and codes stand still, so that what was made of them stays valid; discriminators judge on
+
+Where config.weights gives the discriminators no weight there are none.
 """
 import jax
 import jax.numpy as jnp
@@ -73,7 +75,7 @@ def step(codec, heads, discriminators, txs, config, phase, state, batch, key):
   (loss, found), pull = jax.value_and_grad(reconstruction, has_aux=True)(decoded, audio, c.rate, weights)
   metrics = {'loss': loss + beside, **found, **parts}
   new = dict(state)
-  if phase != 'reconstruction':
+  if phase != 'reconstruction' and discriminators:
     apply = lambda params, audio: discriminators.apply({'params': params}, audio)
     found, grads, judged = adversarial.both_sides(apply, state['judges']['params'], audio, decoded,
                                                   {name: config.weights[name] for name in JUDGED})

@@ -24,6 +24,8 @@ def run(config, workdir):
   mesh = axes.mesh(**config.mesh)
   sizes = Config(**config.model)
   axes.check_batch(config.batch, mesh)
+  if config.spoken.batch:
+    axes.check_batch(config.spoken.batch, mesh, 'config.spoken.batch (0 = no utterances with transcripts)')
   judges = judges_of(config)
   samples = crop(config, sizes, judges)
   started = start(config.start, sizes)
@@ -48,8 +50,8 @@ def run(config, workdir):
 
 
 def judges_of(config):
-  """The discriminators, or None where no phase has them."""
-  if not config.steps.adversarial + config.steps.decoder:
+  """The discriminators, or None where no phase has them, or where nothing is made of what they say."""
+  if not config.steps.adversarial + config.steps.decoder or not any(config.weights[name] for name in codec_step.JUDGED):
     return None
   return discriminator.Discriminators(discriminator.Config(**config.discriminators))
 

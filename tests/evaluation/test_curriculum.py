@@ -53,12 +53,7 @@ def test_each_step_is_done_once_and_what_follows_a_change_again(folder, tmp_path
   assert [f'=== {name}\n' in changed for name in STEPS] == [False] * 5 + [True] * 3
 
 
-@pytest.mark.slow
-def test_a_codec_of_its_own_is_trained_first_and_used_by_what_follows(folder, tmp_path, capsys):
-  own = config(folder, stage1=dict(size='toy', steps=2))
-  own.stage3.update(dict(steps=1))
-  curriculum.run(own, tmp_path)
-  assert '=== stage1\n' in capsys.readouterr().out
-  name = json.loads((tmp_path / 'stage1' / 'summary.json').read_text())['codec']
-  assert json.loads((tmp_path / 'tokens' / 'tokens' / 'eval' / 'manifest.json').read_text())['codec'] == name
-  assert list(json.loads((tmp_path / 'ledger.json').read_text())) == ['stage1', *STEPS]
+def test_a_codec_of_its_own_is_planned_first_and_takes_time(folder, tmp_path):
+  first, *rest = curriculum.planned(config(folder, stage1=dict(size='toy', steps=700)), tmp_path)
+  assert first.name == 'stage1' and first.seconds > 1 and [one.name for one in rest] == STEPS
+  assert all(one.config.codec == str(tmp_path / 'stage1' / 'codec.safetensors') for one in rest if one.name in ('tokens', 'stage2'))

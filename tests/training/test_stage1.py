@@ -79,13 +79,26 @@ def checkpoint_arrays(workdir):
   return ocp.StandardCheckpointer().restore((workdir / 'checkpoints' / '6' / 'state').absolute())
 
 
+@pytest.mark.slow
+def test_without_a_weight_there_are_no_judges_and_the_last_phase_moves_the_decoder_alone(audio, done, tmp_path):
+  config = made(audio, start=str(done / 'codec.safetensors'), steps=dict(reconstruction=0, adversarial=0, decoder=3))
+  config.weights.update(dict(adversarial=0.0, feature=0.0, compressed=10.0))
+  stage1.run(config, tmp_path)
+  assert not [line for line in (tmp_path / 'log.jsonl').read_text().splitlines() if 'adversarial' in line]
+  before, after = (weights.load(folder / 'codec.safetensors').params for folder in (done, tmp_path))
+  for still in ('encoder', 'quantizer'):
+    jax.tree.map(np.testing.assert_array_equal, before[still], after[still])
+  assert not all(jax.tree.leaves(jax.tree.map(lambda a, b: np.array_equal(a, b), before['decoder'], after['decoder'])))
+
+
 def test_a_phase_without_steps_is_left_out():
   assert codec_step.boundaries(dict(reconstruction=2, adversarial=0, decoder=3)) == [(0, 'reconstruction'), (2, 'decoder')]
 
 
 @pytest.mark.parametrize('fields, words', [
     (dict(crop_s=0.1), 'config.crop_s'), (dict(start='no/such.safetensors'), 'no such codec file'),
-    (dict(batch=9), 'config.batch')], ids=['crop', 'start', 'batch'])
+    (dict(batch=9), 'config.batch'), (dict(spoken=dict(batch=2, longest_s=4.0)), 'config.spoken.batch')],
+    ids=['crop', 'start', 'batch', 'spoken'])
 def test_what_cannot_be_is_named_before_any_work(audio, tmp_path, fields, words):
   with pytest.raises(InputError, match=words):
     stage1.run(made(audio, **fields), tmp_path / 'run')
