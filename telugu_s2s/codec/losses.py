@@ -55,13 +55,17 @@ def reconstruction(decoded, audio, rate):
 
 def _compressed(ours, true):
   """The mean square between spectra after the power law, rows brought to one level: 0.7 of magnitudes, 0.3 of complex values."""
-  level = jnp.sqrt(jnp.mean(_magnitude(true) ** 2, (1, 2), keepdims=True) + 1e-6)
-  (a, b), square = (ours / level, true / level), lambda x: jnp.real(x) ** 2 + jnp.imag(x) ** 2
+  level = jnp.sqrt(jnp.mean(_power(true), (1, 2), keepdims=True) + 1e-6)
+  a, b = ours / level, true / level
   loud = lambda x: _magnitude(x, 1e-6) ** LOUDNESS
   turned = lambda x: x * _magnitude(x, 1e-6) ** (LOUDNESS - 1)
-  return 0.7 * jnp.mean((loud(a) - loud(b)) ** 2) + 0.3 * jnp.mean(square(turned(a) - turned(b)))
+  return 0.7 * jnp.mean((loud(a) - loud(b)) ** 2) + 0.3 * jnp.mean(_power(turned(a) - turned(b)))
 
 
 def _magnitude(x, least=1e-12):
   """|x| whose gradient at 0 is 0; its square is `least` there."""
-  return jnp.sqrt(jnp.real(x) ** 2 + jnp.imag(x) ** 2 + least)
+  return jnp.sqrt(_power(x) + least)
+
+
+def _power(x):
+  return jnp.real(x) ** 2 + jnp.imag(x) ** 2

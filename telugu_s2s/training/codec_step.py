@@ -71,7 +71,7 @@ def step(codec, heads, discriminators, txs, config, phase, state, batch, key):
   # Phase is learnt before mel spectra count in full.
   mel = config.decoder_mel if phase == 'decoder' else config.weights['mel'] * jnp.clip(
       state['step'] / max(config.exact_steps, 1), 0.1, 1.0)
-  weights = {**config.weights, 'mel': mel}
+  weights = {name: weight for name, weight in config.weights.items() if weight} | {'mel': mel}
   (loss, found), pull = jax.value_and_grad(reconstruction, has_aux=True)(decoded, audio, c.rate, weights)
   metrics = {'loss': loss + beside, **found, **parts}
   new = dict(state)
@@ -111,8 +111,8 @@ def forward(codec, heads, config, params, audio, levels, exact, batch):
 
 
 def reconstruction(decoded, audio, rate, weights):
-  """The weighted sum of the distances between decoded and true audio, and each of them."""
-  parts = losses.reconstruction(decoded, audio, rate)
+  """The weighted sum of the distances between decoded and true audio, and each that has a weight: no other is computed."""
+  parts = {name: value for name, value in losses.reconstruction(decoded, audio, rate).items() if name in weights}
   return sum(weights[name] * value for name, value in parts.items()), parts
 
 
