@@ -95,18 +95,12 @@ def dialogues(folder, name, group: Sequence[corpus.Recording], how: How) -> list
   found = []
   for run in runs(usable, parts, how.longest_s):
     begins = run[0].start_s
-    turns = [Turn(one.start_s - begins, audio.cut(one), act=act(one, run) if channels else timing.TURN,
+    turns = [Turn(one.start_s - begins, audio.cut(one), act=timing.act(one, run) if channels else timing.TURN,
                   **{key: value for key, value in one.labels.items() if key != 'path'}, speaker=one.speaker, channel=one.channel) for one in run]
     found.append(Dialogue(f'{name}-{len(found):03}', group[0].split, turns))
   if not found:
     raise Aside('no exchange', f'{len(parts)} turns of {len({one.speaker for one in parts})} speakers, none of which follows another one closely')
   return found
-
-
-def act(one, run):
-  """'backchannel' for a short sound within what the other says, else 'turn'."""
-  return timing.BACKCHANNEL if one.seconds <= timing.BACKCHANNEL_S and any(
-      other.speaker != one.speaker and other.start_s <= one.start_s and one.end_s <= other.end_s for other in run) else timing.TURN
 
 
 def _overlap(one, parts):

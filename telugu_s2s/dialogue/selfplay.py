@@ -117,14 +117,10 @@ def dialogue(prompt: Prompt, codes, sound, length: int, player: Player, limits: 
         continue
       cut = sound[side][round(start_s * files.SAMPLE_RATE):round(end_s * files.SAMPLE_RATE)]
       turns.append(Turn(start_s - begins, cut, f'{player.name}-{side}', player.name, player.licence, style='answer' if side else 'question'))
-  turns = [dataclasses.replace(one, act=_act(one, turns)) for one in turns]
+  spans = [timing.Span(one.at_s, one.end_s, one.speaker) for one in turns]
+  turns = [dataclasses.replace(one, act=timing.act(span, spans)) for one, span in zip(turns, spans)]
   answers = [one for one in turns if one.speaker == f'{player.name}-1']
   return Dialogue(prompt.name, prompt.split, turns, reason(answers, codes[1, length:], sound[1], hop, limits, player.silence))
-
-
-def _act(one, turns):
-  return timing.BACKCHANNEL if one.end_s - one.at_s <= timing.BACKCHANNEL_S and any(
-      other.speaker != one.speaker and other.at_s <= one.at_s and one.end_s <= other.end_s for other in turns) else timing.TURN
 
 
 def reason(answers: Sequence[Turn], codes, sound, hop: int, limits: Limits, silence) -> str:

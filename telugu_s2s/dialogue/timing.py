@@ -92,8 +92,8 @@ def measured(dialogues: Iterable[Sequence[Span]], origin: str) -> Timing:
   gaps, pauses, at, heard_s, backchannels, texts = [], [], [], 0.0, 0, []
   for spans in dialogues:
     spans = sorted(spans, key=lambda one: (one.start_s, one.end_s))
-    turns = [one for one in spans if one.act == TURN and not _within(one, spans)]
-    short = [one for one in spans if one.act == BACKCHANNEL or one.act == TURN and _within(one, spans)]
+    turns = [one for one in spans if one.act == TURN and act(one, spans) == TURN]
+    short = [one for one in spans if one.act == BACKCHANNEL or one.act == TURN and act(one, spans) == BACKCHANNEL]
     for before, after in zip(turns, turns[1:]):
       (pauses if before.speaker == after.speaker else gaps).append(after.start_s - before.end_s)
     long = [one for one in turns if one.end_s - one.start_s >= SHORTEST_S]
@@ -113,10 +113,10 @@ def measured(dialogues: Iterable[Sequence[Span]], origin: str) -> Timing:
       Histogram.of(at, 0.0, 1.0, SHARE_STEP) if at else ASSUMED.backchannel_at, share(FILLED, ASSUMED.fillers), share(BREATHED, ASSUMED.breaths))
 
 
-def _within(one, spans):
-  """Whether a short sound lies within what another speaker says."""
-  return one.end_s - one.start_s <= BACKCHANNEL_S and any(
-      other.speaker != one.speaker and other.start_s <= one.start_s and one.end_s <= other.end_s for other in spans)
+def act(one, spans) -> str:
+  """BACKCHANNEL for a short sound within what another speaker says, else TURN; of anything that has start_s, end_s and a speaker."""
+  return BACKCHANNEL if one.end_s - one.start_s <= BACKCHANNEL_S and any(
+      other.speaker != one.speaker and other.start_s <= one.start_s and one.end_s <= other.end_s for other in spans) else TURN
 
 
 def spans(folder) -> list[list[Span]]:
