@@ -104,7 +104,10 @@ def abstract(init, mesh, seed):
 
 
 def compiled(stage, mesh, seed):
-  """(init, {first step: step function}, abstract state), jitted so that all agree on every array's sharding."""
+  """(init, {first step: step function}, abstract state), jitted so that all agree on every array's sharding.
+
+  init(but=()) makes the state but for some of its names: nothing is drawn, or compiled, for what takes another's weights.
+  """
   state = abstract(stage.init, mesh, seed)
   where = jax.tree.map(lambda x: x.sharding, state)
   whole = NamedSharding(mesh, P())
@@ -115,8 +118,11 @@ def compiled(stage, mesh, seed):
       return step(state, batch, jax.random.fold_in(jax.random.key(seed), state['step']))
     return jax.jit(keyed, donate_argnums=0, in_shardings=(where, rows), out_shardings=(where, whole))
 
-  return (jax.jit(lambda: stage.init(jax.random.key(seed)), out_shardings=where),
-          {start: jitted(step) for start, step in stage.phases}, state)
+  def init(but=()):
+    kept = lambda tree: {name: part for name, part in tree.items() if name not in but}
+    return jax.jit(lambda: kept(stage.init(jax.random.key(seed))), out_shardings=kept(where))()
+
+  return init, {start: jitted(step) for start, step in stage.phases}, state
 
 
 def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
@@ -136,11 +142,11 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
     init, phases, shapes = compiled(stage, mesh, seed)
     start = saved.latest()
     if start is None:
-      state, start = init(), 0
-      if stage.given:
-        where = jax.tree.map(lambda x: x.sharding, shapes)
-        # Not the same memory: steps give the state's up. From the host, as JAX heeds may_alias of its own arrays on one device alone.
-        state |= {name: jax.device_put(jax.tree.map(np.asarray, tree), where[name], may_alias=False) for name, tree in stage.given().items()}
+      given = stage.given() if stage.given else {}
+      state, start = init(but=given), 0
+      where = jax.tree.map(lambda x: x.sharding, shapes)
+      # Not the same memory: steps give the state's up. From the host, as JAX heeds may_alias of its own arrays on one device alone.
+      state |= {name: jax.device_put(jax.tree.map(np.asarray, tree), where[name], may_alias=False) for name, tree in given.items()}
     else:
       agree(saved.facts(start), stage.facts, workdir)
       state, _ = saved.restore(start, shapes)
