@@ -47,7 +47,7 @@ def heard(audio) -> dict[str, float]:
   soft, loud = np.percentile(level.frame_dbfs(audio)[:len(voiced)][voiced], [5, 95])
   seconds = spoken.sum() * level.HOP / SAMPLE_RATE
   return {'pitch': float(middle), 'range': float(12 * np.log2(high / low)), 'energy': float(loud - soft),
-          'rate': delivery.nuclei(audio, f0) / delivery.HEARD / seconds}
+          'rate': delivery.nuclei(audio) / delivery.HEARD / seconds}
 
 
 def ear() -> str:
