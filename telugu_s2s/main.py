@@ -50,6 +50,7 @@ JOBS = {
     'manifests': 'telugu_s2s.preparation.export',
     'codec': 'telugu_s2s.tokens.transcode',
     'export': 'telugu_s2s.codec.export',
+    'average': 'telugu_s2s.codec.average',
     'package': 'telugu_s2s.serving.packaging',
     'mark': 'telugu_s2s.evaluation.marks',
 }

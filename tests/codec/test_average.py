@@ -1,0 +1,66 @@
+"""The mean of codecs: what it is, that it is a codec, and what is refused."""
+import dataclasses
+import runpy
+
+import jax
+import numpy as np
+import pytest
+
+from telugu_s2s.audio import files
+from telugu_s2s.codec import average, weights
+from telugu_s2s.errors import InputError
+
+
+def moved(trained, step):
+  """Its weights a little further on, each by its own amount."""
+  rng = np.random.default_rng(step)
+  return jax.tree.map(lambda x: np.asarray(x) + 0.01 * step * rng.normal(size=x.shape).astype(np.float32), trained.params)
+
+
+@pytest.fixture
+def some(codec_file, tmp_path):
+  """A codec and two that went on from it, as files."""
+  trained = weights.load(codec_file)
+  for step in (1, 2):
+    files.write(tmp_path / f'{step}.safetensors', weights.to_bytes(moved(trained, step), trained.config, {}))
+  return [str(codec_file), *(str(tmp_path / f'{step}.safetensors') for step in (1, 2))]
+
+
+def of(codecs, shares=()):
+  config = runpy.run_path('configs/average.py')['get_config']()
+  config.codecs, config.shares = tuple(map(str, codecs)), shares
+  return config
+
+
+@pytest.mark.parametrize('shares', [(), (2.0, 1.0, 1.0), (0.0, 3.0, 0.0)])
+def test_each_weight_is_the_mean_and_the_file_says_of_what(some, shares, tmp_path, capsys):
+  average.run(of(some, shares), tmp_path)
+  trees = [weights.load(one) for one in some]
+  share = np.array(shares or (1, 1, 1)) / sum(shares or (1, 1, 1))
+  found = weights.load(tmp_path / 'codec.safetensors')
+  for x, *others in zip(*map(jax.tree.leaves, [found.params, *(one.params for one in trees)])):
+    np.testing.assert_allclose(x, sum(part * other for part, other in zip(share, others)), rtol=2e-3, atol=1e-5)     # float16
+  facts, _ = weights.opened(tmp_path / 'codec.safetensors')
+  assert all(one.name in facts['mean of'] for one in trees) and found.name in capsys.readouterr().out
+  assert found.config == trees[0].config
+
+
+def test_the_mean_of_a_codec_with_itself_is_that_codec(some):
+  tree = weights.load(some[1]).params
+  jax.tree.map(np.testing.assert_array_equal, average.mean([tree, tree], np.array([0.5, 0.5])), tree)
+
+
+@pytest.mark.parametrize('count, shares, said', [(1, (), 'two at least'), (2, (1.0,), 'give 2 numbers'), (2, (1.0, -1.0), 'give 2 numbers'),
+                                                 (2, (0.0, 0.0), 'give 2 numbers'), (2, (1.0, float('nan')), 'give 2 numbers')])
+def test_what_has_no_mean_is_refused(some, count, shares, said, tmp_path):
+  with pytest.raises(InputError, match=said):
+    average.run(of(some[:count], shares), tmp_path)
+
+
+def test_codecs_of_other_sizes_are_refused(some, tmp_path):
+  trained = weights.load(some[0])
+  other = dataclasses.replace(trained.config, window=trained.config.window + 1)          # the same shapes
+  files.write(tmp_path / 'other.safetensors', weights.to_bytes(trained.params, other, {}))
+  with pytest.raises(InputError, match='other.safetensors has other sizes'):
+    average.run(of([some[0], tmp_path / 'other.safetensors']), tmp_path)
+
