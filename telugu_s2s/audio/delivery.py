@@ -5,8 +5,8 @@ from telugu_s2s.audio import level, pitch
 from telugu_s2s.audio.files import SAMPLE_RATE
 from telugu_s2s.audio.mel import magnitudes
 
-# How syllables are counted. Chosen on half of the recordings of Common Voice, SMC and the sample corpus whose text says how many
-# there are, as recorded and after the codecs, and tried on the other half.
+# How syllables are counted. Chosen on the recordings of Common Voice, SMC and the sample corpus whose text says how many there are,
+# as recorded and after the codecs.
 VOWEL_HZ = (300.0, 1750.0)      # where a vowel outdoes the consonants beside it
 SMOOTH = 5                      # frames of 10 ms
 DIP_DB = 1.0                    # between two syllables
@@ -27,7 +27,7 @@ def measures(samples, spoken) -> dict:
   Returns:
     f0_range_st and energy_range_db: from the 5th to the 95th percentile of the pitch and the level of voiced frames,
     in semitones and dB; they and the median are None where no frame is voiced. voiced: the share of spoken frames
-    with a pitch.
+    with a pitch. syllables: 0 where it is below LEAST_VOICED.
   """
   f0 = pitch.track(samples)[:len(spoken)]
   f0 = np.pad(f0, (0, len(spoken) - len(f0)))

@@ -92,8 +92,8 @@ def measured(dialogues: Iterable[Sequence[Span]], origin: str) -> Timing:
   gaps, pauses, at, heard_s, backchannels, texts = [], [], [], 0.0, 0, []
   for spans in dialogues:
     spans = sorted(spans, key=lambda one: (one.start_s, one.end_s))
-    turns = [one for one in spans if one.act == TURN and act(one, spans) == TURN]
-    short = [one for one in spans if one.act == BACKCHANNEL or one.act == TURN and act(one, spans) == BACKCHANNEL]
+    acts = [act(one, spans) if one.act == TURN else one.act for one in spans]
+    turns, short = ([one for one, what in zip(spans, acts) if what == wanted] for wanted in (TURN, BACKCHANNEL))
     for before, after in zip(turns, turns[1:]):
       (pauses if before.speaker == after.speaker else gaps).append(after.start_s - before.end_s)
     long = [one for one in turns if one.end_s - one.start_s >= SHORTEST_S]

@@ -1,6 +1,7 @@
 """The mean of codecs: what it is, that it is a codec, and what is refused."""
 import dataclasses
 import runpy
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -17,17 +18,17 @@ def moved(trained, step):
   return jax.tree.map(lambda x: np.asarray(x) + 0.01 * step * rng.normal(size=x.shape).astype(np.float32), trained.params)
 
 
-@pytest.fixture
-def some(codec_file, tmp_path):
+@pytest.fixture(scope='module')
+def some(codec_file, tmp_path_factory):
   """A codec and two that went on from it, as files."""
-  trained = weights.load(codec_file)
+  trained, folder = weights.load(codec_file), tmp_path_factory.mktemp('descent')
   for step in (1, 2):
-    files.write(tmp_path / f'{step}.safetensors', weights.to_bytes(moved(trained, step), trained.config, {}))
-  return [str(codec_file), *(str(tmp_path / f'{step}.safetensors') for step in (1, 2))]
+    files.write(folder / f'{step}.safetensors', weights.to_bytes(moved(trained, step), trained.config, {}))
+  return [str(codec_file), *(str(folder / f'{step}.safetensors') for step in (1, 2))]
 
 
 def of(codecs, shares=()):
-  config = runpy.run_path('configs/average.py')['get_config']()
+  config = runpy.run_path(str(Path(__file__).parents[2] / 'configs' / 'average.py'))['get_config']()
   config.codecs, config.shares = tuple(map(str, codecs)), shares
   return config
 
@@ -63,4 +64,3 @@ def test_codecs_of_other_sizes_are_refused(some, tmp_path):
   files.write(tmp_path / 'other.safetensors', weights.to_bytes(trained.params, other, {}))
   with pytest.raises(InputError, match='other.safetensors has other sizes'):
     average.run(of([some[0], tmp_path / 'other.safetensors']), tmp_path)
-
