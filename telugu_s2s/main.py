@@ -222,5 +222,16 @@ def refusal(message, config):
           (f', such as {default!r}' if default is not None else ''))
 
 
+def with_large_pages():
+  """Starts the process anew, once, with an allocator that asks for large pages: glibc reads its settings at the start alone.
+
+  Every step of a training on CPUs asks for gigabytes and gives them back. In pages of 4 KB a fifth of its time went to that.
+  """
+  if sys.platform == 'linux' and 'GLIBC_TUNABLES' not in os.environ:
+    os.environ['GLIBC_TUNABLES'] = 'glibc.malloc.hugetlb=1'
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 if __name__ == '__main__':
+  with_large_pages()
   sys.exit(main(sys.argv))

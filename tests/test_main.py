@@ -101,6 +101,16 @@ def test_a_file_that_is_not_python_is_one_line(call, tmp_path):
   assert status == 2 and err.startswith('error: --config=tone.py') and err.count('\n') == 1
 
 
+@pytest.mark.skipif(sys.platform != 'linux', reason='a setting of glibc')
+@pytest.mark.parametrize('own, seen', [(None, 'glibc.malloc.hugetlb=1'), ('glibc.malloc.arena_max=2', 'glibc.malloc.arena_max=2')])
+def test_a_job_starts_with_large_pages_unless_the_user_has_settings_of_their_own(tmp_path, own, seen):
+  (tmp_path / 'told.py').write_text("import os\n\ndef get_config():\n  raise SystemExit(f'{os.getpid()} {os.environ[\"GLIBC_TUNABLES\"]}')\n")
+  env = {name: value for name, value in os.environ.items() if name != 'GLIBC_TUNABLES'} | ({'GLIBC_TUNABLES': own} if own else {})
+  job = subprocess.Popen([sys.executable, '-m', 'telugu_s2s.main', f'--config={tmp_path / "told.py"}'], cwd=usage.ROOT, env=env,
+                         stderr=subprocess.PIPE, text=True)
+  assert job.communicate()[1] == f'{job.pid} {seen}\n'              # the same process: what signals it finds it
+
+
 def test_a_fault_of_the_program_keeps_its_traceback(call):
   status, _, err = call('--config=probe.py', '--config.data.audio=bug')    # a locked config takes no new field
   assert status == 1 and 'Traceback' in err and 'probe_job.py' in err

@@ -22,8 +22,6 @@ from telugu_s2s.training import lm_step, optimiser, runs, stage2
 
 ROOT = Path(__file__).parents[2]
 BURST = 10                       # frames a call
-# A step's arrays are new memory each time; in small pages a third of a step on a CPU goes by until the kernel has given it.
-LARGE_PAGES = {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'}
 
 
 def measure(config) -> dict:
@@ -74,7 +72,7 @@ def spec_of(config, size: str, threads: int) -> dict:
 
 def fresh(python: str, module: str, spec: dict) -> dict:
   """What a module prints as JSON in a new process that has `spec['threads']` cores and threads."""
-  variables = {**codec_speed.ONE_THREAD, 'PYTHONPATH': str(ROOT), **LARGE_PAGES}
+  variables = {**codec_speed.ONE_THREAD, 'PYTHONPATH': str(ROOT)}
   if spec['threads'] > 1:
     variables |= {'XLA_FLAGS': '', **dict.fromkeys(pool.SINGLE_THREAD, str(spec['threads']))}
   return codec_speed.printed(python, module, json.dumps(spec), variables=variables)

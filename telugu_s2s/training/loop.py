@@ -116,13 +116,19 @@ def compiled(stage, mesh, seed):
   def jitted(step):
     def keyed(state, batch):
       return step(state, batch, jax.random.fold_in(jax.random.key(seed), state['step']))
-    return jax.jit(keyed, donate_argnums=0, in_shardings=(where, rows), out_shardings=(where, whole))
+    return jax.jit(keyed, donate_argnums=0, in_shardings=(where, rows), out_shardings=(where, whole), compiler_options=hasty(mesh))
 
   def init(but=()):
     kept = lambda tree: {name: part for name, part in tree.items() if name not in but}
-    return jax.jit(lambda: kept(stage.init(jax.random.key(seed))), out_shardings=kept(where))()
+    return jax.jit(lambda: kept(stage.init(jax.random.key(seed))), out_shardings=kept(where), compiler_options=hasty(mesh))()
 
   return init, {start: jitted(step) for start, step in stage.phases}, state
+
+
+def hasty(mesh) -> dict:
+  """Options of the compiler for a mesh's devices. On CPUs LLVM does less: programs are there sooner, and as fast."""
+  slow = mesh.devices.flat[0].platform == 'cpu' and not jax.config.read('jax_disable_most_optimizations')         # which does less still
+  return {'xla_backend_optimization_level': 1} if slow else {}
 
 
 def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
