@@ -112,23 +112,25 @@ def compiled(stage, mesh, seed):
   where = jax.tree.map(lambda x: x.sharding, state)
   whole = NamedSharding(mesh, P())
   rows = NamedSharding(mesh, axes.BATCH)
+  options = compiler_options(mesh)
 
   def jitted(step):
     def keyed(state, batch):
       return step(state, batch, jax.random.fold_in(jax.random.key(seed), state['step']))
-    return jax.jit(keyed, donate_argnums=0, in_shardings=(where, rows), out_shardings=(where, whole), compiler_options=hasty(mesh))
+    return jax.jit(keyed, donate_argnums=0, in_shardings=(where, rows), out_shardings=(where, whole), compiler_options=options)
 
   def init(but=()):
     kept = lambda tree: {name: part for name, part in tree.items() if name not in but}
-    return jax.jit(lambda: kept(stage.init(jax.random.key(seed))), out_shardings=kept(where), compiler_options=hasty(mesh))()
+    return jax.jit(lambda: kept(stage.init(jax.random.key(seed))), out_shardings=kept(where), compiler_options=options)()
 
   return init, {start: jitted(step) for start, step in stage.phases}, state
 
 
-def hasty(mesh) -> dict:
-  """Options of the compiler for a mesh's devices. On CPUs LLVM does less: programs are there sooner, and as fast."""
-  slow = mesh.devices.flat[0].platform == 'cpu' and not jax.config.read('jax_disable_most_optimizations')         # which does less still
-  return {'xla_backend_optimization_level': 1} if slow else {}
+def compiler_options(mesh) -> dict:
+  """XLA's options for a mesh's devices. On CPUs LLVM does less, unless JAX was asked for less still: sooner compiled, as fast."""
+  if mesh.devices.flat[0].platform != 'cpu' or jax.config.read('jax_disable_most_optimizations'):
+    return {}
+  return {'xla_backend_optimization_level': 1}
 
 
 def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
