@@ -28,7 +28,8 @@ def activations(c: Config, rows: int, frames: int, chunk: int, fused: bool, tens
     scores *= c.layers
   spoken = rows * (chunk or frames * (1 + 1 / c.user_every))
   e, s = c.depth_width, c.depth
-  depth = e + 2 * (2 * e + (4 * s.heads * s.head_width + 2 * s.ffn) / tensor)
+  of_depth = 2 * e + (4 * s.heads * s.head_width + 2 * s.ffn) / tensor
+  depth = {'none': e + 2 * of_depth, 'nothing_saveable': e}.get(c.depth_remat, e + of_depth)
   return {'temporal': t * c.layers * kept * size, 'scores': scores,
           'depth': spoken * c.slots * c.depth_layers * depth * size,
           'logits': spoken * sum(c.vocabularies) / tensor * 4 * 2}          # and their gradients

@@ -40,7 +40,8 @@ def test_the_toy_is_described_with_what_xla_counts(tmp_path, codec_file):
                              '--config.model.width=32', '--config.model.depth_width=16')
   assert_sound(printed, found, sum(value for name, value in found['parameters'].items() if name != 'counted'), 1.03)       # up to 2.8 %: the
   # encoder of recordings, once a row, is not predicted; of rows of 20 frames it is something
-  assert found['programs'][0]['flops_counted'] == pytest.approx(found['programs'][0]['flops_predicted'], rel=0.02)
+  first = found['programs'][0]
+  assert first['flops_made_again'] > 0 and first['flops_counted'] == pytest.approx(first['flops_predicted'] + first['flops_made_again'], rel=0.02)
   assert [plan['hours'] for plan in found['plans']] == [150, 1000, 1000, 5000, 5000]
   assert found['shardings']['temporal/blocks/wq_dnh'][0] == '4x32x4x32'
 
