@@ -70,7 +70,7 @@ EXTRAS = {
     # Corpora as its data sets, corpora/tfds_builder.py; no TensorFlow. The second it imports without asking for it.
     'tfds': ['tensorflow-datasets>=4.9.10,<5', 'importlib_resources>=7'],
     'browser': ['playwright>=1.59', 'aiohttp>=3.13.4'],       # the tests of the page; the browser is the system's Chromium
-    'test': ['pytest>=9.2', 'hypothesis>=6.170', 'nbclient>=0.11', 'ipykernel>=7.4'],
+    'test': ['pytest>=9.2', 'pytest-xdist>=3.8', 'hypothesis>=6.170', 'nbclient>=0.11', 'ipykernel>=7.4'],
 }
 
 setuptools.setup(

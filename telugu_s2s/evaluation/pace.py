@@ -19,8 +19,8 @@ class Pace:
   """What was measured here; the constants are of a whole run on two cores (results/curriculum.json)."""
   flops: float                   # a second, of a product of matrices
   encoded: float                 # seconds of audio a second
-  COMPILED_S = 12.0              # to compile a program and load a run
-  SHARE = 0.2                    # of `flops` that training does
+  COMPILED_S = 20.0              # to compile a program and load a run
+  SHARE = 0.26                   # of `flops` that training does
   SPOKEN_S = 0.07                # of an utterance of espeak-ng on two cores
   UTTERANCE_S = 2.6              # its length
 
