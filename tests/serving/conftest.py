@@ -30,7 +30,7 @@ def programs():
   """What this room compiles is kept from file to file: it is all one engine's."""
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='module')    # where tests of other rooms come between two files they let go of what the first one compiled
 def engine(tiny):
   """An engine of three places that draws so hotly that all it heard, was told and was seeded with can be told from what it says."""
   made = engines.Engine(tiny, 3, drawing.Sampling(2.0, 0), seed=5).start()
