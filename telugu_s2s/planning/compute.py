@@ -85,12 +85,11 @@ def made_again(c: Config, frames: int, chunk: int) -> float:
 
   chunk: 0 = the loss is not made in chunks. Of remat 'nothing_saveable' it is an upper bound.
   """
-  part, attention = flops(c, frames), {'none': (), 'dots_with_no_batch_dims_saveable': ('attention',)}
-  again = attention.get(c.remat, ('temporal', 'attention'))
-  if chunk:
-    again += ('depth', 'attention of depth', 'into depth', 'heads')
-  else:
-    again += tuple(f'{name} of depth' for name in attention[c.depth_remat]) if c.depth_remat in attention else ('depth', 'attention of depth')
+  def of(policy, layers, attention):
+    return {'none': (), 'dots_with_no_batch_dims_saveable': (attention,)}.get(policy, (layers, attention))
+
+  part, again = flops(c, frames), of(c.remat, 'temporal', 'attention')
+  again += ('depth', 'attention of depth', 'into depth', 'heads') if chunk else of(c.depth_remat, 'depth', 'attention of depth')
   return sum(part[name] for name in again) / 3
 
 

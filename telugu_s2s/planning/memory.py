@@ -20,18 +20,17 @@ def activations(c: Config, rows: int, frames: int, chunk: int, fused: bool, tens
   chunk: frames whose logits exist at once, 0 = all. fused: attention keeps no scores. tensor: devices that share heads,
   feed-forward channels and codes.
   """
+  def kept(s):                   # numbers a place, of a block
+    inside = 2 * s.width + (s.head_width * (2 * s.heads + 2 * s.kv_heads) + 2 * s.ffn) / tensor      # outputs of a block's matrices
+    return {'none': s.width + 2 * inside, 'nothing_saveable': s.width}.get(s.remat, s.width + inside)
+
   size, t = (2 if c.dtype == 'bfloat16' else 4), rows * frames
-  inside = 2 * c.width + (c.head_width * (2 * c.heads + 2 * c.kv_heads) + 2 * c.ffn) / tensor      # outputs of a block's matrices
-  kept = {'none': c.width + 2 * inside, 'nothing_saveable': c.width}.get(c.remat, c.width + inside)
   scores = 0 if fused else rows * c.heads / tensor * frames**2 * (4 + size)     # of one layer: the others are made again
   if c.remat == 'none':
     scores *= c.layers
   spoken = rows * (chunk or frames * (1 + 1 / c.user_every))
-  e, s = c.depth_width, c.depth
-  of_depth = 2 * e + (4 * s.heads * s.head_width + 2 * s.ffn) / tensor
-  depth = {'none': e + 2 * of_depth, 'nothing_saveable': e}.get(c.depth_remat, e + of_depth)
-  return {'temporal': t * c.layers * kept * size, 'scores': scores,
-          'depth': spoken * c.slots * c.depth_layers * depth * size,
+  return {'temporal': t * c.layers * kept(c.temporal) * size, 'scores': scores,
+          'depth': spoken * c.slots * c.depth_layers * kept(c.depth) * size,
           'logits': spoken * sum(c.vocabularies) / tensor * 4 * 2}          # and their gradients
 
 
