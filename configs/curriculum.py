@@ -32,12 +32,13 @@ def get_config(size='toy'):
   config.stage2 = dict(steps=30 if toy else 0)
   # Stage 3 by its heads alone, before it; 0 = none.
   config.listen = dict(steps=150 if toy else 0, batch=32, frames=160, lr=3e-3, warmup=50, anew=True)
-  config.stage3 = dict(steps=410 if toy else 0, batch=16 if toy else 64, frames=160 if toy else 3000, lr=2.5e-3 if toy else 4e-5,
-                       decay=0.6 if toy else 0.4, onset=8.0 if toy else 1.0, replay=0.02 if toy else 0.3,
+  config.stage3 = dict(steps=200 if toy else 0, batch=16 if toy else 64, frames=160 if toy else 3000, lr=2.5e-3 if toy else 4e-5,
+                       decay=0.2 if toy else 0.4, onset=8.0 if toy else 1.0, replay=0.02 if toy else 0.3,
                        swapped=0.02 if toy else 0.5, interrupted=0.2, followed=0.1, retold=0.0)
-  config.stage4 = dict(steps=40 if toy else 0, preference_steps=8 if toy else 0, batch=16 if toy else 0, frames=160 if toy else 3000,
-                       lr=1e-3 if toy else 0.0, onset=8.0 if toy else 0.0, replay=0.02 if toy else 0.0, swapped=0.02 if toy else 0.0,
-                       interrupted=0.2 if toy else 0.0, followed=0.1 if toy else 0.0, retold=0.0)
+  # A toy has most of its steps here, with a learning rate that falls once: of 40 after a stage 3 that had ended, answers broke up again.
+  config.stage4 = dict(steps=230 if toy else 0, preference_steps=8 if toy else 0, batch=16 if toy else 0, frames=160 if toy else 3000,
+                       lr=2.5e-3 if toy else 0.0, decay=0.6 if toy else 0.0, onset=8.0 if toy else 0.0, replay=0.02 if toy else 0.0,
+                       swapped=0.02 if toy else 0.0, interrupted=0.2 if toy else 0.0, followed=0.1 if toy else 0.0, retold=0.0)
   config.heard = dict(views=0 if toy else 2, echoes=0 if toy else 1)         # see configs/stage3.py
   config.question = ''                       # a recording; '' = a question of the sample corpus, in a voice that is never learnt
   config.emotion = ''                        # of the answer
