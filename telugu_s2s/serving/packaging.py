@@ -94,7 +94,7 @@ def facts_of(folder, config, trained) -> dict:
 
 def newest(folder) -> int:
   """The step of the run's newest whole checkpoint, which `runs.loaded` gives the weights of."""
-  saved = runs.checkpoints.Checkpoints(folder / 'checkpoints')
+  saved = runs.checkpoints.Checkpoints(folder / 'checkpoints', reads_only=True)
   try:
     return saved.latest()
   finally:

@@ -23,16 +23,19 @@ class Checkpoints:
   Args:
     folder: made if missing.
     keep: how many of the newest steps stay.
+    reads_only: nothing is made or taken away, as another process may be training there.
   """
 
-  def __init__(self, folder, keep: int = 2):
-    self.folder = Path(folder).absolute()
-    self.folder.mkdir(parents=True, exist_ok=True)
-    if jax.process_index() == 0:
+  def __init__(self, folder, keep: int = 2, reads_only: bool = False):
+    self.folder, self._reads_only = Path(folder).absolute(), reads_only
+    if not reads_only:
+      self.folder.mkdir(parents=True, exist_ok=True)
+    if not reads_only and jax.process_index() == 0:
       for left in self.folder.glob('*.orbax-checkpoint-tmp*'):
         shutil.rmtree(left)
+    how = dict(read_only=True, create=False) if reads_only else dict(max_to_keep=keep)
     self._manager = ocp.CheckpointManager(
-        self.folder, options=ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False))
+        self.folder, options=ocp.CheckpointManagerOptions(enable_async_checkpointing=False, **how))
 
   def save(self, step: int, state, facts: dict) -> None:
     """Writes a step whole, or not at all. facts: what a resumed run has to agree with, as JSON can say it."""
@@ -57,7 +60,7 @@ class Checkpoints:
         whole = False
       if whole:
         return step
-      print(f'checkpoint {self.folder / str(step)} is damaged: passed over')
+      print(f'checkpoint {self.folder / str(step)} is damaged{" or just being saved" * self._reads_only}: passed over')
     return None
 
   def restore(self, step: int, abstract):

@@ -26,6 +26,7 @@ from telugu_s2s.training import checkpoints, metrics
 SKIPS_IN_A_ROW = 50              # non-finite steps that a run bears before it stops
 READERS = min(8, max(1, (os.cpu_count() or 1) // 2))       # threads that make batches; the others are the step's
 LOCKS = {}                       # of the run folders that this process holds
+WAITING = {}                     # and what `begin` writes to one that has checkpoints, once `fit` has found that they agree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,15 +61,39 @@ class Stage:
 
 
 def begin(config, workdir) -> Path:
-  """Writes the resolved config and the git revision to a run's folder, and gives the folder."""
+  """Writes the resolved config and the git revision to a run's folder, and gives the folder.
+
+  What lies beside checkpoints says how to read them: there `fit` writes it, when the run has turned out to be the same.
+
+  Raises:
+    InputError: another process is at work there, or a run of another job has its checkpoints there.
+  """
   workdir = Path(workdir).absolute()
   workdir.mkdir(parents=True, exist_ok=True)
   if jax.process_index() > 0:
     return workdir
   lock(workdir)
-  files.write(workdir / 'config.json', (json.dumps(config.to_dict(), indent=1, sort_keys=True) + '\n').encode())
-  files.write(workdir / 'revision.txt', (revision() + '\n').encode())
+  told = {'config.json': json.dumps(config.to_dict(), indent=1, sort_keys=True), 'revision.txt': revision()}
+  if any((workdir / 'checkpoints').glob('[0-9]*')):
+    _same_job(workdir, config.job)
+    WAITING[workdir] = told
+  else:
+    _tell(workdir, told)
   return workdir
+
+
+def _tell(workdir, told: dict):
+  for name, text in told.items():
+    files.write(workdir / name, (text + '\n').encode())
+
+
+def _same_job(workdir, job):
+  try:
+    found = json.loads((workdir / 'config.json').read_bytes())['job']
+  except (OSError, ValueError, KeyError, TypeError):
+    return
+  if found != job:
+    raise InputError(f'--workdir={workdir}: the checkpoints of a run of configs/{found}.py lie there; give another folder')
 
 
 def lock(workdir) -> None:
@@ -159,6 +184,7 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
       agree(saved.facts(start), stage.facts, workdir)
       state, _ = saved.restore(start, shapes)
       print(f'resumed from step {start} of {schedule.steps}', flush=True)
+    _tell(workdir, WAITING.pop(workdir.absolute(), {}))
     with contextlib.closing(metrics.Log(workdir if jax.process_index() == 0 else None, start)) as log, \
         tqdm.tqdm(total=schedule.steps, initial=start, unit='step', desc='training', dynamic_ncols=True, mininterval=1.0,
                   disable=jax.process_index() > 0) as bar:

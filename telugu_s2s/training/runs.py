@@ -24,7 +24,7 @@ def loaded(folder):
   trained = weights.load(config.codec)
   model = stage2.sizes(config, trained)
   shapes = loop.abstract(lambda key: state_of(config, model, key), axes.mesh(), config.seed)
-  saved = checkpoints.Checkpoints(folder / 'checkpoints')
+  saved = checkpoints.Checkpoints(folder / 'checkpoints', reads_only=True)
   try:
     step = saved.latest()
     if step is None:

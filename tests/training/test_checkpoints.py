@@ -93,6 +93,17 @@ def test_what_a_killed_save_left_is_swept(tmp_path):
   assert names(tmp_path) == {'3', 'digest-3.json'}
 
 
+def test_a_reader_takes_nothing_away_from_a_run_that_is_being_saved(tmp_path):
+  saved(tmp_path, [3]).close()
+  (tmp_path / '6.orbax-checkpoint-tmp-123').mkdir()
+  (tmp_path / '6').mkdir()                                   # whole, but its digest comes after it
+  before = names(tmp_path)
+  reader = checkpoints.Checkpoints(tmp_path, reads_only=True)
+  assert reader.latest() == 3 and reader.restore(3, ABSTRACT)[0]['step'] == 3
+  assert checkpoints.Checkpoints(tmp_path / 'none', reads_only=True).latest() is None
+  assert names(tmp_path) == before
+
+
 def test_a_run_goes_on_from_the_step_before_a_damaged_one(toy, tmp_path):
   def fit(folder):
     return loop.fit(toy(), loop.Schedule(6, 3, 3), axes.mesh(4, 2, 1), 5, folder)[0]

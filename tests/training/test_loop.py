@@ -233,6 +233,23 @@ def test_a_runs_folder_holds_its_config_and_belongs_to_one_process(tmp_path):
       loop.begin(config, tmp_path / 'other')
 
 
+def test_a_run_that_is_not_the_same_leaves_the_folders_config_as_it_was(toy, tmp_path):
+  config = ml_collections.ConfigDict({'job': 'stage1', 'lr': 1.0})
+  loop.begin(config, tmp_path)
+  fit(toy(), tmp_path, steps=3)
+  before = (tmp_path / 'config.json').read_text()
+  with pytest.raises(InputError, match='a run of configs/stage1.py'):
+    loop.begin(ml_collections.ConfigDict({'job': 'evaluate'}), tmp_path)
+  config.lr = 2.0
+  loop.begin(config, tmp_path)
+  with pytest.raises(InputError, match='was begun with'):
+    fit(toy(facts={'data': 'other'}), tmp_path)
+  assert (tmp_path / 'config.json').read_text() == before
+  loop.begin(config, tmp_path)
+  fit(toy(), tmp_path, steps=4)
+  assert json.loads((tmp_path / 'config.json').read_bytes())['lr'] == 2.0
+
+
 def test_seconds_are_read_as_a_clock():
   assert [loop.clock(seconds) for seconds in (0, 59.7, 61, 3723)] == ['0:00', '1:00', '1:01', '1:02:03']
 
