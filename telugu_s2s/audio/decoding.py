@@ -10,6 +10,7 @@ import struct
 import numpy as np
 import soundfile
 
+from telugu_s2s.audio import lengths
 from telugu_s2s.errors import InputError
 
 NOT_AUDIO = (1, 2, 7)    # libsndfile: unrecognised format, system error; 7 is what mpg123 says of text
@@ -54,22 +55,23 @@ def container(path) -> str:
   """FFmpeg's name of the format that a file begins like, '' where libsndfile is to read it."""
   with open(path, 'rb') as file:
     start = file.read(12)
-    if start[:3] == b'ID3' and len(start) > 9:        # a tag, its length in 7 bits a byte; MP3 has it, AAC may
-      file.seek(10 + sum((byte & 127) << shift for byte, shift in zip(start[6:10], (21, 14, 7, 0))))
+    at = lengths.behind_tag(start, 0)                 # MP3 has a tag, AAC may
+    if at:
+      file.seek(at)
       start = file.read(2)
-  if start[4:8] == b'ftyp':
-    return 'mp4'
-  if start[:4] == b'\x1aE\xdf\xa3':
-    return 'matroska'
-  if start[:1] == b'\xff' and start[1:2] and start[1] & 0xF6 == 0xF0:
-    return 'aac'
-  return ''
+    if start[4:8] == b'ftyp':
+      return 'mp4'
+    if start[:4] == b'\x1aE\xdf\xa3':
+      return 'matroska'
+    if start[:1] == b'\xff' and start[1:2] and start[1] & 0xF6 == 0xF0:
+      return 'aac'
+    return lengths.misjudged(file, at)
 
 
 def undecodable(path) -> str:
   """Why this installation cannot read a file that another can, or ''. Raises OSError as `open` does."""
   if importlib.util.find_spec('av') is None and container(path):
-    return f'AAC, MP4 and WebM are read by PyAV: {INSTALL}'
+    return f'AAC, MP4, WebM and files that do not tell their length are read by PyAV: {INSTALL}'
   return ''
 
 

@@ -23,6 +23,7 @@ EXTENSIONS = ('.wav', '.flac', '.mp3', '.ogg', '.opus', '.m4a', '.aac', '.mp4', 
 RATES = 1_000, 768_000   # Hz; beyond them a header is damaged, and resampling would take all memory or time
 BLOCK_S = 10.0           # decoded at a time: bounds the memory of a long file at a high native rate
 BLOCK_SAMPLES = 2**24    # over all channels, likewise
+LARGEST = 1e30           # of a sample whose sums with others are still finite in float32
 MARGIN_S = 0.1           # decoded on either side of a part, so that the resampler meets what is there
 
 
@@ -41,7 +42,7 @@ def blocks(path, channel: int | None = None, start_s: float = 0.0, end_s: float 
 
   Raises:
     Unreadable: see `decoding.opened`; or decoding fails, ends before the declared length or the mark of the end, or
-      gives no finite samples; or the file ends before the part begins.
+      gives samples that are not finite, or nearly so; or the file ends before the part begins.
   """
   with decoding.opened(path) as file:
     rate, declared = file.rate, file.declared
@@ -59,7 +60,7 @@ def blocks(path, channel: int | None = None, start_s: float = 0.0, end_s: float 
     while left:
       x = file.read(int(min(BLOCK_S * rate, BLOCK_SAMPLES / file.channels, max(0, stop - decoded))))
       decoded, last = decoded + len(x), not len(x)
-      if not np.isfinite(x).all():
+      if not (np.abs(x) < LARGEST).all():          # nor of what is not a number
         raise Unreadable(path, 'corrupt', f'samples are not finite near {decoded / rate:.1f} s')
       one = channel is not None and channel < x.shape[1]
       x = np.ascontiguousarray(x[:, channel] if one else x.mean(1))

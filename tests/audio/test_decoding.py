@@ -145,6 +145,43 @@ def test_a_large_wav_that_was_cut_is_found_by_its_64_bit_length(tmp_path):
     files.read(kept(tmp_path / 'b.wav', file.getvalue()[:-16000]))
 
 
+def mp3(samples, mode):
+  """The bytes of an MP3 whose first frame is a table of the others, and where the next begins."""
+  file = io.BytesIO()
+  soundfile.write(file, samples, 16_000, format='MP3', subtype='MPEG_LAYER_III', bitrate_mode=mode, compression_level=0.5)
+  data = file.getvalue()
+  return data, data.index(data[:2], 4)
+
+
+@pytest.mark.parametrize('tagged', [False, True])
+@pytest.mark.parametrize('mode', ['VARIABLE', 'CONSTANT'])
+def test_an_mp3_without_a_table_of_its_frames_is_heard_to_its_end(tmp_path, voice, mode, tagged):
+  audio = np.concatenate([voice, np.zeros(80_000, np.float32)])          # its beginning takes more bits a second than the rest
+  data, second = mp3(audio, mode)
+  tag = b'ID3\x04\0\0\0\0\0\x0a' + bytes(10) if tagged else b''
+  heard = sound(tmp_path / 'a.mp3', tag + data[second:])
+  late, likeness = lag(audio, heard)
+  assert likeness > 0.95 and len(audio) <= len(heard) - late + 1200 and len(heard) < len(audio) + 3600
+
+
+def test_of_what_was_joined_more_than_the_first_is_heard(tmp_path, voice):
+  for form in ('ogg', 'opus'):
+    data = encoders.encoded(voice, 16_000, form)
+    once, twice = sound(tmp_path / f'a.{form}', data), sound(tmp_path / f'b.{form}', data + data)
+    assert 0 <= len(twice) - 2 * len(once) < 640
+    np.testing.assert_allclose(twice[:len(once)], once, atol=0.02)
+  data, _ = mp3(voice, 'VARIABLE')
+  assert 2 * len(voice) <= len(sound(tmp_path / 'b.mp3', data + data)) < 2 * len(voice) + 3600
+  assert len(sound(tmp_path / 'c.mp3', data + b'TAG' + bytes(125))) == len(voice)
+
+
+def test_flac_that_does_not_tell_its_length_is_whole(tmp_path, voice):
+  whole = bytearray(files.encoded(voice, form='flac'))
+  whole[21] &= 0xF0
+  whole[22:26] = bytes(4)
+  np.testing.assert_array_equal(files.pcm16(sound(tmp_path / 'a.flac', whole)), files.pcm16(voice))
+
+
 def test_bytes_behind_the_last_page_of_an_ogg_do_no_harm(tmp_path, voice):
   data = encoders.encoded(voice, 16000, 'opus')
   assert len(sound(tmp_path / 'a.opus', data + bytes(200))) == len(sound(tmp_path / 'b.opus', data))

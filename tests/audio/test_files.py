@@ -87,6 +87,7 @@ def wav(samples, subtype):
     ('half.flac', half('flac'), 'corrupt'),
     ('half.mp3', half('mp3'), 'corrupt'),
     ('nan.wav', wav(np.full(800, np.nan, np.float32), 'FLOAT'), 'corrupt'),
+    ('overflow.wav', wav(np.full((800, 2), 3.3e38, np.float32), 'FLOAT'), 'corrupt'),
 ])
 def test_what_is_no_audio_says_why_in_one_line(tmp_path, name, data, reason):
   path = tmp_path / name
