@@ -29,6 +29,7 @@ class CodeFile:
   hop: int                       # samples of one frame
   codebooks: int                 # levels that the codec has
   entries: int                   # codes of one codebook
+  recording: str = ''            # checksum of the file that was encoded; '' = not known
 
   @property
   def levels(self) -> int:
@@ -53,6 +54,8 @@ def to_bytes(content: CodeFile) -> bytes:
     raise ValueError(f'codes from {codes.min()} to {codes.max()}, a codebook has {content.entries}')
   header = {'codec': content.codec, 'rate': content.rate, 'hop': content.hop, 'codebooks': content.codebooks,
             'codes': content.entries, 'levels': codes.shape[1], 'samples': content.samples}
+  if content.recording:
+    header['recording'] = content.recording
   return shards.pack(KIND, VERSION, header, packed(codes, content.entries))
 
 
@@ -70,6 +73,7 @@ def from_bytes(data: bytes) -> CodeFile:
     if _size(data) not in (None, len(data)):
       raise ValueError(f'truncated or changed: it has {len(data)} bytes, its header tells of {_size(data)}') from None
     raise
+  _check(header)
   shape = _frames(header['samples'], header['hop']), header['levels']
   if len(payload) != _payload(header):
     raise ValueError(f'{len(payload)} bytes of codes where {shape[0]} frames of {shape[1]} levels take {_payload(header)}')
@@ -77,7 +81,7 @@ def from_bytes(data: bytes) -> CodeFile:
   if codes.size and codes.max() >= header['codes']:
     raise ValueError(f'code {codes.max()}, a codebook has {header["codes"]}')
   return CodeFile(codes, header['samples'], header['codec'], header['rate'], header['hop'], header['codebooks'],
-                  header['codes'])
+                  header['codes'], header.get('recording', ''))
 
 
 def read(path) -> CodeFile:
@@ -112,6 +116,19 @@ def unpacked(data: bytes, shape: tuple[int, ...], entries: int) -> np.ndarray:
   bits, count = _bits(entries), int(np.prod(shape))
   digits = np.unpackbits(np.frombuffer(data, np.uint8), count=count * bits).reshape(count, bits)
   return (digits @ (1 << np.arange(bits)[::-1])).astype(np.uint16).reshape(shape)
+
+
+def _check(header):
+  """Raises ValueError where a header lacks a field or has one that says nothing; its checksum holds, so its writer is to blame."""
+  counts = {name: header.get(name) for name in ('samples', 'rate', 'hop', 'codebooks', 'codes', 'levels')}
+  for name, value in counts.items():
+    if type(value) is not int or value < (name != 'samples'):
+      raise ValueError(f'{name} {value!r} in its header, which is to be a count')
+  if header['levels'] > header['codebooks'] or header['codes'] > 2**16:
+    raise ValueError(f'{header["levels"]} levels of {header["codebooks"]}, {header["codes"]} codes each, in its header')
+  for name in ('codec', 'recording'):
+    if not isinstance(header.get(name, '' if name == 'recording' else None), str):
+      raise ValueError(f'{name} {header.get(name)!r} in its header, which is to be a name')
 
 
 def _bits(entries):

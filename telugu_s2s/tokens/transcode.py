@@ -115,9 +115,10 @@ def sources(given, out) -> dict[str, Path]:
   if out.resolve() == given.resolve():
     raise InputError(f'config.output: {out} is the input; give another folder, so that originals and results stay apart')
   found, others = {}, collections.Counter()
+  seen = {given.resolve(), out.resolve()}                 # a link to a folder above would be gone through again and again
   for parent, folders, names in os.walk(given, followlinks=True):
-    folders[:] = sorted(name for name in folders
-                        if not name.startswith('.') and Path(parent, name).resolve() != out.resolve())
+    folders[:] = sorted(name for name in folders if not name.startswith('.') and Path(parent, name).resolve() not in seen)
+    seen |= {Path(parent, name).resolve() for name in folders}
     for path in (Path(parent, name) for name in names if not name.startswith('.')):
       if path.suffix.lower() in kinds:
         found[path.relative_to(given).as_posix()] = path
@@ -177,11 +178,11 @@ def transcoded(task: Task) -> dict:
 
 def from_audio(task: Task) -> dict:
   """A recording to its code file and, where it is wanted, the wav that this decodes to. Raises InputError, OSError."""
-  path = Path(task.target + code_file.SUFFIX)
-  content = _kept(task, path)
+  path, recording = Path(task.target + code_file.SUFFIX), _checksum(task.source)
+  content = _kept(task, path, recording)
   made = content is None
   if made:
-    content = encoded(_codec(task.codec, task.name), task.source, task.levels)
+    content = dataclasses.replace(encoded(_codec(task.codec, task.name), task.source, task.levels), recording=recording)
     code_file.write(path, content)
   if task.decode:
     made |= written(task, content)
@@ -269,15 +270,22 @@ def _codec(path, name):
   return weights.load(path)
 
 
-def _kept(task, path):
-  """The code file that an earlier run made of a recording that has not changed since; None if it has to be made."""
+def _checksum(path) -> str:
+  """Of a file's bytes. A recording of the same name, and even of the same time, may be another."""
+  found = 0
+  with open(path, 'rb') as file:
+    while part := file.read(2**20):
+      found = zlib.crc32(part, found)
+  return f'{found:08x}'
+
+
+def _kept(task, path, recording):
+  """The code file that an earlier run made of the same recording; None if it has to be made."""
   try:
-    if path.stat().st_mtime_ns < os.stat(task.source).st_mtime_ns:
-      return None
     content = code_file.read(path)
-  except (OSError, InputError):
+  except InputError:
     return None
-  return content if (content.codec, content.levels) == (task.name, task.levels) else None
+  return content if (content.codec, content.levels, content.recording) == (task.name, task.levels, recording) else None
 
 
 def _comment(path):

@@ -61,6 +61,12 @@ def test_every_bit_and_every_byte_counts():
       code_file.from_bytes(whole[:size])
 
 
+def told(data, **fields):
+  """A code file whose checksum holds and whose header has other fields."""
+  _, header, payload = shards.unpack(data, 'codes', 1)
+  return shards.pack('codes', 1, header | fields, payload)
+
+
 @pytest.mark.parametrize('damage, says', [
     (lambda data: data[:-9], r'talk.codes: truncated or changed: it has (\d+) bytes, its header tells of (\d+)'),
     (lambda data: data[:-9] + bytes([data[-9] ^ 16]) + data[-8:], 'talk.codes: .*checksum does not match'),
@@ -68,7 +74,13 @@ def test_every_bit_and_every_byte_counts():
     (lambda data: b'', 'talk.codes: truncated'),
     (lambda data: shards.pack('tokens', 1, {}, b''), "talk.codes: a record of kind 'tokens' where 'codes' is expected"),
     (lambda data: shards.pack('codes', 9, {}, b''), 'talk.codes: a codes record of version 9; this code reads version 1'),
-], ids=['truncated', 'flipped', 'of another kind', 'empty', 'a record', 'of a later version'])
+    (lambda data: told(data, levels=None), 'talk.codes: levels None in its header'),
+    (lambda data: told(data, hop=0), 'talk.codes: hop 0 in its header'),
+    (lambda data: told(data, samples='9'), "talk.codes: samples '9' in its header"),
+    (lambda data: told(data, levels=80), 'talk.codes: 80 levels of 8'),
+    (lambda data: told(data, codec=5), 'talk.codes: codec 5 in its header'),
+], ids=['truncated', 'flipped', 'of another kind', 'empty', 'a record', 'of a later version', 'without levels', 'without length',
+        'not a number', 'more levels', 'without a name'])
 def test_a_file_that_is_none_is_named_with_its_fault(tmp_path, damage, says):
   path = tmp_path / 'talk.codes'
   path.write_bytes(damage(code_file.to_bytes(content(40, 8, 1024))))

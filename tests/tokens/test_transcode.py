@@ -151,6 +151,24 @@ def test_a_recording_that_changed_is_made_anew(folder, call, speech, tmp_path):
   assert soundfile.info(tmp_path / 'out' / 'a.wav').frames == 9000
 
 
+def test_another_recording_of_the_same_name_and_time_is_made_anew(call, speech, tmp_path):
+  for name, samples in (('in', speech[0][:9000]), ('others', speech[1][:7000])):
+    (tmp_path / name).mkdir()
+    soundfile.write(tmp_path / name / 'a.wav', samples, 16_000)
+    os.utime(tmp_path / name / 'a.wav', (10**9, 10**9))
+  assert call(tmp_path / 'in')['a.wav']['status'] == 'made'
+  assert call(tmp_path / 'others')['a.wav']['status'] == 'made'
+  assert soundfile.info(tmp_path / 'out' / 'a.wav').frames == 7000
+  os.utime(tmp_path / 'others' / 'a.wav')                                     # the same recording, touched
+  assert call(tmp_path / 'others')['a.wav']['status'] == 'kept'
+
+
+def test_a_link_to_a_folder_above_is_gone_through_once(folder, call):
+  before = set(call(folder))
+  (folder / 'talk' / 'up').symlink_to(folder)
+  assert set(call(folder)) == before
+
+
 def bad(folder, trained):
   """Files that cannot be decoded, and a word of what is said of each."""
   good = code_file.CodeFile(np.ones((9, 3), np.uint16), 9 * HOP, trained.name, 16_000, HOP, 3, 11)
