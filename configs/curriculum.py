@@ -1,7 +1,7 @@
 """The whole way as one job: dialogues are spoken, stages 2, 3 and 4 trained, a question is answered, all is measured and told.
 
 toy: the sample corpus, a 2-core CPU, offline. Each step is the job of another config, in a folder of its own below the
-workdir, and is skipped where its result is there for the same fields. report.md has the bill and the numbers. 150m to 1b are
+workdir, and is skipped where its result is there for the same inputs. report.md has the bill and the numbers. 150m to 1b are
 PLANNED: none has been trained.
 
     pip install 'telugu_s2s[sample]'
@@ -24,6 +24,7 @@ def get_config(size='toy'):
   config.data = dict(audio='')               # a folder of speech for stage 2; '' = the sample corpus
   config.pairs = dict(                       # dialogues of stages 3 and 4
       folder='',                             # a folder with dialogues; '' = those of the sample corpus, spoken anew
+      questions='',                          # its questions in other voices, to be answered; '' = of a folder none are, else the sample corpus's
       count=20, takes=24, variants=24,       # each so many times, in other voices
       answerers=('mezzo',),                  # who answers
       answer_once=True,                      # in one way each, in all takes

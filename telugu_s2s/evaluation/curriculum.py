@@ -1,8 +1,8 @@
 """The whole way as one job: dialogues are spoken, stages 2, 3 and 4 trained, a question is answered, all is measured and told.
 
 Each step is the job of another config file, in a folder of its own below the workdir. A step whose result is there for the same
-fields and the same steps before it is skipped; one that was cut off goes on. ledger.json has what each was thought to take,
-and took.
+inputs, its fields, what these name and the steps before it, is skipped; one that was cut off goes on. What was learnt or measured of
+others is set aside in the step's folder, below earlier/. ledger.json has what each was thought to take, and took.
 """
 import dataclasses
 import hashlib
@@ -21,10 +21,14 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import answering, benchmark, control, evaluate, pairs, reply
 from telugu_s2s.evaluation.pace import Pace
 from telugu_s2s.evaluation.recipes import of
-from telugu_s2s.tokens import batches
+from telugu_s2s.tokens import batches, labels
 from telugu_s2s.training import loop, stage1, stage2, stage3, stage4
 
 DONE, LEDGER = 'done.json', 'ledger.json'
+# What jobs leave that another one would go on from, or that tells of it; what is made of recordings looks after itself.
+MADE = ('checkpoints', 'log.jsonl', 'tensorboard', 'samples', 'replies', 'config.json', 'labels.json', 'summary.json', 'codec.safetensors',
+        'answers.json', 'evaluate.json', DONE)
+INPUTS = ('data.audio', 'dialogues', 'questions', 'question', 'codec')       # fields that name files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,15 +54,20 @@ def run(config, workdir):
       print(f'\n=== {one.name}: there already, in {folder}', flush=True)
       continue
     print(f'\n=== {one.name}', flush=True)
-    began = time.monotonic()
-    one.job(one.config, folder)
+    if ledger.get(one.name, {}).get('inputs') != before:
+      set_aside(folder)
+      ledger[one.name] = {'inputs': before, 'predicted_s': round(one.seconds, 1), 'spent_s': 0.0}
+      files.write(workdir / LEDGER, (json.dumps(ledger, indent=1) + '\n').encode())
+    began, spent = time.monotonic(), ledger[one.name]['spent_s']
+    try:
+      one.job(one.config, folder)
+    finally:
+      ledger[one.name]['spent_s'] = round(spent + time.monotonic() - began, 1)
+      files.write(workdir / LEDGER, (json.dumps(ledger, indent=1) + '\n').encode())
     if not (folder / one.result).exists():
       print(f'{one.name} was stopped; the same command goes on from here')
       return
     files.write(folder / DONE, json.dumps({'inputs': before}).encode())
-    spent = ledger.get(one.name, {}).get('spent_s', 0.0) if ledger.get(one.name, {}).get('inputs') == before else 0.0
-    ledger[one.name] = {'inputs': before, 'predicted_s': round(one.seconds, 1), 'spent_s': round(spent + time.monotonic() - began, 1)}
-    files.write(workdir / LEDGER, (json.dumps(ledger, indent=1) + '\n').encode())
     jax.clear_caches()
   report(workdir, steps, ledger)
 
@@ -70,10 +79,42 @@ def _ledger(workdir) -> dict:
     return {}
 
 
+def set_aside(folder) -> None:
+  """Moves what a step with other inputs made to folder/earlier/NUMBER, so that nobody goes on from it and nothing is lost."""
+  there = [folder / name for name in MADE if (folder / name).exists()]
+  if there:
+    place = folder / 'earlier' / str(len(list((folder / 'earlier').glob('*'))) + 1)
+    place.mkdir(parents=True)
+    for path in there:
+      path.rename(place / path.name)
+    print(f'inputs have changed: what was made of the others is set aside in {place}', flush=True)
+
+
 def key(step: Step, before: str) -> str:
-  """What a step's result follows from: its fields, and the steps before it."""
-  fields = json.dumps([step.config.to_dict(), before], sort_keys=True)
+  """What a step's result follows from: its fields, what is in the files that they name, and the steps before it."""
+  named = {field: _content(field, value) for field in INPUTS if (value := _field(step.config, field))}
+  fields = json.dumps([step.config.to_dict(), named, before], sort_keys=True)
   return hashlib.sha256(fields.encode()).hexdigest()[:16]
+
+
+def _field(config, name: str):
+  for part in name.split('.'):
+    config = config.get(part, '') if config else ''
+  return config
+
+
+def _content(field: str, name: str) -> str:
+  """The name of a codec, a checksum of a file or of a folder's manifest, or where it has none of the names and sizes in it."""
+  path = Path(name)
+  if field == 'codec':
+    return weights.load(name).name
+  if path.is_dir():
+    manifests = sorted(path.glob('MANIFEST.*'))
+    told = b''.join(one.read_bytes() for one in manifests) if manifests else json.dumps(sorted(
+        (one.relative_to(path).as_posix(), one.stat().st_size) for one in path.rglob('*') if one.is_file())).encode()
+  else:
+    told = path.read_bytes()
+  return hashlib.sha256(told).hexdigest()
 
 
 def _done(folder, step, inputs) -> bool:
@@ -83,8 +124,19 @@ def _done(folder, step, inputs) -> bool:
     return False
 
 
+def check(config) -> None:
+  """Raises InputError where a name is none: hours would pass before the step that needs it."""
+  for field in ('data.audio', 'pairs.folder', 'pairs.questions', 'question'):
+    name = _field(config, field)
+    if name and not (Path(name).is_file() if field == 'question' else Path(name).is_dir()):
+      raise InputError(f'config.{field}: there is no {"file" if field == "question" else "folder"} {name}')
+  if config.emotion:
+    labels.asked_emotion(config.emotion)
+
+
 def planned(config, workdir) -> list[Step]:
-  """The steps, each with its config and how long it may take."""
+  """The steps, each with its config and how long it may take. Raises InputError as `check` does."""
+  check(config)
   size, seed, codec, steps = config.size, config.seed, config.codec, []
   at = lambda *names: str(Path(workdir, *names))
   pace, audio_s = Pace.here(), corpus_s(config.data.audio)
@@ -110,7 +162,7 @@ def planned(config, workdir) -> list[Step]:
   train4 = of('stage4', seed=seed, run=at('stage3'), **tokens, **_steps(config.stage4), **heard)
   question = config.question or str(next(iter(sorted((sample.folder() / 'asked' / 'audio').glob('*.opus')))))
   asked = of('reply', seed=seed, run=at('stage4'), question=question, emotion=config.emotion, temperature=0.0, count=1)
-  measured = of('evaluate', 'stage4', seed=seed, run=at('stage4'), data__audio=folder, **dict(config.evaluate),
+  measured = of('evaluate', 'stage4', seed=seed, run=at('stage4'), data__audio=measured_on(said.folder) if said.folder else folder, **dict(config.evaluate),
                 speakers=() if said.folder else tuple(f'espeak-{name}' for name in said.answerers))
   model = stage2.sizes(train2, weights.load(config.codec))
   heard_s = (config.heard.views + config.heard.echoes) * pace.tokenised(spoken_s)
@@ -119,12 +171,19 @@ def planned(config, workdir) -> list[Step]:
       Step('stage2', train2, stage2.run, pace.tokenised(audio_s) + pace.trained(model, train2), 'summary.json')]
   if config.listen.steps:
     steps.append(Step('listen', listen, stage3.run, heard_s + pace.trained(model, listen), 'summary.json'))
-  return steps + [
+  steps += [
       Step('stage3', train3, stage3.run, heard_s + pace.trained(model, train3), 'summary.json'),
       Step('stage4', train4, stage4.run, pace.trained(model, train4), 'summary.json'),
-      Step('reply', asked, reply.run, pace.COMPILED_S, 'replies'),
-      Step('answers', of('answers', seed=seed, run=at('stage4'), dialogues=folder), answering.run, 2 * pace.COMPILED_S, 'answers.json'),
-      Step('evaluate', measured, evaluate.run, pace.evaluated(measured), 'evaluate.json')]
+      Step('reply', asked, reply.run, pace.COMPILED_S, 'replies')]
+  if said.questions or not said.folder:
+    known = of('answers', seed=seed, run=at('stage4'), dialogues=folder, questions=said.questions)
+    steps.append(Step('answers', known, answering.run, 2 * pace.COMPILED_S, 'answers.json'))
+  return steps + [Step('evaluate', measured, evaluate.run, pace.evaluated(measured), 'evaluate.json')]
+
+
+def measured_on(folder) -> str:
+  """The folder if it has a split eval; else '', the sample corpus, which takes its place in stage 2 too."""
+  return folder if any(one.split == 'eval' for one in corpus.recordings(folder, '')[0]) else ''
 
 
 def corpus_s(folder) -> float:
@@ -160,8 +219,8 @@ def report(workdir, steps, ledger) -> None:
   lines += [f'| all | {loop.clock(predicted)} | {loop.clock(spent)} |', '']
   lines += [line for one in steps for line in summarised(one.name, Path(workdir) / one.name / one.result)]
   question = next(one.config.question for one in steps if one.name == 'reply')
-  answers = sorted((Path(workdir) / 'reply' / 'replies').glob('*-both.wav'))
-  lines += ['', f'The question {question} with its answer: {answers[0]}' if answers else 'No answer was written.']
+  answer = Path(workdir) / 'reply' / 'replies' / f'{Path(question).stem}-0-both.wav'
+  lines += ['', f'The question {question} with its answer: {answer}' if answer.exists() else 'No answer was written.']
   text = '\n'.join(lines) + '\n'
   files.write(Path(workdir) / 'report.md', text.encode())
   print(f'\n{text}\nwritten to {Path(workdir) / "report.md"}')

@@ -105,14 +105,16 @@ def conditioned(model, params, batch):
 
 
 def counts(model, batch):
-  """What sums over a batch are divided by: `losses.counts`, its rows whose speaker and recording are tied, `floor_count`, and its exchanges."""
+  """What sums over a batch are divided by: `losses.counts`, its rows whose speaker and recording are tied, `floor_count`, its exchanges, and its
+  rows that are compared with worse ones."""
   slots = targets(model, batch['codes'], batch['prosody'], batch.get('text'), batch.get('segment'))
   given = asked(model, batch)
   tied = None if given is None else conditions.tied(model.conditions, given)
   many = jnp.zeros(()) if tied is None else jnp.maximum(jnp.sum(tied).astype(jnp.float32), 1.0)
   floor = losses.floor_count(batch['floor'], batch['weight']) if tells_floor(model, batch) else jnp.zeros(())
   match = jnp.maximum(jnp.sum(batch['asked'][..., 0] > 0), 1) if matches(model, batch) else jnp.zeros(())
-  return *losses.counts(model, slots, batch['codes'][:, 1], batch['weight']), many, floor, match
+  compared = jnp.maximum(jnp.sum(batch['compared']), 1.0) if 'compared' in batch else jnp.zeros(())
+  return *losses.counts(model, slots, batch['codes'][:, 1], batch['weight']), many, floor, match, compared
 
 
 def tells_floor(model, batch) -> bool:

@@ -88,11 +88,13 @@ def parts_of(model, params, batch, chunk=0, divisors=None, *, teacher, beta, anc
     beta: how far a nat a code that the model moved away from the teacher counts.
     anchor: weight of the loss of conversation on the better rows, without which both rows become unlikely.
   """
+  if divisors is None:
+    divisors = lm_step.counts(model, batch)
   loss, parts = lm_step.parts_of(model, params, batch, chunk, divisors)
   moved = advantage(model, teacher, batch), advantage(model, params, batch)
   margin = beta * (moved[1] - jax.lax.stop_gradient(moved[0]))
   there = batch['compared']
-  mean = lambda value: jnp.sum(there * value) / jnp.maximum(jnp.sum(there), 1.0)
+  mean = lambda value: jnp.sum(there * value) / divisors[5]
   preference = mean(jax.nn.softplus(-margin))
   loss = preference + anchor * loss
   return loss, parts | {'loss': loss, 'preference': preference, 'preferred': mean(moved[1] > 0), 'margin': mean(margin)}

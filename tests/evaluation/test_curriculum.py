@@ -2,10 +2,14 @@
 import json
 import os
 import runpy
+import shutil
+import time
 
 import pytest
 
 from telugu_s2s import usage
+from telugu_s2s.corpora import sample
+from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import curriculum
 
 from tests.corpora.excerpt import excerpt
@@ -22,6 +26,7 @@ def folder(tmp_path_factory):
 def config(folder, **fields):
   found = runpy.run_path(os.path.join(usage.ROOT, 'configs/curriculum.py'))['get_config']()
   found.pairs.folder = found.data.audio = str(folder)
+  found.pairs.questions = str(sample.folder() / sample.ASKED)
   found.stage2.steps = 2
   found.listen.update(dict(steps=2, batch=8))
   found.stage3.update(dict(steps=2, batch=8))
@@ -51,6 +56,82 @@ def test_each_step_is_done_once_and_what_follows_a_change_again(folder, tmp_path
   curriculum.run(config(folder, emotion='neutral'), tmp_path)
   changed = capsys.readouterr().out
   assert [f'=== {name}\n' in changed for name in STEPS] == [False] * 5 + [True] * 3
+
+
+def steps_of(job, *names):
+  """What `planned` would give: steps of one job that takes the config's emotion as its input."""
+  def planned(config, workdir):
+    return [curriculum.Step(name, config, job, 1.0, 'summary.json') for name in names]
+  return planned
+
+
+def test_what_was_learnt_of_other_inputs_is_set_aside_and_not_gone_on_from(folder, tmp_path, monkeypatch, capsys):
+  seen = []
+
+  def job(config, workdir):
+    seen.append((workdir / 'checkpoints').exists())
+    (workdir / 'checkpoints').mkdir(parents=True, exist_ok=True)
+    (workdir / 'checkpoints' / 'of').write_text(config.emotion)
+    if len(seen) != 3:                                                       # the third call is stopped by a signal
+      (workdir / 'summary.json').write_text('{}')
+  monkeypatch.setattr(curriculum, 'planned', steps_of(job, 'stage2'))
+  monkeypatch.setattr(curriculum, 'report', lambda *_: print('reported'))
+  for emotion in ('neutral', 'happy', 'sad', 'sad'):
+    curriculum.run(config(folder, emotion=emotion), tmp_path)
+  assert seen == [False, False, False, True]                                 # the last goes on
+  said = capsys.readouterr().out
+  assert said.count('reported') == 3 and 'stage2 was stopped' in said
+  earlier = sorted((tmp_path / 'stage2' / 'earlier').iterdir())
+  assert [(one / 'checkpoints' / 'of').read_text() for one in earlier] == ['neutral', 'happy']
+
+
+def test_the_ledger_counts_what_was_spent_before_a_stop(folder, tmp_path, monkeypatch):
+  calls = []
+
+  def job(config, workdir):
+    calls.append(time.sleep(0.3))
+    if len(calls) == 1:
+      raise KeyboardInterrupt
+    if len(calls) == 3:
+      workdir.mkdir()
+      (workdir / 'summary.json').write_text('{}')
+  monkeypatch.setattr(curriculum, 'planned', steps_of(job, 'stage2'))
+  monkeypatch.setattr(curriculum, 'report', lambda *_: None)
+  with pytest.raises(KeyboardInterrupt):
+    curriculum.run(config(folder), tmp_path)
+  for _ in range(2):
+    curriculum.run(config(folder), tmp_path)
+  assert json.loads((tmp_path / 'ledger.json').read_text())['stage2']['spent_s'] >= 0.9
+
+
+def test_other_recordings_in_the_same_folder_are_other_inputs(folder, tmp_path):
+  mine = shutil.copytree(folder, tmp_path / 'mine')
+  steps = {one.name: one for one in curriculum.planned(config(mine), tmp_path)}
+  keys = lambda: {name: curriculum.key(one, '') for name, one in steps.items()}
+  before = keys()
+  table = mine / 'MANIFEST.tsv'
+  table.write_text('\n'.join(table.read_text().splitlines()[:-1]) + '\n')
+  assert {name for name, one in keys().items() if one != before[name]} == {'tokens', 'stage2', 'answers', 'evaluate'}
+
+
+@pytest.mark.parametrize('fields, says', [
+    (dict(emotion='hapy'), "emotion 'hapy': give one of"), (dict(question='/nope.wav'), 'config.question: there is no file /nope.wav'),
+    (dict(data=dict(audio='/nope')), 'config.data.audio: there is no folder /nope'),
+    (dict(pairs=dict(folder='/nope')), 'config.pairs.folder: there is no folder /nope')])
+def test_a_name_that_is_none_is_refused_before_anything_is_done(folder, tmp_path, fields, says):
+  with pytest.raises(InputError, match=says):
+    curriculum.run(config(folder, **fields), tmp_path)
+
+
+def test_dialogues_of_ones_own_need_neither_the_sample_corpuss_questions_nor_a_held_out_split(folder, tmp_path):
+  mine = shutil.copytree(folder, tmp_path / 'mine')
+  rows = (mine / 'MANIFEST.tsv').read_text()
+  given = config(mine)
+  given.pairs.questions = ''
+  names = [one.name for one in curriculum.planned(given, tmp_path)]
+  assert names == [name for name in STEPS if name != 'answers']
+  (mine / 'MANIFEST.tsv').write_text('\n'.join(row for row in rows.splitlines() if '\teval\t' not in row) + '\n')
+  assert curriculum.planned(given, tmp_path)[-1].config.data.audio == ''
 
 
 def test_a_codec_of_its_own_is_planned_first_and_takes_time(folder, tmp_path):

@@ -1,5 +1,6 @@
 """One update of the audio LM: however a batch is read, the same; and what does not go together is refused."""
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from telugu_s2s import axes
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm.model import AudioLM, Config
-from telugu_s2s.training import lm_step, optimiser, stage2
+from telugu_s2s.training import lm_step, optimiser, stage2, stage4
 from telugu_s2s.training.lm_step import Update
 
 LM = Config(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=1, depth_heads=2,
@@ -58,6 +59,16 @@ def assert_alike(found, want):
     Update(accumulate=2, loss_chunk=5)], ids=str)
 def test_a_batch_read_in_parts_gives_the_gradient_of_the_whole(state, batch, plain, how):
   assert_alike(graded(how, state, batch), plain)
+
+
+def test_preferences_read_in_parts_give_the_gradient_of_the_whole(state, batch):
+  answer = (np.arange(T) >= T // 2) * batch['weight']
+  compared = (np.arange(B) != 2).astype(np.float32)                          # parts with three comparisons and with four
+  rows = {name: value for name, value in batch.items() if name != 'text'} | {'answer': answer, 'compared': compared}
+  rows |= {'worse_codes': batch['codes'][::-1].copy(), 'worse_prosody': batch['prosody'], 'worse_answer': answer}
+  parts_of = functools.partial(stage4.parts_of, teacher=jax.tree.map(lambda x: 0.9 * x, state['params']), beta=5.0, anchor=0.2)
+  of = lambda how: jax.device_get(jax.jit(lambda params: lm_step.gradients(LM, params, rows, how, parts_of))(state['params']))
+  assert_alike(of(Update(accumulate=2)), of(Update()))
 
 
 @pytest.mark.sharding
