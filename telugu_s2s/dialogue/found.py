@@ -91,7 +91,9 @@ def dialogues(folder, name, group: Sequence[corpus.Recording], how: How) -> list
   audio = Audio(folder)
   parts = sorted(_parts(audio, group, how), key=lambda one: (one.start_s, one.end_s))
   channels = len({(one.labels['path'], one.channel) for one in parts}) > 1
-  usable = [one for one in parts if TURN_S[0] <= one.seconds <= TURN_S[1] and (channels or _overlap(one, parts) <= OVERLAP_S)]
+  silent = [one for one in parts if not audio.cut(one).any()]                  # a name that was taken out, a row beyond the end
+  usable = [one for one in parts if TURN_S[0] <= one.seconds <= TURN_S[1] and (channels or _overlap(one, parts) <= OVERLAP_S)
+            and id(one) not in set(map(id, silent))]
   found = []
   for run in runs(usable, parts, how.longest_s):
     begins = run[0].start_s
@@ -100,7 +102,7 @@ def dialogues(folder, name, group: Sequence[corpus.Recording], how: How) -> list
     found.append(Dialogue(f'{name}-{len(found):03}', group[0].split, turns))
   if not found:
     raise Aside('no exchange', f'{len(parts)} turns of {len({one.speaker for one in parts})} speakers, none of which follows another one closely')
-  return found
+  return found + [Aside('silent', f'{one.labels["path"]} from {one.start_s:g} s') for one in silent]
 
 
 def _overlap(one, parts):
@@ -178,7 +180,4 @@ class Audio:
 
   def cut(self, part):
     samples = self.whole(part.labels['path'], part.channel)
-    found = samples[round(part.start_s * files.SAMPLE_RATE):round(part.end_s * files.SAMPLE_RATE)]
-    if not found.any():
-      raise Aside('silent', f'{part.labels["path"]} from {part.start_s:g} s')
-    return found
+    return samples[round(part.start_s * files.SAMPLE_RATE):round(part.end_s * files.SAMPLE_RATE)]

@@ -35,6 +35,12 @@ def emotion(label: str) -> int:
   return EMOTIONS.index(word) if word in EMOTIONS else ABSENT
 
 
+def named_emotion(label: str) -> str:
+  """One of EMOTIONS, whatever its corpus calls it, '' for one that is unknown or outside of them."""
+  number = emotion(label)
+  return '' if number == ABSENT else EMOTIONS[number]
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
   """What the numbers of a folder of tokens mean."""

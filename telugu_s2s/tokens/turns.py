@@ -77,7 +77,7 @@ def exchanges(clips: Clips) -> list[Exchange]:
       custom = one.get('custom') or {}
       start_s, file_s = one.get('start_s') or 0.0, _seconds(custom.get('at_s'), one)
       turn = Turn(number, labels.speaker(one), None if file_s is None else file_s + start_s, custom.get('act') or TURN,
-                  (one.get('emotion') or '').lower())
+                  labels.named_emotion(one.get('emotion') or ''))
       dialogues[_dialogue(one)].append((one['turn'], start_s, number, turn, one.get('path')))
   found = []
   for rows in dialogues.values():

@@ -56,6 +56,20 @@ def test_two_channels_give_turns_overlaps_and_all(two, tmp_path):
   assert first['path'].endswith('.flac') and first['source'] == 'in' and first['licence'] == 'LicenseRef-own'
 
 
+def test_a_turn_that_was_blanked_out_ends_a_stretch_and_loses_no_other(two, tmp_path):
+  channels, spans = two
+  (tmp_path / 'in').mkdir()
+  audio, (start, end, _) = channels.sum(0, keepdims=True).copy(), spans[2]
+  audio[0, round(start * 16000):round(end * 16000)] = 0                      # as where a name is taken out
+  wav(tmp_path / 'in/talk.wav', audio)
+  listed = [{'start': start, 'end': end, 'speaker': f's{side}'} for start, end, side in spans]
+  (tmp_path / 'in/talk.json').write_text(json.dumps({'segments': listed}))
+  job.run(config(source='recordings', folder=str(tmp_path / 'in'), layout='diarised'), tmp_path)
+  assert [row[0] for row in rows_of(tmp_path)] == ['in-talk-000'] * 2 + ['in-talk-001'] * 2
+  with open(tmp_path / 'report.tsv', newline='') as file:
+    assert [row['reason'] for row in csv.DictReader(file, delimiter='\t')] == ['silent']
+
+
 def test_a_list_of_turns_in_one_channel_gives_those_that_nobody_overlaps(two, tmp_path):
   channels, spans = two
   (tmp_path / 'in').mkdir()

@@ -124,3 +124,8 @@ def test_batches_say_what_is_asked_and_are_otherwise_the_same(tmp_path):
     np.testing.assert_array_equal(plain[name], told[name])
   held_out, = batches.evaluation(clips, window, 8, None, asked(clips, labels.made(clips)))
   assert held_out['reference'].shape == (8, 5, 2) and held_out['speaker'].tolist()[:6] == [0, 1, 0, 0, 1, -1]
+
+
+@pytest.mark.parametrize('label, name', [('anger', 'angry'), (' Happy', 'happy'), ('unknown', ''), ('', ''), ('wistful', '')])
+def test_an_emotion_has_one_name_whatever_its_corpus_calls_it(label, name):
+  assert labels.named_emotion(label) == name

@@ -22,7 +22,7 @@ def clip(number, length):
   codes = np.stack([np.full(length, 100 + number), np.arange(length), np.zeros(length)], 1).astype('u2')
   dialogue, turn, speaker, _ = SAID[number]
   return record.Tokens(codes, np.arange((length + 1) // 2).astype('u1'), CODEC, 1024, RATE,
-                       {'id': f'{number}', 'source': 's', 'dialogue': dialogue, 'turn': turn, 'speaker': speaker})
+                       {'id': f'{number}', 'source': 's', 'dialogue': dialogue, 'turn': turn, 'speaker': speaker, 'emotion': 'Anger'})
 
 
 @pytest.fixture(scope='module')
@@ -55,7 +55,8 @@ def spans(row, side):
 
 
 def test_exchanges_are_adjacent_turns_of_two_speakers(clips):
-  assert places(turns.exchanges(clips)) == [(1, 0), (0, 2), (6, 7)]
+  found = turns.exchanges(clips)
+  assert places(found) == [(1, 0), (0, 2), (6, 7)] and {one.voice[1] for one in found} == {'angry'}
 
 
 class Said:
