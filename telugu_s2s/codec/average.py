@@ -26,10 +26,15 @@ def run(config, workdir) -> None:
   for given, one in zip(config.codecs, codecs):
     if one.config != codecs[0].config:
       raise InputError(f'config.codecs: {given} has other sizes than {config.codecs[0]}; only codecs of the same sizes have a mean')
-  shares = np.array(config.shares or (1.0,) * len(codecs), np.float64)
+  try:
+    shares = np.array(config.shares or (1.0,) * len(codecs), np.float64)
+  except ValueError:
+    raise InputError(f'config.shares {tuple(config.shares)}: give numbers') from None
   if len(shares) != len(codecs) or not (np.isfinite(shares).all() and shares.min() >= 0 and shares.sum() > 0):
     raise InputError(f'config.shares {tuple(config.shares)}: give {len(codecs)} numbers, none below 0 and not all 0, or () for equal ones')
   out, shares = Path(workdir) / config.out, shares / shares.sum()
+  if any(out.resolve() == weights.file(codec).resolve() for codec in config.codecs):
+    raise InputError(f'config.out: {out} is one of config.codecs; give another --workdir or another name')
   of = {one.name: round(float(share), 6) for one, share in zip(codecs, shares)}
   files.write(out, weights.to_bytes(mean([one.params for one in codecs], shares), codecs[0].config, {'mean of': json.dumps(of)}))
   print(f'{out}: {weights.load(out).name}, the mean of ' + ', '.join(f'{share:.0%} {name}' for name, share in of.items()))

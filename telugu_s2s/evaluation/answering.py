@@ -34,6 +34,8 @@ def run(config, workdir):
   Raises:
     InputError: there is no such folder, or no question has an answer.
   """
+  if min(config.every, config.batch) < 1 or not config.seconds > 0:
+    raise InputError(f'config.every {config.every}, config.batch {config.batch}, config.seconds {config.seconds}: give 1, 1 and more than 0 s')
   workdir = loop.begin(config, workdir)
   model, params, trained = runs.loaded(config.run)
   folders = Path(config.dialogues or sample.folder()), Path(config.questions or sample.folder() / sample.ASKED)

@@ -5,6 +5,7 @@ import numpy as np
 
 from telugu_s2s.audio import quality
 from telugu_s2s.codec import precision, streaming, weights
+from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import prepare, read
 
 MEASURES = ('pesq_wb', 'estoi', 'si_sdr', 'ms_mel')
@@ -12,6 +13,8 @@ MEASURES = ('pesq_wb', 'estoi', 'si_sdr', 'ms_mel')
 
 def measure(config, workdir) -> dict:
   """Prints and returns `compare` of the codec on `config.clips` segments spread over `config.data`."""
+  if config.clips < 1:
+    raise InputError(f'config.clips {config.clips}: give 1 or more')
   trained = weights.load(config.codec)
   prepare.prepare(prepare.Data(**config.data), workdir / 'segments')
   segments = read.Segments(workdir / 'segments')

@@ -78,6 +78,7 @@ def decoded(config, data, trained, workdir, counts):
   """Yields the clips, their wavs written; adds the use of each code of each level to counts i64[q v]."""
   (folder,), c = data.folders(), trained.config
   chosen, skips, _ = inputs.select(data, folder)
+  check_places(chosen)
   kbps = config.levels * float(np.log2(c.codes)) * c.frame_rate / 1000
   for recording in tqdm.tqdm(chosen, unit='clip', desc='decoding'):
     if (recording.start_s, recording.end_s) != (None, None):
@@ -104,6 +105,15 @@ def decoded(config, data, trained, workdir, counts):
                            'seconds': round(len(audio) / files.SAMPLE_RATE, 3), 'lag_ms': 0.0, 'short_ms': 0.0},
                pair(config.levels, 'decoded', 'all' if config.perceptual else 'plain'),
                tuple(pair(levels, f'levels/{levels}', 'pesq_wb') for levels in range(1, c.codebooks + 1) if config.by_level))
+
+
+def check_places(chosen) -> None:
+  """Raises InputError where two recordings would be decoded to one wav: one would be measured against the other."""
+  taken = {}
+  for recording in chosen:
+    place = tuple(part.casefold() for part in place_of(recording))
+    if (other := taken.setdefault(place, recording.path)) != recording.path:
+      raise InputError(f'config.data.audio: {other} and {recording.path} have one name without their split and ending; call one of them otherwise')
 
 
 def place_of(recording: Recording) -> tuple[str, str]:

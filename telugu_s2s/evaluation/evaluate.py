@@ -72,6 +72,9 @@ def check(config) -> None:
     wrong = set(config[field]) - set(known)
     if wrong:
       raise InputError(f'config.{field}: {", ".join(sorted(wrong))}: give some of {", ".join(known)}')
+  for field in ('clips', 'voices', 'stimuli', 'draws'):
+    if config[field] < 1:
+      raise InputError(f'config.{field} {config[field]}: give 1 or more; config.tests says what is measured')
   if config.count < 2 or min(config.beginning_s, config.ending_s) < 0.2 or not 0 <= config.local_s[0] < config.local_s[1]:
     raise InputError(f'config.count {config.count}, beginning_s {config.beginning_s}, ending_s {config.ending_s}, '
                      f'local_s {config.local_s}: give at least 2 items, 0.2 s and 0.2 s, and a stretch of the ending')

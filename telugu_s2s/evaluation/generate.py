@@ -15,6 +15,7 @@ from telugu_s2s.training import runs, stage2
 
 def run(config, workdir):
   """The job: `config.count` continuations of one prompt, below workdir/generated."""
+  check_sizes(config)
   model, params, trained = runs.loaded(config.run)
   hop = trained.config.hop
   path = Path(config.prompt or next(iter(sorted((sample.folder() / 'audio').iterdir()))))
@@ -38,6 +39,12 @@ def run(config, workdir):
     files.write_wav(f'{name}.wav', one, comment=mark.SYNTHETIC)
     pictures.spectrogram(f'{name}.png', {'prompt': audio, 'prompt and continuation': one})
     print(f'{name}.wav: {len(one) / files.SAMPLE_RATE:.2f} s, the first {len(codes) * hop / files.SAMPLE_RATE:.2f} heard')
+
+
+def check_sizes(config) -> None:
+  """Raises InputError where nothing is to be said."""
+  if config.count < 1 or not config.seconds > 0:
+    raise InputError(f'config.count {config.count}, config.seconds {config.seconds}: give 1 or more, and more than 0 s')
 
 
 def guided(config, model, given):

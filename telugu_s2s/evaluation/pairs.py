@@ -32,6 +32,8 @@ def run(config, workdir):
   if config.source == 'selfplay':
     return from_selfplay(config, workdir)
   if config.source == 'timing':
+    if not config.folder:
+      raise InputError('config.folder is empty: give a folder of dialogues whose turns have times')
     table = timing.measured(timing.spans(config.folder), str(Path(config.folder).name))
     timing.save(Path(workdir) / 'timing.json', table)
     print(f'{Path(workdir) / "timing.json"}: {sum(table.gap_s.counts)} gaps, {table.backchannels_per_s:.3f} backchannels a second; '
@@ -44,9 +46,10 @@ def run(config, workdir):
 
 def from_text(config, workdir):
   """Dialogues of a grammar or a file of sentences, spoken."""
-  low, high = config.rates
-  if not 0.3 <= low <= high <= 3:
+  if len(config.rates) != 2 or not 0.3 <= config.rates[0] <= config.rates[1] <= 3:
     raise InputError(f'config.rates {config.rates}: give (slowest, fastest) between 0.3 and 3')
+  if not config.emotions or config.engine == 'espeak' and {*config.emotions} - {*engines.ACTED}:
+    raise InputError(f'config.emotions {tuple(config.emotions)}: give one or more; espeak acts {", ".join(engines.ACTED)}')
   if not 0 <= config.eval_share < 1:
     raise InputError(f'config.eval_share {config.eval_share}: give a share from 0 to below 1')
   engine = engines.chosen(config, speaker_of(config) if config.engine == 'model' else None)
@@ -57,7 +60,7 @@ def from_text(config, workdir):
   how = spoken.How(engine, timing.load(config.timing), config.seed, tuple(config.rates), tuple(config.emotions), config.extras,
                    spoken.breaths(config.breaths, config.licence), config.takes, tuple(config.answerers), config.answer_once)
   made_by = pairs.generator(config.source, engine=(engine.name, engine.version), voices=config.voices, variants=config.variants,
-                            names=config.voice_names, held_out=config.held_out_names, timing=how.timing, seed=config.seed, rates=(low, high),
+                            names=config.voice_names, held_out=config.held_out_names, timing=how.timing, seed=config.seed, rates=tuple(config.rates),
                             pitches=list(config.pitches), ranges=list(config.ranges), emotions=list(config.emotions), acted=engines.ACTED,
                             extras=config.extras, breaths=config.breaths, takes=config.takes, answerers=list(config.answerers),
                             answer_once=config.answer_once, licence=config.licence)

@@ -20,6 +20,7 @@ LEAST_S, MOST_S = 0.2, 60.0      # of a question
 
 def run(config, workdir):
   """The job: `config.count` answers below workdir/replies."""
+  generate.check_sizes(config)
   model, params, trained = runs.loaded(config.run)
   path = Path(config.question or next(iter(sorted((sample.folder() / 'audio').glob('q*')))))
   audio = files.read(path)[0]

@@ -12,7 +12,7 @@ from telugu_s2s.codec import aligner, content
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import prepare, read
 from telugu_s2s.tokens import alignment, graphemes
-from telugu_s2s.training import loop, optimiser
+from telugu_s2s.training import hosts, loop, optimiser
 
 HELD_OUT = 64                    # clips that are aligned at the end, with their own transcripts and with others
 
@@ -23,8 +23,9 @@ def run(config, workdir):
   mesh = axes.mesh(**config.mesh)
   axes.check_batch(config.batch, mesh)
   data = prepare.Data(**config.data)
-  manifest = prepare.prepare(data, workdir / 'segments' / 'train')
-  spoken = Transcribed(read.Segments(workdir / 'segments' / 'train'), config.longest_s)
+  hosts.first(lambda: prepare.prepare(data, workdir / 'segments' / 'train'), None)
+  segments = read.Segments(workdir / 'segments' / 'train')
+  spoken, manifest = Transcribed(segments, config.longest_s), segments.manifest
   network = aligner.Aligner(aligner.Config(**config.model), len(spoken.table) + 1)
   steps = config.steps.peaks + config.steps.edges
   tx = optimiser.adamw(optimiser.warmup_stable_decay(config.lr, config.warmup, steps, config.decay), weight_decay=0.01)
@@ -40,8 +41,9 @@ def run(config, workdir):
       line=lambda values: f'{values["loss"]:.3f} nats a grapheme')
   schedule = loop.Schedule(steps, config.log_every, config.save_every)
   state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
-  if done:
-    finish(jax.device_get(state['params']), network, spoken, config, data, manifest, workdir)
+  params = hosts.whole(state['params']) if done else None
+  if done and jax.process_index() == 0:
+    finish(jax.device_get(params), network, spoken, config, data, manifest, workdir)
 
 
 class Transcribed:
@@ -132,9 +134,9 @@ def finish(params, network, spoken, config, data, manifest, workdir):
 def held_out(data, workdir):
   """[(audio, transcript)] of the folder's split 'eval'; of the training split, and saying so, where there is none."""
   segments = read.held_out(data, workdir / 'segments')
-  found = [segments[index] for index in range(len(segments))]
-  found = [(clip.audio, clip.text) for clip in found if clip.text]
-  return [found[index] for index in read.spread(len(found), HELD_OUT)] if found else []
+  told = [index for index in range(len(segments)) if segments.labels(index).get('text')]
+  found = [segments[told[number]] for number in read.spread(len(told), HELD_OUT)] if told else []
+  return [(clip.audio, clip.text) for clip in found]
 
 
 def confidences(forced, clips) -> dict:

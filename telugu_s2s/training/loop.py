@@ -37,6 +37,11 @@ class Schedule:
   save_every: int
   evaluate_every: int = 0        # 0 = never
 
+  def __post_init__(self):
+    for name, least in (('steps', 0), ('log_every', 1), ('save_every', 1), ('evaluate_every', 0)):
+      if getattr(self, name) < least:
+        raise InputError(f'config.{name} {getattr(self, name)}: give {least} or more')
+
 
 @dataclasses.dataclass(frozen=True)
 class Stage:

@@ -12,7 +12,7 @@ from telugu_s2s.codec.content import Content
 from telugu_s2s.codec.model import Codec, Config
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import prepare, read, units
-from telugu_s2s.training import codec_step, crops, loop, spoken
+from telugu_s2s.training import codec_step, crops, hosts, loop, spoken
 
 HELD_OUT = 12                    # clips that are decoded and measured
 KEPT = 3                         # of these are written as wav and picture
@@ -23,6 +23,10 @@ def run(config, workdir):
   workdir = loop.begin(config, workdir)
   mesh = axes.mesh(**config.mesh)
   sizes = Config(**config.model)
+  if sizes.rate != files.SAMPLE_RATE or min(config.steps.values()) < 0:
+    raise InputError(f'config.model.rate {sizes.rate}, config.steps {config.steps.to_dict()}: recordings are read at {files.SAMPLE_RATE} Hz, '
+                     'and phases have 0 steps or more')
+  schedule = loop.Schedule(sum(config.steps.values()), config.log_every, config.save_every, config.evaluate_every)
   axes.check_batch(config.batch, mesh)
   if config.spoken.batch:
     axes.check_batch(config.spoken.batch, mesh, 'config.spoken.batch (0 = no utterances with transcripts)')
@@ -30,11 +34,12 @@ def run(config, workdir):
   samples = crop(config, sizes, judges)
   started = start(config.start, sizes)
   data = prepare.Data(**config.data)
-  manifest = prepare.prepare(data, workdir / 'segments' / 'train')
-  segments = read.Kept(read.Segments(workdir / 'segments' / 'train'))
+  hosts.first(lambda: prepare.prepare(data, workdir / 'segments' / 'train'), None)
+  prepared = read.Segments(workdir / 'segments' / 'train')
+  segments, manifest = read.Kept(prepared), prepared.manifest
   batches, heads = taught(config, sizes, segments, samples, workdir)
   txs, codec = codec_step.optimisers(config), Codec(sizes)
-  clips = held_out(data, workdir)
+  clips = hosts.first(lambda: held_out(data, workdir), [])       # measured by the first process alone
   stage = loop.Stage(
       init=lambda key: codec_step.init(codec, heads, judges, txs, key, started),
       phases=tuple((first, functools.partial(codec_step.step, codec, heads, judges, txs, config, phase))
@@ -43,10 +48,11 @@ def run(config, workdir):
       facts={'stage': 1, 'data': manifest['content'], 'seed': config.seed, 'batch': config.batch,
              'teacher': config.teacher.name},
       line=line, evaluate=lambda state, now: evaluated(trained_of(state, sizes), clips, workdir / 'samples' / f'{now:07}'))
-  schedule = loop.Schedule(sum(config.steps.values()), config.log_every, config.save_every, config.evaluate_every)
   state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
   if done:
-    finish(state, sizes, config, clips, manifest, workdir)
+    mean = hosts.whole(state['mean'])
+    if jax.process_index() == 0:
+      finish(mean, sizes, config, clips, manifest, workdir)
 
 
 def judges_of(config):
@@ -89,7 +95,7 @@ def taught(config, sizes, segments, samples, workdir):
   known, teacher = None, config.teacher
   if teacher.name:
     asked = units.Teacher(teacher.name, sizes.hop, teacher.units, config.seed, teacher.workers)
-    units.label(asked, workdir / 'segments' / 'train', workdir / 'units')
+    hosts.first(lambda: units.label(asked, workdir / 'segments' / 'train', workdir / 'units'), None)
     known = units.Units(workdir / 'units')
   share = dict(seed=config.seed, process=jax.process_index(), processes=jax.process_count())
   sources = [crops.batches(segments, batch=config.batch, samples=samples, hop=sizes.hop, units=known, **share)]
@@ -113,16 +119,18 @@ def line(values):
 
 def trained_of(state, sizes) -> weights.Trained:
   """The codec of a run as it stands: the mean of its weights."""
-  return weights.Trained(sizes, jax.device_get(state['mean']), 'training')
+  return weights.Trained(sizes, jax.device_get(hosts.whole(state['mean'])), 'training')
 
 
 def evaluated(trained, clips, folder) -> dict[str, float]:
-  """Mean measures of held-out clips, the first of which are written as wavs and pictures."""
+  """Mean measures of held-out clips, the first of which are written as wavs and pictures. Of none there is nothing."""
+  if not clips:
+    return {}
   rows = []
   for number, clip in enumerate(clips):
     decoded = streaming.roundtrip(trained, clip.audio)
     rows.append(quality.measures(clip.audio, decoded))
-    if number < KEPT and jax.process_index() == 0:
+    if number < KEPT:
       files.write_wav(folder / f'{number}-original.wav', clip.audio)
       files.write_wav(folder / f'{number}-decoded.wav', decoded)
       pictures.spectrogram(folder / f'{number}.png', {'original': clip.audio, 'decoded': decoded})
@@ -132,11 +140,11 @@ def evaluated(trained, clips, folder) -> dict[str, float]:
   return table
 
 
-def finish(state, sizes, config, clips, manifest, workdir):
+def finish(mean, sizes, config, clips, manifest, workdir):
   """Writes the codec's file, and what it makes of held-out clips: wavs, pictures and a summary."""
   facts = {'steps': json.dumps(config.steps.to_dict()), 'seed': str(config.seed),
            'hours': f'{manifest["seconds"] / 3600:.2f}', 'data': manifest['content'], 'revision': loop.revision()}
-  files.write(workdir / 'codec.safetensors', weights.to_bytes(state['mean'], sizes, facts))
+  files.write(workdir / 'codec.safetensors', weights.to_bytes(mean, sizes, facts))
   trained = weights.load(workdir / 'codec.safetensors')
   table = evaluated(trained, clips, workdir / 'samples' / 'last')
   summary = {'codec': trained.name, 'parameters': sum(x.size for x in jax.tree.leaves(trained.params)),

@@ -30,6 +30,7 @@ def run(config, workdir):
   workdir = loop.begin(config, workdir)
   texts.keep(text, config, workdir)
   mesh = axes.mesh(**config.mesh)
+  schedule = loop.Schedule(config.steps, config.log_every, config.save_every, config.evaluate_every)
   trained = weights.load(config.codec)
   model, how = sizes(config, trained), update_of(config)
   check(model, how, config.batch, mesh)
@@ -42,7 +43,6 @@ def run(config, workdir):
   counted = census_of(train, clips)
   made_s = time.monotonic() - began
   stage, score = stage_of(config, model, how, clips, window, tests, mesh, trained, text, asked, counted)
-  schedule = loop.Schedule(config.steps, config.log_every, config.save_every, config.evaluate_every)
   state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
   if not done:
     return

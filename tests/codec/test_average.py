@@ -1,6 +1,7 @@
 """The mean of codecs: what it is, that it is a codec, and what is refused."""
 import dataclasses
 import runpy
+import shutil
 from pathlib import Path
 
 import jax
@@ -52,10 +53,17 @@ def test_the_mean_of_a_codec_with_itself_is_that_codec(some):
 
 
 @pytest.mark.parametrize('count, shares, said', [(1, (), 'two at least'), (2, (1.0,), 'give 2 numbers'), (2, (1.0, -1.0), 'give 2 numbers'),
-                                                 (2, (0.0, 0.0), 'give 2 numbers'), (2, (1.0, float('nan')), 'give 2 numbers')])
+                                                 (2, (0.0, 0.0), 'give 2 numbers'), (2, ('a', 'b'), 'give numbers'), (2, (1.0, float('nan')), 'give 2 numbers')])
 def test_what_has_no_mean_is_refused(some, count, shares, said, tmp_path):
   with pytest.raises(InputError, match=said):
     average.run(of(some[:count], shares), tmp_path)
+
+
+def test_no_codec_is_written_over_by_its_mean(some, tmp_path):
+  before = shutil.copy(some[0], tmp_path / 'codec.safetensors').read_bytes()
+  with pytest.raises(InputError, match='is one of config.codecs'):
+    average.run(of((tmp_path / 'codec.safetensors', some[1])), tmp_path)
+  assert (tmp_path / 'codec.safetensors').read_bytes() == before
 
 
 def test_codecs_of_other_sizes_are_refused(some, tmp_path):

@@ -276,6 +276,8 @@ def test_an_emotion_that_is_acted_otherwise_is_spoken_anew(tmp_path, monkeypatch
 
 @pytest.mark.parametrize('fields, says', [
     (dict(source='radio'), 'config.source'), (dict(count=0), 'config.count 0'), (dict(rates=(2.0, 1.0)), 'config.rates'),
+    (dict(rates=(1.0,)), 'config.rates'), (dict(emotions=()), 'config.emotions'), (dict(emotions=('neutral', 'hapy')), "config.emotions .*'hapy'"),
+    (dict(source='timing'), 'config.folder is empty'),
     (dict(eval_share=1.0), 'config.eval_share'), (dict(engine='model', run='nowhere'), 'config.run'), (dict(timing='none.json'), 'config.timing'),
     (dict(source='recordings'), 'config.folder is empty'), (dict(source='recordings', layout='x', folder='.'), 'config.layout'),
     (dict(source='retrieval', by='x'), 'config.by'), (dict(source='selfplay', run='nowhere'), 'config.run')])

@@ -113,6 +113,15 @@ def test_a_recording_longer_than_the_longest_is_measured_at_its_beginning(config
   assert float(rows['a001-buzz.wav']['seconds']) == 2.0 and float(rows['blip.wav']['seconds']) == 0.1
 
 
+def test_two_recordings_of_one_name_are_refused_for_one_would_be_measured_against_the_other(config, tmp_path, quick):
+  folder = tmp_path / 'speech'
+  shutil.copy(folder / 'eval' / f'{CLIPS[0]}.opus', folder / 'eval' / f'{CLIPS[0]}.ogg')
+  with open(folder / 'MANIFEST.tsv', 'a') as file:
+    file.write(f'eval/{CLIPS[0]}.ogg\teval\tte\n')
+  with pytest.raises(InputError, match='q001-mezzo.* have one name'):
+    codec_quality.measure(config, tmp_path / 'out')
+
+
 def test_more_levels_than_the_codec_has_are_refused(config, tmp_path):
   config.levels = 4
   with pytest.raises(InputError, match='config.levels 4.* 1 to 3'):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from telugu_s2s import axes, main, usage
+from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
 from telugu_s2s.training import checkpoints, hosts, stage2
 
@@ -113,6 +114,31 @@ def test_a_signal_to_one_process_saves_and_stops_both(config_file, tmp_path):
   manager = checkpoints.Checkpoints(tmp_path / 'run' / 'checkpoints')
   assert manager.latest() == step
   manager.close()
+
+
+CODEC_CONFIG = """'''A small stage 1.'''
+import runpy
+
+def get_config():
+  config = runpy.run_path({path!r})['get_config']()
+  config.update(dict(crop_s=0.2, batch=8, log_every=1, evaluate_every=2, mesh=dict(data=4, fsdp=2)))
+  config.model.update(dict(channels=(8, 16), decoder_channels=(8, 16), heads=2, ffn=16, codes=16))
+  config.steps.update(dict(reconstruction=2, adversarial=0, decoder=0))
+  config.spoken.batch = 0
+  config.data.update(dict(audio={audio!r}, workers=0))
+  return config
+"""
+
+
+@pytest.mark.two_processes
+@pytest.mark.slow
+def test_two_processes_train_a_codec_which_the_first_one_writes(audio, tmp_path):
+  file = tmp_path / 'codec.py'
+  file.write_text(CODEC_CONFIG.format(path=os.path.join(usage.ROOT, 'configs/stage1.py'), audio=str(audio)))
+  said = finished(started(file, tmp_path / 'two'))
+  assert 'held-out clips' in said[0] and 'codec.safetensors' in said[0]
+  assert 'held-out clips' not in said[1] and 'codec.safetensors' not in said[1]
+  assert weights.load(tmp_path / 'two' / 'codec.safetensors').config.codes == 16
 
 
 @pytest.mark.parametrize('where', ['localhost', 'localhost:1,2', 'localhost:1,2,2', 'localhost:1,2,-1', 'host,2,0', 'a:b,2,0'])

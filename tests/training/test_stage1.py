@@ -99,8 +99,10 @@ def test_a_phase_without_steps_is_left_out():
 
 @pytest.mark.parametrize('fields, words', [
     (dict(crop_s=0.1), 'config.crop_s'), (dict(start='no/such.safetensors'), 'no such codec file'),
-    (dict(batch=9), 'config.batch'), (dict(spoken=dict(batch=2, longest_s=4.0)), 'config.spoken.batch')],
-    ids=['crop', 'start', 'batch', 'spoken'])
+    (dict(batch=9), 'config.batch'), (dict(spoken=dict(batch=2, longest_s=4.0)), 'config.spoken.batch'),
+    (dict(model=dict(rate=24_000)), 'config.model.rate 24000'), (dict(model=dict(heads=5)), 'config.model: heads 5'),
+    (dict(model=dict(codes=0)), 'codes 2 or more'), (dict(steps=dict(reconstruction=-1)), 'config.steps'), (dict(save_every=0), 'config.save_every 0')],
+    ids=['crop', 'start', 'batch', 'spoken', 'rate', 'heads', 'codes', 'steps', 'save_every'])
 def test_what_cannot_be_is_named_before_any_work(audio, tmp_path, fields, words):
   with pytest.raises(InputError, match=words):
     stage1.run(made(audio, **fields), tmp_path / 'run')

@@ -12,7 +12,7 @@ import soundfile
 from telugu_s2s import usage
 from telugu_s2s.audio import mark, silero
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import reply
+from telugu_s2s.evaluation import answering, reply
 from telugu_s2s.training import lm_step, runs, stage2, stage3, stage4
 
 from tests.corpora.excerpt import excerpt
@@ -91,6 +91,18 @@ def test_a_question_that_is_none_is_refused(done, tmp_path):
     soundfile.write(tmp_path / 'question.wav', np.zeros(int(seconds * 16_000)), 16_000)
     with pytest.raises(InputError, match='question.wav has .* give 0.2 to 60 s'):
       reply.run(config('reply', run=str(done), question=str(tmp_path / 'question.wav')), tmp_path)
+
+
+@pytest.mark.parametrize('fields', [dict(count=0), dict(seconds=0.0), dict(seconds=-1.0)])
+def test_nothing_to_be_said_is_refused(fields, tmp_path):
+  with pytest.raises(InputError, match=f'config.*{next(iter(fields))} {next(iter(fields.values()))}'):
+    reply.run(config('reply', **fields), tmp_path)
+  if 'count' not in fields:
+    with pytest.raises(InputError, match='config.seconds'):
+      answering.run(config('answers', **fields), tmp_path)
+  else:
+    with pytest.raises(InputError, match='config.every 0'):
+      answering.run(config('answers', every=0), tmp_path)
 
 
 @pytest.mark.slow
