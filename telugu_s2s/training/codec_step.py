@@ -2,7 +2,7 @@
 
 reconstruction   waveform, spectra and codes; level 0 is taught what is said
 adversarial      discriminators judge as well
-decoder          encoder and codes stand still, so that what was made of them stays valid; discriminators judge on
+decoder          encoder and codes stand still; discriminators judge on
 
 Where config.weights gives the discriminators no weight there are none.
 """
