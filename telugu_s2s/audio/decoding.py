@@ -15,6 +15,7 @@ from telugu_s2s.errors import InputError
 
 NOT_AUDIO = (1, 2, 7)    # libsndfile: unrecognised format, system error; 7 is what mpg123 says of text
 NO_DECODER = 'no decoder'
+PASSING = 'unreadable'   # of the reasons the one that may be another's next time: a disk or a server did not answer
 INSTALL = 'pip install -e .[preparation] -c constraints.txt'
 MOST_CHUNKS = 1000       # of a wav before its samples
 NO_LENGTH = 0x7FFFF000   # from here on a wav's length is the mark of a writer that could not go back and fill it in
@@ -22,7 +23,7 @@ OGG_TAIL = 2**17         # bytes; a page takes at most 65,307
 
 
 class Unreadable(InputError):
-  """A file that gives no audio; `reason` is one of missing, non-audio, zero-second, corrupt, no decoder."""
+  """A file that gives no audio; `reason` is one of missing, non-audio, zero-second, corrupt, no decoder, unreadable."""
 
   def __init__(self, path, reason: str, detail: str, remedy: str = 'replace or remove the file'):
     super().__init__(f'{path}: {reason} ({detail}); {remedy}')
@@ -48,7 +49,7 @@ def opened(path) -> '_Plain | _Container':
   except FileNotFoundError:
     raise Unreadable(path, 'missing', 'no such file') from None
   except OSError as error:
-    raise Unreadable(path, 'corrupt', error.strerror or 'cannot be opened') from None
+    raise Unreadable(path, PASSING, error.strerror or 'cannot be opened', 'see to the disk or the permissions, and start again') from None
 
 
 def container(path) -> str:

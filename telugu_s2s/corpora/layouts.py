@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from telugu_s2s.audio.files import EXTENSIONS
-from telugu_s2s.corpora import conversation, labels, tables
+from telugu_s2s.corpora import conversation, labels, splits, tables
 from telugu_s2s.corpora.folder import Skip
 from telugu_s2s.errors import InputError
 
@@ -45,7 +45,13 @@ def openslr(folder) -> Iterator[dict | Skip]:
 
 
 def common_voice(folder) -> Iterator[dict | Skip]:
-  """Common Voice: train, dev, test, then what else was validated; invalidated clips are left out."""
+  """Common Voice: train, dev, test, then what else was validated; invalidated clips are left out.
+
+  So is, of the other clips, what a speaker of dev and test says, or what is said there: `validated` is mostly repeats of these.
+  """
+  held = [row for table in labels.HELD_OUT for path in sorted(folder.rglob(f'{table}.tsv'))
+          for _, row in tables.named(path, ('path', 'sentence', 'client_id')) if row]
+  speakers, sentences = {row['client_id'] for row in held} - {''}, {splits.plain(row['sentence']) for row in held} - {''}
   seen = set()
   for table in ('dev', 'test', 'train', 'validated', 'other'):
     for path in sorted(folder.rglob(f'{table}.tsv')):
@@ -54,6 +60,10 @@ def common_voice(folder) -> Iterator[dict | Skip]:
           yield tables.bad(folder, path, line, 'fewer fields than the header has')
         elif row['path'] not in seen:
           seen.add(row['path'])
+          if table not in labels.HELD_OUT and (row['client_id'] in speakers or splits.plain(row['sentence']) in sentences):
+            which = 'speaker' if row['client_id'] in speakers else 'sentence'
+            yield Skip(row['path'], 'held out', f'{path.name} line {line}: its {which} is in dev or test')
+            continue
           name = row['path'] if Path(row['path']).suffix else row['path'] + '.mp3'
           yield {'path': tables.below(folder, path.parent / 'clips' / name), 'text': row['sentence'], 'speaker': row['client_id'],
                  'gender': labels.gender(row.get('gender', '')), 'split': 'eval' if table in labels.HELD_OUT else 'train', 'style': 'read',

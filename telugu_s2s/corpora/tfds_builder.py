@@ -6,6 +6,9 @@
 Samples are a plain tensor: the feature `Audio` of TensorFlow Datasets imports TensorFlow. Recordings come whole, neither
 cut nor measured; that is what `preparation` is for, whose shards hold more and need no such package.
 """
+import dataclasses
+import hashlib
+import json
 import math
 import re
 from pathlib import Path
@@ -20,6 +23,7 @@ from telugu_s2s.corpora.folder import Skip
 from telugu_s2s.errors import InputError
 
 LABELS = ('path', 'source', 'revision', 'licence', 'language', 'speaker', 'gender', 'style', 'emotion', 'text', 'text_provenance', 'dialogue')
+MADE_OF = 'made_of.txt'
 LONGEST_S = 600.0      # a recording is one record, and is held in memory
 
 
@@ -63,7 +67,8 @@ def build(folder, out, profile: str = 'commercial_attribution', licence: str = l
     licence: of recordings whose manifest names none.
 
   Raises:
-    InputError: the folder cannot be used, nothing in it is in the profile, or a split has a name that a data set cannot have.
+    InputError: the folder cannot be used, nothing in it is in the profile, a split has a name that a data set cannot have, or `out` holds
+      the data set of other recordings or of another profile.
   """
   found, skips = corpus.recordings(folder, licence)
   inside, more = corpus.licensed(found, profile)
@@ -72,6 +77,11 @@ def build(folder, out, profile: str = 'commercial_attribution', licence: str = l
     raise InputError(f'{folder}: no recording is in profile {profile}; left out: {corpus.counted(corpus.reasons(skips))}')
   if odd := sorted({one.split for one in inside if not re.fullmatch(r'\w+', one.split)}):
     raise InputError(f'{folder}: a split cannot be called {odd[0]!r}; use letters, digits and _')
+  told = hashlib.sha256(json.dumps([profile, [dataclasses.astuple(one) for one in inside]], default=str).encode()).hexdigest()
+  made_of = Path(out) / MADE_OF
+  if (Path(out) / TeluguSpeech.name).exists() and not (made_of.exists() and made_of.read_text() == told):
+    raise InputError(f'{out}: it holds the data set of other recordings or of another profile; give another folder')
+  files.write(made_of, told.encode())
   notice = '; '.join(sorted({f'{one.custom.get("attribution") or one.source}: {one.licence}' for one in inside}))
   builder = TeluguSpeech(recordings=inside, folder=folder, skips=skips, notice=notice, data_dir=str(out), file_format='array_record')
   builder.download_and_prepare()

@@ -4,19 +4,20 @@ For a machine that is reached through a narrow door. Opus costs some quality, so
 and where even the least one does not fit, fewer recordings.
 """
 import csv
-import dataclasses
 import io
 from pathlib import Path
 
 import tqdm
 
 from telugu_s2s.audio import files, opus
+from telugu_s2s.corpora import licences
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import prepare, read
 
 LEAST, MOST = 16.0, 48.0         # kbit/s: below it wideband speech is audibly coarse, above it nothing is gained
 OVERHEAD = 1100                  # bytes of a file beside its sound
-COLUMNS = ('split', 'language', 'speaker', 'gender', 'style', 'emotion', 'text', 'text_provenance', 'licence', 'source')
+COLUMNS = ('split', 'language', 'speaker', 'gender', 'style', 'emotion', 'text', 'text_provenance', 'licence', 'source',
+           'revision', 'dialogue', 'turn')
 
 
 def run(config, workdir):
@@ -31,11 +32,15 @@ def run(config, workdir):
 
 
 def write(splits, out, megabytes: float) -> dict:
-  """Writes {split: segments} below `out`; returns {files, seconds, kbps, bytes}.
+  """Writes {split: segments} below `out`, with their labels and their notice; returns {files, seconds, kbps, bytes}.
+
+  Opus files of an earlier call that are not among them are removed.
 
   Raises:
     InputError: not even one segment fits.
   """
+  if not megabytes > 0:
+    raise InputError(f'config.megabytes {megabytes}: give more than 0')
   out, room = Path(out), megabytes * 1e6
   index = [(split, number) for split, source in splits.items() for number in range(len(source))]
   seconds = sum(source.manifest['seconds'] for source in splits.values())
@@ -47,17 +52,24 @@ def write(splits, out, megabytes: float) -> dict:
   if not index:
     raise InputError(f'config.megabytes: {megabytes} MB hold no segment; {LEAST:g} kbit/s take '
                      f'{seconds * LEAST / 8000:.0f} MB')
-  total, spoken, table = 0, 0.0, io.StringIO()
-  rows = csv.DictWriter(table, ('path', *COLUMNS), delimiter='\t', lineterminator='\n')
-  rows.writeheader()
+  total, spoken, rows = 0, 0.0, []
   for split, number in tqdm.tqdm(index, unit='clip', desc=f'Opus at {kbps:.0f} kbit/s'):
     clip = splits[split][number]
     path, data = f'{split}/{number:06}.opus', opus.encoded(clip.audio, kbps * 0.96)      # libopus aims, it does not cap
     files.write(out / path, data)
-    labels = {name: value for name, value in dataclasses.asdict(dataclasses.replace(clip, audio=None)).items() if name in COLUMNS}
-    rows.writerow({'path': path, **labels})
+    rows.append({**clip.custom, 'path': path, **{name: getattr(clip, name) for name in COLUMNS}})
     total, spoken = total + len(data), spoken + clip.seconds
+  listed = {row['path'] for row in rows}
+  for path in out.rglob('*.opus'):
+    if path.relative_to(out).as_posix() not in listed:
+      path.unlink()
+  more = sorted({name for row in rows for name in row} - {'path', *COLUMNS})
+  table = io.StringIO()
+  told = csv.DictWriter(table, ('path', *COLUMNS, *more), delimiter='\t', lineterminator='\n')
+  told.writeheader()
+  told.writerows(rows)
   files.write(out / 'MANIFEST.tsv', table.getvalue().encode())
+  files.write(out / 'DATA_NOTICE.md', licences.notice([one for source in splits.values() for one in source.manifest['sources']]).encode())
   left = f'; {sum(map(len, splits.values())) - len(index)} clips were left out' if kbps == LEAST else ''
   print(f'{out}: {len(index)} clips, {spoken / 3600:.2f} h, {total / 1e6:.1f} MB at {kbps:.0f} kbit/s{left}')
   return {'files': len(index), 'seconds': spoken, 'kbps': kbps, 'bytes': total}

@@ -15,6 +15,7 @@ import soundfile
 import tqdm
 
 from telugu_s2s.audio import files
+from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import prepare, read, segment, shards
 
 RECORDINGS, SUPERVISIONS, NEMO = 'recordings.jsonl.gz', 'supervisions.jsonl.gz', 'manifest.jsonl'
@@ -33,7 +34,7 @@ def run(config, workdir) -> dict:
 
 
 def write(folder, out) -> dict:
-  """Writes the segments of `folder` below `out`; returns {segments, seconds, written}, files written this time.
+  """Writes the segments of `folder` below `out`; returns {segments, seconds, written, removed}, files written and removed this time.
 
   A FLAC file that is there with the bytes it should have is kept. The manifests come last, whole or not at all.
 
@@ -43,13 +44,17 @@ def write(folder, out) -> dict:
   folder, out = Path(folder), Path(out)
   manifest = shards.check(folder, segment.KIND)
   shards.sweep(out)
-  total = {'segments': 0, 'seconds': 0.0, 'written': 0}
+  total, listed = {'segments': 0, 'seconds': 0.0, 'written': 0, 'removed': 0}, set()
   with (contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor(THREADS) as threads,
         tqdm.tqdm(total=manifest['records'], unit='segment', desc='manifests') as bar):
     recordings, supervisions = (stack.enter_context(_zipped(out / name)) for name in (RECORDINGS, SUPERVISIONS))
     nemo = stack.enter_context(files.written(out / NEMO))
     for batch in _batches(folder, manifest):
       paths = [f'audio/{audio_name(header["id"])}' for header, _ in batch]
+      for path in paths:
+        if path in listed:
+          raise InputError(f'{folder}: two segments would be {path}; prepare it again from folders of other names')
+        listed.add(path)
       new = threads.map(lambda path, one: _put(out / path, one[1]), paths, batch)
       for (header, flac), path, was_new in zip(batch, paths, new):
         samples = soundfile.info(io.BytesIO(flac)).frames
@@ -60,9 +65,14 @@ def write(folder, out) -> dict:
         total['seconds'] += samples / files.SAMPLE_RATE
         total['written'] += was_new
       bar.update(len(batch))
+    for path in (out / 'audio').rglob('*.flac'):      # of another profile, say: no licence below speaks of it
+      if path.relative_to(out).as_posix() not in listed:
+        path.unlink()
+        total['removed'] += 1
     if (folder / NOTICE).is_file():      # licences go where the audio goes
       files.write(out / NOTICE, (folder / NOTICE).read_bytes())
-  print(f'{out}: {total["segments"]} segments, {total["seconds"] / 3600:.2f} h; {total["written"]} FLAC files are new',
+  print(f'{out}: {total["segments"]} segments, {total["seconds"] / 3600:.2f} h; {total["written"]} FLAC files are new'
+        + f', {total["removed"]} that are not among them were removed' * (total['removed'] > 0),
         flush=True)
   return total
 

@@ -43,7 +43,7 @@ def gather(data, folders: Sequence, out) -> Gathered:
     out: where hashes of the files are kept.
 
   Raises:
-    InputError: a folder or its manifest cannot be used, or none of them has the split asked for.
+    InputError: a folder or its manifest cannot be used, none of them has the split asked for, or two recordings have one name.
   """
   found, held, skips, left_out, have = [], [], [], collections.Counter(), set()
   for folder in map(Path, folders):
@@ -67,7 +67,7 @@ def gather(data, folders: Sequence, out) -> Gathered:
     if not failed:
       taken[sha256] = where(folder, one)
       aside.append(_input(folder, one, sha256))
-  chosen, seen = [], {}
+  chosen, seen, named = [], {}, {}
   for (folder, one, name), (sha256, failed) in zip(found, hashed):
     whole = one.channel is one.start_s is one.end_s is None
     # As in selection.select, a turn is also what it answers.
@@ -80,6 +80,9 @@ def gather(data, folders: Sequence, out) -> Gathered:
       skips.append(corpus.Skip(name + one.path, 'duplicate', f'the same file as {seen[part]}'))
     else:
       seen[part] = name + one.path
+      if len(folders) > 1 and (other := named.setdefault((one.source, one.path), folder)) != folder:
+        raise InputError(f'data.audio: {other} and {folder} both have a recording {one.path} of source {one.source!r}, which would be told apart '
+                         'by nothing; rename one of the folders, or give a source in its manifest')
       chosen.append(_input(folder, one, sha256))
   return Gathered(chosen, aside if data.split else [], skips, dict(left_out))
 

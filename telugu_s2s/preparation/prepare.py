@@ -15,7 +15,7 @@ import ml_collections
 import tqdm
 
 import telugu_s2s
-from telugu_s2s.audio import files
+from telugu_s2s.audio import decoding, files
 from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import fetch, licences, splits
 from telugu_s2s.errors import InputError
@@ -125,7 +125,7 @@ def prepare(data: Data, out, workers: int | None = None) -> dict:
   shards.sweep(out)
   tasks, held, skips, left_out = _planned(data, out)
   names = [task.name for task in tasks]
-  rows = {task.name: shards.finished(out, task.name) if table.exists(out, task.name) else None for task in tasks}
+  rows = {task.name: _finished(out, task.name) for task in tasks}
   missing = [task for task in tasks if rows[task.name] is None]
   if tasks:
     print(f'segments: {len(tasks) - len(missing)} of {len(tasks)} shards are there already, in {out}', flush=True)
@@ -133,6 +133,8 @@ def prepare(data: Data, out, workers: int | None = None) -> dict:
   del tasks, missing               # millions of recordings, whose place in memory the candidates of selection take
   rows = [rows[name] for name in names]
   skips += [corpus.Skip(*skip) for row in rows for skip in row['skipped']]
+  if passing := corpus.reasons(skips).get(decoding.PASSING):
+    print(f'segments: {passing} files could not be read now; the same command tries them again', flush=True)
   corpus.report(out / REPORT, sorted(skips, key=lambda one: (one.path, one.start_s or 0, one.reason)))
   manifest = _selected(data, out, rows, workers, skips, held, left_out)
   others = {path.stem for path in out.glob(f'segments-*{shards.SUFFIX}')} - set(names)
@@ -142,6 +144,12 @@ def prepare(data: Data, out, workers: int | None = None) -> dict:
     from telugu_s2s.preparation import report      # draws pictures: workers need not load what does
     print(f'report: {report.write(out)}', flush=True)
   return manifest
+
+
+def _finished(out, name) -> dict | None:
+  """The row of a shard that need not be made: it is whole, and no disk or server failed it."""
+  row = shards.finished(out, name) if table.exists(out, name) else None
+  return None if row and any(corpus.Skip(*skip).reason == decoding.PASSING for skip in row['skipped']) else row
 
 
 def _planned(data, out):

@@ -90,7 +90,8 @@ def tokenize(segments, out, trained: weights.Trained, encoder: Encoder | None = 
   manifest = shards.check(segments, segment.KIND)
   planned = plan(manifest, segments, out, trained, options, codec)
   found = {task.name: shards.finished(out, task.name) for task, _ in planned}
-  missing = [(task, seconds) for task, seconds in planned if found[task.name] is None]
+  # What could not be read may be whole again.
+  missing = [(task, seconds) for task, seconds in planned if found[task.name] is None or found[task.name]['damaged']]
   print(f'tokens: {len(planned) - len(missing)} of {len(planned)} shards are there already, in {out}', flush=True)
   encoder = encoder or Encoder(trained)
   found |= _made(missing, encoder, options)

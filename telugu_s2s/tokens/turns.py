@@ -92,8 +92,9 @@ def exchanges(clips: Clips) -> list[Exchange]:
 
 
 def _dialogue(labels) -> tuple:
-  """What is one dialogue. Sides of one that was put together (it has `at_s`) may come from several corpora."""
-  return ('' if (labels.get('custom') or {}).get('at_s') not in (None, '') else labels.get('source'), labels['dialogue'])
+  """What is one dialogue. Sides of one that was put together (it has `at_s`) may come from several corpora, and other generators use its name."""
+  custom = labels.get('custom') or {}
+  return (labels.get('source') if custom.get('at_s') in (None, '') else custom.get('generator', ''), labels['dialogue'])
 
 
 def _seconds(value, labels) -> float | None:

@@ -36,17 +36,21 @@ def test_openslr_rows_have_speaker_and_gender_and_survive_an_empty_column(tmp_pa
   assert [(one.path, one.reason) for one in skips] == [('line_index.tsv:3', 'bad row')]
 
 
-def test_common_voice_is_read_by_header_and_a_held_out_clip_never_turns_up_in_train(tmp_path):
+def test_common_voice_is_read_by_header_and_nothing_held_out_turns_up_in_train(tmp_path):
   header = 'client_id\tpath\tsentence_id\tsentence\tup_votes\tage\tgender\n'
-  for table, names in {'train': 'a', 'test': 'b', 'validated': 'abc', 'other': 'd', 'invalidated': 'e'}.items():
-    put(tmp_path, f'cv/te/{table}.tsv', header + ''.join(f'spk{x}\t{x}.mp3\t1\t{TEXT}\t2\ttwenties\tmale_masculine\n' for x in names))
-  for x in 'abcde':
+  row = lambda name, speaker='', text='': f'spk{speaker or name}\t{name}.mp3\t1\t{TEXT} {text or name}\t2\ttwenties\tmale_masculine\n'
+  held_speaker, held_text = row('c', speaker='b'), row('d', text='B!')         # of clip b, in another writing
+  rows = {'train': row('a'), 'test': row('b'), 'validated': row('a') + row('b') + held_speaker + row('f'), 'other': held_text + row('g'),
+          'invalidated': row('e')}
+  for table, text in rows.items():
+    put(tmp_path, f'cv/te/{table}.tsv', header + text)
+  for x in 'abcdefg':
     put(tmp_path, f'cv/te/clips/{x}.mp3')
   found, skips = taken('common_voice', tmp_path)
-  assert {path[-5]: one.split for path, one in found.items()} == {'a': 'train', 'b': 'eval', 'c': 'train', 'd': 'train'}
-  assert found['cv/te/clips/d.mp3'].custom['validated'] == 'no'
-  assert {one.gender for one in found.values()} == {'m'} and {one.text for one in found.values()} == {TEXT}
-  assert [one.reason for one in skips] == ['invalidated']
+  assert {path[-5]: one.split for path, one in found.items()} == {'a': 'train', 'b': 'eval', 'f': 'train', 'g': 'train'}
+  assert found['cv/te/clips/g.mp3'].custom['validated'] == 'no'
+  assert {one.gender for one in found.values()} == {'m'} and found['cv/te/clips/a.mp3'].text == f'{TEXT} a'
+  assert [(one.path, one.reason) for one in skips] == [('c.mp3', 'held out'), ('d.mp3', 'held out'), ('e.mp3', 'invalidated')]
 
 
 def test_respin_takes_the_reassigned_speaker_where_there_is_one_and_repeats_nothing(tmp_path):

@@ -58,3 +58,11 @@ def test_a_folder_without_a_row_in_the_profile_is_refused(folder, tmp_path):
   (folder / 'MANIFEST.jsonl').write_text(json.dumps(ROWS[2]))
   with pytest.raises(InputError, match='profile.*1 licence'):
     tfds_builder.build(folder, tmp_path / 'out')
+
+
+def test_another_profile_in_the_same_place_is_refused(folder, tmp_path):
+  from telugu_s2s.corpora import tfds_builder
+  tfds_builder.build(folder, tmp_path / 'out')
+  assert len(tfds_builder.build(folder, tmp_path / 'out').as_data_source(split='train')) == 2      # the same again
+  with pytest.raises(InputError, match='another profile'):
+    tfds_builder.build(folder, tmp_path / 'out', 'no_attribution')

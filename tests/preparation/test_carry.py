@@ -1,4 +1,7 @@
 """Recordings made small: they fit, they are speech still, and their labels go along."""
+import csv
+import shutil
+
 import numpy as np
 import pytest
 
@@ -39,6 +42,28 @@ def test_a_carried_clip_is_the_same_speech(held_out, tmp_path):
   assert np.corrcoef(found[:size], true[:size])[0, 1] > 0.9
 
 
-def test_too_little_room_is_named(held_out, tmp_path):
+def test_dialogues_attributions_and_the_notice_go_along(tmp_path):
+  (tmp_path / 'in').mkdir()
+  for number in range(2):
+    shutil.copy(prepare.SAMPLE / 'audio' / ('q001-mezzo.opus', 'a001-buzz.opus')[number], tmp_path / 'in' / f'{number}.opus')
+  (tmp_path / 'in' / 'MANIFEST.tsv').write_text('path\tlicence\tspeaker\tdialogue\tturn\tat_s\tattribution\n' + ''.join(
+      f'{number}.opus\tCC-BY-4.0\ts{number}\td1\t{number}\t{2.5 * number}\tRecorded by Sita\n' for number in range(2)))
+  prepare.prepare(prepare.Data(audio=str(tmp_path / 'in'), workers=0, shortest_s=0.3), tmp_path / 'segments')
+  carry.write({'train': read.Segments(tmp_path / 'segments')}, tmp_path / 'out', 1)
+  with open(tmp_path / 'out' / 'MANIFEST.tsv', newline='') as file:
+    rows = list(csv.DictReader(file, delimiter='\t'))
+  assert [(row['dialogue'], row['turn'], row['at_s'], row['attribution']) for row in rows] == [
+      ('d1', '0', '0.0', 'Recorded by Sita'), ('d1', '1', '2.5', 'Recorded by Sita')]
+  assert 'Recorded by Sita' in (tmp_path / 'out' / 'DATA_NOTICE.md').read_text()
+
+
+def test_of_an_earlier_call_nothing_stays_that_is_not_in_the_manifest(held_out, tmp_path):
+  carry.write({'eval': held_out}, tmp_path, 100)
+  found = carry.write({'eval': held_out}, tmp_path, 0.3)
+  assert sum(path.stat().st_size for path in tmp_path.rglob('*.opus')) == found['bytes'] <= 0.3e6
+
+
+@pytest.mark.parametrize('megabytes', [0.001, 0, -1])
+def test_too_little_room_is_named(held_out, tmp_path, megabytes):
   with pytest.raises(InputError, match='config.megabytes'):
-    carry.write({'eval': held_out}, tmp_path, 0.001)
+    carry.write({'eval': held_out}, tmp_path, megabytes)

@@ -1,6 +1,7 @@
 """A folder to shards: the same bytes however it is done, nothing done twice, nothing lost in silence."""
 import csv
 import dataclasses
+import errno
 import importlib.util
 import os
 import shutil
@@ -15,7 +16,7 @@ import pytest
 import soundfile
 import soxr
 
-from telugu_s2s.audio import files
+from telugu_s2s.audio import decoding, files
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import prepare as job
 from telugu_s2s.preparation import shards
@@ -167,6 +168,30 @@ def test_what_a_missing_decoder_left_out_comes_in_once_it_is_installed(folder, t
   monkeypatch.undo()
   pytest.importorskip('av')
   assert prepare(here(folder), tmp_path / 'out')['skipped'] == {'corrupt': 1}       # now it was looked into
+
+
+def test_what_a_disk_did_not_give_is_tried_again(folder, tmp_path, monkeypatch, capsys):
+  whole = prepare(here(folder), tmp_path / 'whole')
+  opened = decoding.container
+
+  def failing(path):
+    if 'a001-tenor' in str(path):
+      raise OSError(errno.ESTALE, 'Stale file handle')
+    return opened(path)
+  monkeypatch.setattr(decoding, 'container', failing)
+  manifest = prepare(here(folder), tmp_path / 'out')
+  assert manifest['skipped'] == {'unreadable': 1} and 'the same command tries them again' in capsys.readouterr().out
+  monkeypatch.undo()
+  again = prepare(here(folder), tmp_path / 'out')
+  assert again['skipped'] == {} and again['content'] == whole['content']
+
+
+def test_two_folders_of_one_name_whose_recordings_have_one_name_are_refused(tmp_path, voices):
+  for number in range(2):
+    (tmp_path / f'{number}' / 'wavs').mkdir(parents=True)
+    files.write_wav(tmp_path / f'{number}' / 'wavs' / '0001.wav', voices[number])
+  with pytest.raises(InputError, match='0001.wav of source .wavs.*rename one of the folders'):
+    prepare(Data(audio=tuple(str(tmp_path / f'{number}' / 'wavs') for number in range(2)), workers=0), tmp_path / 'out')
 
 
 def test_a_folder_with_nothing_usable_stops_and_says_why(tmp_path):

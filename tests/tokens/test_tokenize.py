@@ -152,6 +152,9 @@ def test_a_damaged_segment_is_counted_and_left_out(segments, tmp_path, trained, 
   assert index == 1 and 'checksum' in reason
   assert [one.labels['id'] for one in read(tmp_path / 'out', trained)] == ['0', '2']
   assert '1 damaged records left out' in capsys.readouterr().out
+  filled(segments, [good])                                                    # made again from the recordings
+  tokenize.tokenize(segments, tmp_path / 'out', trained)
+  assert [one.labels['id'] for one in read(tmp_path / 'out', trained)] == ['0', '1', '2']
 
 
 def test_what_selection_dropped_is_left_out_and_makes_another_shard(segments, tmp_path, trained):
