@@ -2,6 +2,7 @@
 
 Downloads are kept as they came, unpacked beside them, and read by the source's layout. What is there already is kept.
 """
+import collections
 import hashlib
 import json
 from pathlib import Path
@@ -21,6 +22,7 @@ PARQUET = 'hub_parquet'        # a kind of source, and the layout of its files
 LISTED = 'listed'              # the layout of sources whose service lists each file with its row
 ARCHIVE_LIST, COMMONS_LIST, LIBRIVOX = 'archive_allow_list', 'mediawiki_allow_list', 'librivox_scan'
 KINDS = (PARQUET, ARCHIVE_LIST, COMMONS_LIST, LIBRIVOX)      # of sources that a service lists
+CHECKSUMS = ('sha256', 'sha1', 'md5')
 ARCHIVES = ('.zip', '.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tar.xz')
 
 
@@ -117,16 +119,20 @@ def _brought(one, folder, config) -> list[Skip]:
   if (total := sum(file.get('bytes') or 0 for file in listed)) > most_bytes:
     raise InputError(f'config.most_gb: the {len(listed)} files of {one["id"]} have {total / GB:.1f} GB, more than {config.most_gb:g}; '
                      'raise it if that is what you want' + (', or name a part of them in config.allow' if about['kind'] in KINDS else ''))
-  unpacked = _known(folder / UNPACKED)
+  unpacked, names, left = _known(folder / UNPACKED), collections.Counter(map(_called, listed)), most_bytes
+  if twice := [name for name, count in names.items() if count > 1]:
+    raise InputError(f'config.urls: {names[twice[0]]} of the addresses end in {twice[0]}; fetch them into folders of their own, one after another')
   for file in listed:
-    name = file.get('name') or _name(file['url'])
+    name, checksum = _called(file), next((file[kind] for kind in CHECKSUMS if file.get(kind)), '')
     ending = next((ending for ending in ARCHIVES if name.endswith(ending)), '')
-    if name in unpacked:
-      skips += [Skip(f'{name}:{inside}', reason, detail) for inside, reason, detail in unpacked[name]]
+    version = f'{name} {checksum}'.strip()           # renewed, it is another one
+    if version in unpacked:
+      skips += [Skip(f'{name}:{inside}', reason, detail) for inside, reason, detail in unpacked[version]]
       continue
     try:
       got = download.download(file['url'], folder / 'downloads' / name, size=file.get('bytes'), token=key, contact=config.contact,
-                              cap_bytes=most_bytes, **{kind: file[kind] for kind in ('sha256', 'sha1', 'md5') if file.get(kind)})
+                              cap_bytes=left, **{kind: file[kind] for kind in CHECKSUMS if file.get(kind)})
+      left -= Path(got).stat().st_size
     except download.Unfit as problem:
       if 'row' not in file:        # a part of a whole
         raise
@@ -137,9 +143,13 @@ def _brought(one, folder, config) -> list[Skip]:
       refused = archives.unpack(got, folder / name.removesuffix(ending), most_bytes=most_bytes, wanted=_wanted(about))
       skips += [Skip(f'{name}:{item.name}', item.reason, item.detail) for item in refused]
       if all(item.name for item in refused):       # an archive that is itself damaged may be whole the next time
-        unpacked[name] = [[item.name, item.reason, item.detail] for item in refused]
+        unpacked[version] = [[item.name, item.reason, item.detail] for item in refused]
         files.write(folder / UNPACKED, json.dumps(unpacked).encode())
   return skips
+
+
+def _called(file) -> str:
+  return file.get('name') or _name(file['url'])
 
 
 def _wanted(about):

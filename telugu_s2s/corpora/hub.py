@@ -108,7 +108,7 @@ def _row(folder, path, number, row, columns):
   if not ending:
     return Skip(place, 'non-audio', f'begins with {data[:4]!r}')
   out = folder / 'audio' / path.stem / f'{number:07}{ending}'
-  if not out.is_file() or out.stat().st_size != len(data):
+  if not out.is_file() or out.stat().st_size != len(data) or out.read_bytes() != data:      # rows move when one is withdrawn
     files.write(out, data)
   made = {ours: str(row[theirs]) for ours, theirs in columns.items() if ours != 'audio' and row.get(theirs) not in (None, '')}
   for name, label in (('gender', gender), ('emotion', emotion)):

@@ -93,6 +93,39 @@ def test_an_archive_that_was_cut_is_unpacked_again_once_it_is_whole(tmp_path, mo
   assert [one.text for one in found] == [TEXT] and not skips
 
 
+def test_two_archives_of_one_name_are_refused_and_not_taken_for_each_other(tmp_path):
+  with pytest.raises(InputError, match='2 of the addresses end in audio.zip'):
+    fetch.run(config(urls=('http://localhost/female/audio.zip', 'http://localhost/male/audio.zip')), tmp_path)
+
+
+def test_the_cap_is_that_of_a_source_in_all(tmp_path):
+  def archive(name):
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode='w') as file:
+      one = tarfile.TarInfo(f'te_in/audio/{name}.wav')
+      one.size = len(sound())
+      file.addfile(one, io.BytesIO(sound()))
+    return made.getvalue()
+  with serving({f'/{name}.tar': archive(name) for name in 'abc'}) as server:
+    with pytest.raises(InputError, match='raise config.most_gb'):
+      fetch.run(config(source='fleurs', urls=tuple(f'{server.url}/{name}.tar' for name in 'abc'), most_gb=1e-4), tmp_path)
+
+
+def test_an_archive_that_was_renewed_is_unpacked_again(tmp_path, slr66, monkeypatch):
+  before = catalogue.sources()
+  for text in (TEXT, 'లేదు'):
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, 'w') as file:
+      file.writestr('line_index.tsv', f'tef_01033_1\t{text}\n')
+      file.writestr('tef_01033_1.wav', sound())
+    data = made.getvalue()
+    with serving({'/te_in_female.zip': data}) as server:
+      slr66(server, data)
+      found = fetch.run(config(), tmp_path)
+    assert [one.text for one in folder.recordings(found['folder'], '')[0]] == [text]
+    monkeypatch.setattr(catalogue, 'sources', lambda: copy.deepcopy(before))
+
+
 def test_a_source_on_request_takes_the_folder_that_its_user_has(tmp_path):
   (tmp_path / 'train_te_clean' / 'D1').mkdir(parents=True)
   (tmp_path / 'train_te_clean' / 'D1' / 'u.wav').write_bytes(sound())
@@ -147,6 +180,14 @@ def test_rows_of_a_hub_become_audio_files_and_other_languages_stay_out(tmp_path)
   assert {(one['text'], one['gender'], one['split'], one['speaker']) for one in good} == {(TEXT, 'f', 'eval', '7')}
   assert sorted(one.reason for one in found if isinstance(one, Skip)) == ['corrupt', 'missing', 'non-audio']
   assert all(len(files.read(tmp_path / one['path'])[0]) == 19_200 for one in good)
+
+
+def test_a_row_that_moved_has_its_own_audio(tmp_path):
+  sounds = [files.encoded(np.full(8000, level, np.float32)) for level in (0.1, 0.2)]
+  for rows in (sounds, sounds[1:]):                                          # the first one is withdrawn
+    (tmp_path / 'telugu-train-0.parquet').write_bytes(parquet([row(one) for one in rows]))
+    list(hub.rows(tmp_path, {'columns': COLUMNS}))
+  assert files.read(tmp_path / 'audio/telugu-train-0/0000000.wav')[0][0] == pytest.approx(0.2, abs=1e-3)
 
 
 def test_a_hub_that_renamed_a_column_is_named_with_what_it_has(tmp_path):
