@@ -7,6 +7,7 @@ setting touches no other shard.
 import collections
 import dataclasses
 import hashlib
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -55,7 +56,7 @@ class Data:
 
   def __post_init__(self):
     licences.classes(self.profile)
-    if not 0 < self.shortest_s < self.longest_s or self.longest_s < 2:
+    if not 0 < self.shortest_s < self.longest_s < math.inf or self.longest_s < 2:
       raise InputError(f'data.shortest_s {self.shortest_s}, data.longest_s {self.longest_s}: '
                        'the first is above 0 and below the second, the second at least 2')
     if not 0 <= self.clipped <= 1:
@@ -72,7 +73,7 @@ class Data:
     return [Path(one or SAMPLE) for one in given]
 
   def rules(self) -> selection.Rules:
-    return selection.Rules({name: tuple(limits) for name, limits in self.filters.items()}, self.near_duplicates, self.text_cap)
+    return selection.Rules({name: tuple(limits) for name, limits in self.filters.items() if len(limits)}, self.near_duplicates, self.text_cap)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ audio is moved, and other limits decode nothing again.
 """
 import collections
 import dataclasses
+import math
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -22,7 +23,7 @@ class Rules:
 
   def __post_init__(self):
     for name, limits in self.filters.items():
-      if len(limits) != 2 or not limits[0] <= limits[1]:
+      if len(limits) != 2 or not -math.inf < limits[0] <= limits[1] < math.inf:
         raise InputError(f'data.filters.{name}: {limits} is not (lowest, highest)')
     if self.text_cap < 0:
       raise InputError(f'data.text_cap {self.text_cap}: give 0 for any number, or a number')

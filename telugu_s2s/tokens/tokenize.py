@@ -41,6 +41,8 @@ class Options:
       raise InputError(f'config.workers {self.workers}: give -1 for one a core, 0 for none, or a number')
     if self.views < 1:
       raise InputError(f'config.views {self.views}: give 1 for the audio as it is, or more')
+    if self.seed < 0:
+      raise InputError(f'config.seed {self.seed}: give 0 or more')
     engine.check(self.engine, self.address, 'config')
 
 

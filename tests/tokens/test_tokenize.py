@@ -312,7 +312,7 @@ def test_a_worker_with_another_codec_under_the_same_path_refuses(codec_file):
     tokenize._encoder(str(codec_file), 'other')
 
 
-@pytest.mark.parametrize('options, says', [(dict(workers=-2), 'config.workers -2'), (dict(views=0), 'config.views 0'),
+@pytest.mark.parametrize('options, says', [(dict(workers=-2), 'config.workers -2'), (dict(views=0), 'config.views 0'), (dict(seed=-1), 'config.seed -1'),
                                            (dict(engine='spark'), "config.engine 'spark'"), (dict(address='auto'), 'config.address')])
 def test_options_that_are_none_are_refused(options, says):
   with pytest.raises(InputError, match=says):
