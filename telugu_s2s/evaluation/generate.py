@@ -1,4 +1,5 @@
 """What a trained model says after a recording: wavs and pictures."""
+import math
 from pathlib import Path
 
 import jax
@@ -16,6 +17,8 @@ from telugu_s2s.training import runs, stage2
 def run(config, workdir):
   """The job: `config.count` continuations of one prompt, below workdir/generated."""
   check_sizes(config)
+  if not 0 < config.prompt_s < math.inf:
+    raise InputError(f'config.prompt_s {config.prompt_s}: give more than 0 s')
   model, params, trained = runs.loaded(config.run)
   hop = trained.config.hop
   path = Path(config.prompt or next(iter(sorted((sample.folder() / 'audio').iterdir()))))
@@ -43,7 +46,7 @@ def run(config, workdir):
 
 def check_sizes(config) -> None:
   """Raises InputError where nothing is to be said."""
-  if config.count < 1 or not config.seconds > 0:
+  if config.count < 1 or not 0 < config.seconds < math.inf:
     raise InputError(f'config.count {config.count}, config.seconds {config.seconds}: give 1 or more, and more than 0 s')
 
 

@@ -7,6 +7,7 @@ import soxr
 
 from telugu_s2s.audio import files, mark, opus, quality
 from telugu_s2s.errors import InputError
+from telugu_s2s.tokens import transcode
 
 RATE = files.SAMPLE_RATE
 OTHERS = 100                     # keys that a recording was not marked with, tried on each
@@ -30,14 +31,32 @@ def run(config, workdir) -> None:
     for path in found:
       print(f'{path}: {judged(files.read(path)[0], config.key)}')
   elif config.action == 'mark':
-    for path in found:
-      out = (Path(workdir) / 'marked' / (path.relative_to(source) if path != source else path.name)).with_suffix('.wav')
-      files.write_wav(out, mark.whole(files.read(path)[0], config.key, config.strength_db), comment=mark.SYNTHETIC)
-      print(out)
+    marked(found, source, config, Path(workdir) / 'marked')
   elif config.action == 'measure':
     measure([files.read(path)[0] for path in found], config)
   else:
     raise InputError(f'config.action: {config.action!r}; give detect, mark or measure')
+
+
+def marked(found, source, config, out) -> None:
+  """Writes marked copies of recordings below `out`, two of one stem under their whole names.
+
+  Raises:
+    InputError: some could not be read, which is told when all others are done.
+  """
+  below = [(path.relative_to(source) if path != source else Path(path.name)).as_posix() for path in found]
+  refused = []
+  for path, name in zip(found, transcode.targets(below)):
+    try:
+      samples = files.read(path)[0]
+    except InputError as problem:
+      print(f'left out: {problem}')
+      refused.append(path)
+      continue
+    files.write_wav(out / f'{name}.wav', mark.whole(samples, config.key, config.strength_db), comment=mark.SYNTHETIC)
+    print(out / f'{name}.wav')
+  if refused:
+    raise InputError(f'{len(refused)} of {len(found)} recordings could not be read, such as {refused[0]}')
 
 
 def judged(samples, key: str) -> str:

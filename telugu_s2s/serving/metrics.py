@@ -7,6 +7,11 @@ RECENT = 10_000                  # times that percentiles are taken of
 COUNTED = {'reply': 'replies begun', 'barge_in': 'replies that the user broke off', 'session': 'sessions let in'}
 
 
+def _number(value) -> str:
+  """Counts whole, as six digits of one would move in steps."""
+  return f'{value:d}' if isinstance(value, int) else f'{value:g}'
+
+
 class Metrics:
   """Counts since the start."""
 
@@ -33,7 +38,7 @@ class Metrics:
 
     def add(name, kind, about, values):
       lines.extend([f'# HELP telugu_s2s_{name} {about}', f'# TYPE telugu_s2s_{name} {kind}'])
-      lines.extend(f'telugu_s2s_{name}{labels} {value:g}' for labels, value in values)
+      lines.extend(f'telugu_s2s_{name}{labels} {_number(value)}' for labels, value in values)
     one = lambda value: [('', value)]
     by = lambda label, counter: [(f'{{{label}="{name}"}}', count) for name, count in sorted(counter.items())]
     add('sessions_active', 'gauge', 'sessions that have a place', one(engine.sessions))

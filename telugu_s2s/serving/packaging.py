@@ -63,6 +63,8 @@ def run(config, workdir) -> None:
   if config.precision not in PRECISIONS:
     raise InputError(f'config.precision: {config.precision!r}; give one of {", ".join(PRECISIONS)}')
   folder, out = Path(config.run).absolute(), Path(workdir) / config.out
+  if (out / CONFIG).exists() and not is_packed(out):
+    raise InputError(f'config.out: {out} holds something else, which its config.json would take the place of; give another folder')
   model, params, trained = runs.loaded(folder)
   facts = facts_of(folder, config, trained)
   if not config.codec_too and not facts['codec_released']:

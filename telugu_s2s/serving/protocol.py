@@ -38,6 +38,7 @@ class Reply:
   most_tokens: int | str
   since: float                   # when what it answers was over
   heard: bool = False            # its first audio went out
+  before: str | None = None      # the item that its own comes after
   first_s: float | None = None   # how long after `since`
   frames: int = 0
 
@@ -125,13 +126,15 @@ class Conversation:
       self._incoming = formats.Incoming(new['audio']['input']['format'])
     detection = new['audio']['input']['turn_detection']
     if before is None or detection != old['audio']['input']['turn_detection']:
-      self._kind = detection['type'] if detection else None
-      was = old['audio']['input'].get('turn_detection') if before else None
-      if before is None or self._kind != (was['type'] if was else None):
+      was, self._kind = before and self._kind, detection and detection['type']
+      if before is None or was != self._kind and 'full_duplex' in (was, self._kind):
         if self.reply:
           self._cancel('client_cancelled')
         self._slot.listen(self._kind == 'full_duplex')
-        self._turn_samples = 0
+      elif was != self._kind and self._turn_samples:
+        self._slot.clear()                         # a reply goes on, for what it answers was committed
+      if was != self._kind:
+        self._owed, self._turn_samples = False, 0
       self._turns = settings.turns(detection) if detection else None
       self._turns_from = self._samples
     output, telugu = new['audio']['output'], new['telugu']
@@ -208,7 +211,7 @@ class Conversation:
     if self._kind != 'full_duplex':
       self._slot.clear()
     if self._turns:
-      self._turns.rest()
+      self._turns.clear()
     self._turn_samples = 0
     self._send('input_audio_buffer.cleared')
 
@@ -222,6 +225,7 @@ class Conversation:
     if asked.get('audio') is not None:
       settings.updated(self.session, {'type': 'realtime', 'audio': asked['audio']}, self._voice)       # checked, and the session's kept
     most = settings.most_tokens(asked.get('max_output_tokens', self.session['max_output_tokens']), 'response.max_output_tokens')
+    self._stopped = self._clock()                  # who asks waits from now on
     self._answer(events.metadata(asked.get('metadata')), most)
 
   def _answer(self, metadata=None, most=None):
@@ -254,10 +258,10 @@ class Conversation:
 
   def _introduce(self, reply):
     """Shows the item of a reply, before its first audio."""
-    reply.heard, before = True, self._items.last
+    reply.heard, reply.before = True, self._items.last
     self._items.add(reply.item)
     self._send('response.output_item.added', response_id=reply.id, output_index=0, item=reply.item)
-    self._send('conversation.item.added', previous_item_id=before, item=reply.item)
+    self._send('conversation.item.added', previous_item_id=reply.before, item=reply.item)
     reply.item['content'] = [{'type': 'output_audio', 'transcript': ''}]
     self._send('response.content_part.added', **self._part(), part={'type': 'audio', 'transcript': ''})
 
@@ -275,11 +279,10 @@ class Conversation:
       if status != 'cancelled':
         self._deltas(reply.outgoing.rest())
       reply.item['status'] = 'completed' if status == 'completed' else 'incomplete'
-      before = self._items.last
       self._send('response.output_audio.done', **self._part())
       self._send('response.output_audio_transcript.done', **self._part(), transcript='')
       self._send('response.content_part.done', **self._part(), part={'type': 'audio', 'transcript': ''})
-      self._send('conversation.item.done', previous_item_id=before if before != reply.item['id'] else None, item=reply.item)
+      self._send('conversation.item.done', previous_item_id=reply.before, item=reply.item)
       self._send('response.output_item.done', response_id=reply.id, output_index=0, item=reply.item)
     if self._metrics:
       first_ms = None if reply.first_s is None else round(1000 * reply.first_s, 1)
@@ -332,9 +335,8 @@ class Conversation:
     except InputError as problem:
       raise Refused(str(problem), 'invalid_audio', 'item.content.audio') from None
     if heard and self._kind != 'full_duplex':
-      for samples in [*heard, incoming.rest()]:
-        if not self._slot.hear(samples):
-          raise Refused('more audio is waiting than is taken', 'input_audio_buffer_full', 'item.content.audio')
+      if not all(self._slot.hear(samples) for samples in [*heard, incoming.rest()]):
+        raise Refused('more audio is waiting than is taken', 'input_audio_buffer_full', 'item.content.audio')
       self._slot.commit()
       self._stopped = self._clock()
     before = self._items.last

@@ -4,7 +4,9 @@ import contextlib
 import dataclasses
 import hmac
 import ipaddress
+import math
 import os
+import re
 import secrets
 import signal
 import ssl
@@ -28,6 +30,7 @@ from telugu_s2s.serving.engine import Engine
 from telugu_s2s.serving.metrics import Metrics
 
 PROTOCOL, KEY_PROTOCOL = 'realtime', 'openai-insecure-api-key.'      # subprotocols, by which browsers bring a key
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")      # what a WebSocket's subprotocol may hold, in which browsers send a key
 LOCAL = ('localhost', '127.0.0.1', '::1')
 PAGE = Path(__file__).parent / 'page'
 PAGE_TYPES = {'.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.webmanifest': 'application/json'}
@@ -60,6 +63,14 @@ def check(config) -> None:
   for name in ('sessions', 'frame_mib', 'events_per_s', 'idle_s', 'longest_session_s', 'send_s', 'longest_reply_s'):
     if not getattr(config, name) > 0:
       raise InputError(f'config.{name} {getattr(config, name)}: give a number over 0')
+  for name in ('longest_session_s', 'longest_reply_s'):
+    if not math.isfinite(getattr(config, name)):
+      raise InputError(f'config.{name} {getattr(config, name)}: give seconds, such as 3600')
+  if not 0 <= config.seed < 2**63:
+    raise InputError(f'config.seed {config.seed}: give 0 or more, below 2**63')
+  if (key := secret(config, 'key_variable')) and not TOKEN.fullmatch(key):
+    raise InputError(f'config.key_variable {config.key_variable}: browsers can send a key of letters, digits and !#$%&\'*+.^_`|~- alone; '
+                     'make one with openssl rand -hex 32')
   if not FIRST_PORT <= config.port <= LAST_PORT:
     raise InputError(f'config.port {config.port}: give {FIRST_PORT} (any that is free) to {LAST_PORT}')
   secret(config, 'mark_variable')

@@ -78,6 +78,9 @@ class Session:
         event['samples'] = np.frombuffer(base64.b64decode(event['delta']), '<i2').astype(np.float32) / 32768
       yield event
 
+  async def close(self) -> None:
+    await self._socket.close()
+
   async def set(self, detection, voice='default', emotion='', **more) -> None:
     """Sets what the session begins with. detection: turn_detection of the protocol."""
     telugu = {'telugu': {'emotion': emotion}} if emotion else {}
@@ -118,15 +121,25 @@ async def asked(given) -> None:
   async with connected(given.url, given.key) as session:
     await session.set({'type': 'server_vad'}, given.voice, given.emotion)
     said = np.concatenate([question, np.zeros(round(AFTER_S * files.SAMPLE_RATE), np.float32)])
-    speaking, stopped, first = None, None, None
+    speaking, heard, stopped, first = None, False, None, None
+
+    async def speak():
+      await spoken(session, said)
+      await asyncio.sleep(AFTER_S)
+      if not heard:                    # nothing will come
+        await session.close()
     async for event in session.events():
       if event['type'] == 'session.updated':
-        speaking = asyncio.create_task(spoken(session, said))
+        speaking = asyncio.create_task(speak())
+      elif event['type'] == 'input_audio_buffer.speech_started':
+        heard = True
       elif event['type'] == 'input_audio_buffer.speech_stopped':
         stopped = time.monotonic()
       elif event['type'] == 'response.output_audio.delta':
         first = first or time.monotonic()
         found.append(event['samples'])
+      elif event['type'] == 'response.done' and event['response']['status'] == 'cancelled':
+        found, first = [], None        # it was begun in a pause of the question, which went on
       elif event['type'] == 'response.done':
         break
     if speaking:

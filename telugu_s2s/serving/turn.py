@@ -48,6 +48,12 @@ class Turns:
     self._held = x[end:]
     return found
 
+  def clear(self) -> None:
+    """What was heard was not said: no turn begins with it."""
+    self.rest()
+    self._before.clear()
+    self._before_size = 0
+
   def rest(self) -> np.ndarray:
     """f32[samples] of a turn that is broken off, which did not make a block; the stream is as between turns."""
     rest = self._held if self.speaking else self._held[:0]

@@ -72,7 +72,7 @@ def load(path, context_s: float = 30.0, precision: str = 'float32') -> Voice:
     speakers = labels.load(table).speakers if table.exists() else ()
   if not context_s * trained.config.frame_rate >= 1:
     raise InputError(f'config.context_s {context_s}: give seconds, at least one frame')
-  window = min(config.window, round(context_s * trained.config.frame_rate))
+  window = round(min(config.window, context_s * trained.config.frame_rate))
   if precision not in precisions.PRECISIONS:
     raise InputError(f'config.precision {precision!r}: give one of {", ".join(precisions.PRECISIONS)}')
   silence = tuple(int(code) for code in encoding.Encoder(trained, batch=1).silence())

@@ -37,6 +37,15 @@ def test_the_job_marks_a_folder_and_finds_the_mark_again(asked, tmp_path, capsys
   assert 'one.wav: not marked' in capsys.readouterr().out
 
 
+def test_no_copy_takes_anothers_place_and_a_damaged_file_stops_no_other(asked, tmp_path, speech):
+  files.write(tmp_path / 'in/one.flac', files.encoded(speech[0][:8000], form='flac'))
+  (tmp_path / 'in/broken.wav').write_bytes(b'nothing')
+  with pytest.raises(InputError, match='1 of 4 recordings could not be read, such as .*broken.wav'):
+    asked(action='mark')
+  made = sorted(path.relative_to(tmp_path / 'marked').as_posix() for path in (tmp_path / 'marked').rglob('*.wav'))
+  assert made == ['one.flac.wav', 'one.wav.wav', 'sub/two.wav']
+
+
 def test_a_stronger_mark_is_found_more_surely_and_changes_more(asked, capsys, monkeypatch):
   monkeypatch.setattr(marks, 'OTHERS', 3)
   monkeypatch.setattr(marks, 'ways', lambda seed: {'nothing': lambda x: x})

@@ -292,6 +292,15 @@ def test_a_run_whose_data_is_gone_is_not_packed(trained_run, tmp_path):
   assert not (tmp_path / 'model').exists()
 
 
+def test_a_run_is_not_packed_over_itself(trained_run):
+  config = runpy.run_path(os.path.join(usage.ROOT, 'configs/package.py'))['get_config']()
+  config.update(dict(run=str(trained_run), out='.'))
+  before = (trained_run / 'config.json').read_bytes()
+  with pytest.raises(InputError, match='config.out'):
+    packaging.run(config, trained_run)
+  assert (trained_run / 'config.json').read_bytes() == before
+
+
 def test_the_data_of_earlier_stages_count_too(tmp_path):
   for name, fields in {'s2': {'job': 'stage2'}, 's3': {'job': 'stage3', 'run': str(tmp_path / 's2')}}.items():
     files.write(tmp_path / name / 'config.json', json.dumps({'text': {'vocabulary': ''}, 'data': {'tokens': str(tmp_path / f't-{name}')},

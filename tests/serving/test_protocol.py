@@ -116,6 +116,8 @@ def test_a_turn_by_hand_and_its_reply_come_in_the_protocols_order(talk):
       'response.output_item.added', 'conversation.item.added', 'response.content_part.added', *['response.output_audio.delta'] * 4,
       'response.output_audio.done', 'response.output_audio_transcript.done', 'response.content_part.done', 'conversation.item.done',
       'response.output_item.done', 'response.done']
+  added, ended = ([event['previous_item_id'] for event in talk.sent[since:] if event['type'] == f'conversation.item.{name}'] for name in ('added', 'done'))
+  assert added == ended and added[1] is not None                             # the reply comes after what it answers
   done = talk.sent[-1]['response']
   assert done['status'] == 'completed' and done['output'][0]['role'] == 'assistant' and done['usage']['output_tokens'] == 3
   pcm = b''.join(base64.b64decode(event['delta']) for event in talk.sent if event['type'] == 'response.output_audio.delta')
@@ -215,6 +217,17 @@ def test_a_reply_that_was_never_heard_has_no_first_sound(tiny):
   assert (talk.new[0]['first_audio_ms'], talk.new[0]['late_ticks']) == (None, 3)
 
 
+def test_the_first_sound_of_an_answer_to_text_is_timed_from_when_it_is_asked_for(tiny):
+  talk = Talk(tiny, metrics=True)
+  talk.manual()
+  talk.now = 3.0
+  talk.send('response.create')
+  talk.now = 3.1
+  talk.say()
+  talk.over()
+  assert next(event for event in talk.sent if event['type'] == 'telugu.metrics')['first_audio_ms'] == 100
+
+
 @pytest.mark.parametrize('kind', ['semantic_vad', 'full_duplex'])
 def test_an_answer_that_was_still_owed_is_forgotten_with_the_way_of_taking_turns(talk, kind):
   talk.audio(tone(0.5))
@@ -223,7 +236,23 @@ def test_an_answer_that_was_still_owed_is_forgotten_with_the_way_of_taking_turns
   asked = len(talk.slot.asked)
   talk.send('session.update', session={'type': 'realtime', 'audio': {'input': {'turn_detection': {'type': kind}}}})
   assert asked == 1 and [event['type'] for event in talk.new].count('response.created') == 0
-  assert talk.all.reply is None and not talk.slot.asked                      # another one can be asked for
+  if kind == 'full_duplex':
+    assert talk.all.reply is None and not talk.slot.asked                    # another one can be asked for
+  else:
+    talk.say()
+    talk.over()                                                              # the reply goes on, and none comes behind it
+    assert talk.sent[-1]['response']['status'] == 'completed' and talk.all.reply is None
+
+
+def test_a_recording_is_answered_though_turns_are_looked_for_again_at_once(talk):
+  since = len(talk.sent)
+  talk.manual()
+  talk.send('input_audio_buffer.clear')
+  talk.ask()
+  talk.send('session.update', session={'type': 'realtime', 'audio': {'input': {'turn_detection': {'type': 'server_vad'}}}})
+  talk.say(3)
+  talk.over()
+  assert talk.types(since).count('response.output_audio.delta') == 4 and talk.sent[-1]['response']['status'] == 'completed'
 
 
 def test_a_voice_an_emotion_and_a_rate_are_asked_of_the_model(talk, tiny):

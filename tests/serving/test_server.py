@@ -270,6 +270,26 @@ def test_a_file_is_spoken_and_its_answer_written(talk, tmp_path, speech, capsys)
   assert len(files.read(tmp_path / 'answer.wav')[0]) == 8000 and 'after the end of the turn' in capsys.readouterr().out
 
 
+def test_a_silent_file_is_told_to_be_one(talk, tmp_path, capsys, monkeypatch):
+  monkeypatch.setattr(talking, 'AFTER_S', 0.3)
+  files.write_wav(tmp_path / 'silent.wav', np.zeros(4000, np.float32))
+
+  async def work(client, server):
+    url = f'ws://127.0.0.1:{client.port}/v1/realtime'
+    assert await asyncio.wait_for(asyncio.to_thread(talking.main, ['--url', url, '--wav', str(tmp_path / 'silent.wav')]), 20) == 2
+  talk(work)
+  assert 'there was no answer; is there speech in it?' in capsys.readouterr().err
+
+
+def test_of_a_question_with_a_pause_the_whole_is_answered(talk, tmp_path, speech):
+  async def work(client, server):
+    files.write_wav(tmp_path / 'two.wav', np.concatenate([speech[0], np.zeros(14_400, np.float32), speech[0]]))
+    url = f'ws://127.0.0.1:{client.port}/v1/realtime'
+    await asyncio.to_thread(talking.main, ['--url', url, '--wav', str(tmp_path / 'two.wav'), '--out', str(tmp_path / 'answer.wav')])
+  talk(work, longest_reply_s=2.0)
+  assert len(files.read(tmp_path / 'answer.wav')[0]) == 32_000               # not what was begun in the pause
+
+
 def test_who_talks_to_nobody_is_told_so_in_a_line(capsys, tmp_path):
   files.write_wav(tmp_path / 'q.wav', np.zeros(1600, np.float32))
   assert talking.main(['--url', 'ws://127.0.0.1:9/v1/realtime', '--wav', str(tmp_path / 'q.wav')]) == 2
@@ -313,8 +333,10 @@ def test_sigterm_lets_replies_end_and_closes_with_a_reason(engine, config):
 @pytest.mark.parametrize('fields,words', [
     (dict(host='0.0.0.0'), 'key_variable'), (dict(key_variable='NOT_SET_ANYWHERE'), 'NOT_SET_ANYWHERE'), (dict(port=70_000), '65535'),
     (dict(mark_variable='NOT_SET_EITHER'), 'NOT_SET_EITHER'),
-    (dict(tls_cert='cert.pem'), 'both'), (dict(sessions=0), 'config.sessions 0'), (dict(send_s=-1.0), 'config.send_s')])
-def test_a_config_that_cannot_be_served_is_refused(config, fields, words):
+    (dict(tls_cert='cert.pem'), 'both'), (dict(sessions=0), 'config.sessions 0'), (dict(send_s=-1.0), 'config.send_s'),
+    (dict(longest_reply_s=float('inf')), 'config.longest_reply_s inf'), (dict(seed=-1), 'config.seed -1'), (dict(key_variable='A_KEY'), 'rand -hex')])
+def test_a_config_that_cannot_be_served_is_refused(config, fields, words, monkeypatch):
+  monkeypatch.setenv('A_KEY', 'q3v9Zk+8/A==')
   config.update(fields)
   with pytest.raises(InputError, match=words):
     servers.check(config)

@@ -120,3 +120,14 @@ def test_a_reply_ends_after_its_last_sound_or_without_one_or_at_its_limit(levels
   ending = turn.Ending(0.04, quiet_s=0.8, waits_s=2.0, longest_s=10.0)
   found = next(number for number, level in enumerate(levels, 1) if ending.over(level))
   assert (found, ending.cut) == (frames, cut)
+
+
+def test_sound_that_was_cleared_begins_no_turn():
+  turns, rng = turn.Turns(prefix_ms=300), np.random.default_rng(0)
+  noise = lambda seconds, level: rng.normal(0, level, round(seconds * 16_000)).astype(np.float32)
+  turns(noise(0.2, 1e-4))
+  marked = np.full(1600, 1e-4, np.float32)
+  turns(marked)
+  turns.clear()
+  heard = np.concatenate([value for kind, value in turns(noise(1.0, 0.1)) if kind == 'audio'])
+  assert not np.isin(np.float32(1e-4), heard)

@@ -17,6 +17,7 @@ export class Session {
     this.on = on;
     this.choice = { voice: '', emotion: '', speed: 1, detection: 'server' };
     this.tries = 0;
+    this.restored = '';                // a way of taking turns that waits for the answer to a recording
     this.number = 0;
     this.dropped = 0;
   }
@@ -27,6 +28,7 @@ export class Session {
     this.key = key;
     this.wanted = true;
     this.opened = this.ready = false;
+    this.restored = '';
     this.rate = 0;
     this.sent = { blocks: [], first: 0, end: 0 };        // samples since the session began
     const names = ['realtime', ...(key ? [`openai-insecure-api-key.${key}`] : [])];
@@ -93,6 +95,9 @@ export class Session {
       if (!this.ready) this.begin();
     } else if (event.type === 'error' && !this.ready && event.error.event_id === this.asked?.id) {
       return this.refused(event.error);
+    } else if (this.restored && (event.type === 'response.done' || event.type === 'error')) {
+      this.update({ detection: this.restored });
+      this.restored = '';
     }
     this.on(event);
   }
@@ -156,7 +161,8 @@ export class Session {
       this.keep(part);
     }
     this.answer();
-    if (detection !== 'push') this.update({ detection });
+    if (detection === 'duplex') this.restored = detection;      // in full duplex no reply goes on that was asked for
+    else if (detection !== 'push') this.update({ detection });
   }
 
   answer() {
