@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import math
 import os
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from telugu_s2s.preparation import engine, fingerprints, inputs, measures, segme
 SAMPLE = Path(telugu_s2s.__file__).parent / 'corpora' / 'sample'
 MAKER = 2                      # raised whenever the same input would give other segments
 SHARD_FILES = 256
+BEGINNINGS = 256         # one path in so many begins a shard, wherever it stands
 REPORT = 'report.tsv'
 
 
@@ -194,11 +196,11 @@ def _selected(data, out, rows, workers, skips, held, left_out):
 
 
 def plan(data: Data, out, chosen: list[inputs.Input]) -> list[Task]:
-  """Tasks of at most 256 recordings or about data.shard_mb of one folder, in the order of the recordings."""
+  """Tasks of at most 256 recordings or about data.shard_mb of one folder, in the order of the recordings; see `_begins`."""
   out, groups, size = os.path.abspath(out), [], 0
   for one in chosen:
     if (not groups or len(groups[-1]) == SHARD_FILES or size + one.recording.bytes > data.shard_mb * 2**20
-        or groups[-1][0].folder != one.folder):
+        or groups[-1][0].folder != one.folder or _begins(one, groups[-1][-1])):
       groups.append([])
       size = 0
     groups[-1].append(one)
@@ -209,6 +211,12 @@ def plan(data: Data, out, chosen: list[inputs.Input]) -> list[Task]:
     key = _digest([MAKER, segment.VERSION, _settings(data), [dataclasses.asdict(one) for one in recordings], sha256])
     tasks.append(Task(f'segments-{key[:16]}', group[0].folder, out, recordings, sha256, _settings(data)))
   return tasks
+
+
+def _begins(one, before) -> bool:
+  """Whether a path begins a shard by itself: a file that is added or taken away moves no shard but those up to the next such path."""
+  path = one.recording.path
+  return path != before.recording.path and zlib.crc32(path.encode()) % BEGINNINGS == 0
 
 
 def make_shard(task: Task, done: Callable[[], None] = lambda: None) -> dict:

@@ -17,9 +17,10 @@ import soundfile
 import soxr
 
 from telugu_s2s.audio import decoding, files
+from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import prepare as job
-from telugu_s2s.preparation import shards
+from telugu_s2s.preparation import inputs, shards
 from telugu_s2s.preparation.prepare import Data, SAMPLE, prepare
 from telugu_s2s.preparation.read import Segments
 
@@ -107,6 +108,20 @@ def test_only_what_changed_is_made_again(folder, tmp_path, small_shards, voices,
   shutil.copytree(folder, tmp_path / 'elsewhere' / 'corpus')       # the place of the folder does not matter
   prepare(here(tmp_path / 'elsewhere' / 'corpus', longest_s=15), tmp_path / 'out')
   assert len(made) == 4
+
+
+def test_a_recording_more_or_less_moves_the_shards_near_it_alone(tmp_path, monkeypatch):
+  monkeypatch.setattr(job, 'SHARD_FILES', 20)
+  monkeypatch.setattr(job, 'BEGINNINGS', 20)
+  every = [inputs.Input('/in', corpus.Recording(f'{number:04}.wav', 1000, licence='CC0-1.0', source='s'), f'{number:064}') for number in range(1000)]
+  names = lambda some: {task.name for task in job.plan(here(tmp_path), tmp_path, some)}
+  whole = names(every)
+  assert max(len(task.recordings) for task in job.plan(here(tmp_path), tmp_path, every)) <= 20
+  for some in (every[1:], every[:500] + every[501:], every[:-1]):
+    assert len(whole - names(some)) <= 0.2 * len(whole)
+  turns = [dataclasses.replace(every[0], recording=dataclasses.replace(every[0].recording, start_s=float(turn), end_s=turn + 1.0)) for turn in range(20)]
+  monkeypatch.setattr(job, 'BEGINNINGS', 1)
+  assert len(job.plan(here(tmp_path), tmp_path, turns)) == 1                 # the turns of one file stay together
 
 
 def test_a_truncated_shard_is_made_again(folder, tmp_path, small_shards):
