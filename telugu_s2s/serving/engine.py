@@ -27,6 +27,7 @@ LONGEST_INBOX_S = 120.0          # of audio that was not yet read
 TIMINGS = 2000                   # ticks that are looked back at
 FULL = 1.0                       # of a frame's time that a tick may take, at the median of RECENT, while sessions are let in
 RECENT = 200
+STALE_S = 5.0                    # after which ticks tell nothing of now: sessions in which nobody speaks make none
 
 
 @dataclasses.dataclass
@@ -157,6 +158,7 @@ class Engine:
     self.ready, self.failure, self.joined = threading.Event(), None, 0
     self.ticks = self.late = self.underruns = self.failures = 0
     self.tick_s, self.lag_s = collections.deque(maxlen=TIMINGS), collections.deque(maxlen=TIMINGS)
+    self.ticked = 0.0            # when the last tick was over, by time.monotonic
     # All on one device and said to be: arrays that are there by chance are other arguments, for which a tick is compiled again.
     self._device = jax.devices()[0]
     self._params = jax.device_put({'lm': voice.params, 'codec': streaming.taken_apart(voice.codec.params)}, self._device)
@@ -189,7 +191,7 @@ class Engine:
   @property
   def overloaded(self) -> bool:
     """Whether ticks take as long as their frames."""
-    if not self._slots or len(self.tick_s) < RECENT:
+    if not self._slots or len(self.tick_s) < RECENT or time.monotonic() - self.ticked > STALE_S:
       return False
     return sorted(list(self.tick_s)[-RECENT:])[RECENT // 2] > FULL * self.frame_s
 
@@ -352,6 +354,7 @@ class Engine:
     audio, rms = self._step(given, how)
     took = time.monotonic() - start
     self.tick_s.append(took)
+    self.ticked = time.monotonic()
     self._lately_s += (took - self._lately_s) / 8
     self.ticks += 1
     with self.changed:

@@ -90,6 +90,14 @@ def secret(config, name: str) -> str:
   return value
 
 
+def _parsed(address):
+  """The parts of an address; of one that is none they are empty."""
+  try:
+    return urlsplit(address)
+  except ValueError:
+    return urlsplit('')
+
+
 def _is_local(host) -> bool:
   with contextlib.suppress(ValueError):
     return ipaddress.ip_address(host).is_loopback
@@ -186,15 +194,15 @@ class Server:
     authorization = request.headers.get('Authorization', '')
     if authorization.lower().startswith('bearer '):
       given.append(authorization[7:].strip())
-    if self._key and not any(hmac.compare_digest(one.encode(), self._key.encode()) for one in given):
+    if self._key and not any(hmac.compare_digest(one.encode(errors='surrogateescape'), self._key.encode()) for one in given):
       self._refuse('key', web.HTTPUnauthorized(text='give the key of this server: Authorization: Bearer KEY',
                                                headers={'WWW-Authenticate': 'Bearer'}))
     # Without a key, a name that somebody else's server of names points here must not open the door either.
-    host = urlsplit(f'//{request.host}').hostname or ''
+    host = _parsed(f'//{request.host}').hostname or ''
     if not self._key and not self.config.insecure and host not in self._hosts:
       self._refuse('host', web.HTTPForbidden(text=f'this server is not called {host[:100]}'))
     origin = request.headers.get('Origin')
-    if origin and urlsplit(origin).netloc.lower() != request.host.lower() and not {origin, '*'} & set(self._origins):
+    if origin and _parsed(origin).netloc.lower() != request.host.lower() and not {origin, '*'} & set(self._origins):
       self._refuse('origin', web.HTTPForbidden(text='pages of another origin are not let in; name it in config.origins'))
 
   def _refuse(self, reason, answer):

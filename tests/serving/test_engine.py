@@ -1,4 +1,5 @@
 """The engine: what is said is what the model says by itself, whoever else is there, in its time and no longer than wanted."""
+import collections
 import dataclasses
 import queue
 import time
@@ -150,6 +151,16 @@ def test_who_speaks_and_how_changes_what_is_said(engine, tiny):
     found.append(session.audio())
     session.slot.leave()
   assert all(not np.array_equal(found[0], other) for other in found[1:])
+
+
+def test_slow_ticks_keep_others_out_only_as_long_as_there_are_any(engine, monkeypatch):
+  session = Session(engine)
+  monkeypatch.setattr(engine, 'tick_s', collections.deque([2 * engine.frame_s] * engines.RECENT))
+  monkeypatch.setattr(engine, 'ticked', time.monotonic())
+  assert engine.overloaded and engine.busy
+  monkeypatch.setattr(engine, 'ticked', time.monotonic() - 2 * engines.STALE_S)
+  assert not engine.overloaded and not engine.busy
+  session.slot.leave()
 
 
 def test_a_full_house_lets_nobody_in_and_a_place_is_given_back(engine):

@@ -143,6 +143,7 @@ def test_pages_and_names_of_others_are_not_let_in(talk):
   async def work(client, server):
     own = f'http://127.0.0.1:{client.port}'
     for headers, status in (({'Origin': 'https://attacker.example'}, 403), ({'Host': 'attacker.example'}, 403), ({'Origin': 'null'}, 403),
+                            ({'Host': '[::1'}, 403), ({'Origin': 'http://[x'}, 403),
                             ({'Origin': own}, 426), ({'Origin': 'https://my.page'}, 426), ({}, 426)):
       assert (await client.get('/v1/realtime', headers=headers)).status == status, headers
   talk(work, origins=('https://my.page',))
