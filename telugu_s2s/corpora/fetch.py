@@ -74,7 +74,7 @@ def manifest(one, layout, folder, skips=()) -> dict:
 def _rows(one, layout, folder):
   """The rows and skips of a source that lies in `folder`."""
   if layout == PARQUET:
-    return hub.rows(folder, one['fetch'])
+    return hub.rows(folder, one['fetch'], [file['name'] for file in _known(Path(folder) / LISTING).get('files', [])])
   if layout == LISTED:
     return _listed(Path(folder))
   return layouts.rows(layout, folder)

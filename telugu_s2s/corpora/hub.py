@@ -54,7 +54,7 @@ def _file(entry, place):
           'bytes': entry['size'] if isinstance(entry.get('size'), int) else None, 'sha256': str(lfs.get('oid') or '')}
 
 
-def rows(folder, about: Mapping) -> Iterator[dict | Skip]:
+def rows(folder, about: Mapping, names: Sequence[str] = ()) -> Iterator[dict | Skip]:
   """The rows of all parquet files below a folder, with the audio of each as a file below `audio/`.
 
   Args:
@@ -62,6 +62,7 @@ def rows(folder, about: Mapping) -> Iterator[dict | Skip]:
     about: `columns`, ours to theirs, such as {'audio': 'audio_filepath', 'text': 'normalized'}; `audio` has to be there.
       `optional`, such columns that some files lack. `keep`, {column: value}: only rows with these values. `sides`: a
       recording of two channels is a conversation, one side a channel.
+    names: of the files below `downloads` that count; () = all below the folder. Others may be of an earlier revision.
 
   Raises:
     InputError: pyarrow is missing, there is no parquet file, or one lacks a column.
@@ -70,6 +71,7 @@ def rows(folder, about: Mapping) -> Iterator[dict | Skip]:
     raise InputError('parquet files need pyarrow: pip install -e .[corpora] -c constraints.txt')
   folder, keep = Path(folder), about.get('keep', {})
   paths = sorted(folder.rglob('*.parquet'))
+  paths = [path for path in paths if not names or path.relative_to(folder).as_posix() in {f'downloads/{name}' for name in names}]
   if not paths:
     raise InputError(f'config.folder: {folder} holds no .parquet file')
   for path in paths:
@@ -107,7 +109,8 @@ def _row(folder, path, number, row, columns):
   ending = next((ending for magic, ending in MAGIC if data.startswith(magic)), '')
   if not ending:
     return Skip(place, 'non-audio', f'begins with {data[:4]!r}')
-  out = folder / 'audio' / path.stem / f'{number:07}{ending}'
+  inside = path.relative_to(folder).with_suffix('').as_posix().removeprefix('downloads/')      # two folders may have files of one name
+  out = folder / 'audio' / inside / f'{number:07}{ending}'
   if not out.is_file() or out.stat().st_size != len(data) or out.read_bytes() != data:      # rows move when one is withdrawn
     files.write(out, data)
   made = {ours: str(row[theirs]) for ours, theirs in columns.items() if ours != 'audio' and row.get(theirs) not in (None, '')}

@@ -190,6 +190,14 @@ def test_a_row_that_moved_has_its_own_audio(tmp_path):
   assert files.read(tmp_path / 'audio/telugu-train-0/0000000.wav')[0][0] == pytest.approx(0.2, abs=1e-3)
 
 
+def test_files_of_one_name_in_two_folders_are_kept_apart_and_those_that_are_not_listed_left_out(tmp_path):
+  for name, level in (('te/0', 0.1), ('hi/0', 0.2), ('old/0', 0.3)):
+    (tmp_path / 'downloads' / name).parent.mkdir(parents=True)
+    (tmp_path / 'downloads' / f'{name}.parquet').write_bytes(parquet([row(files.encoded(np.full(8000, level, np.float32)))]))
+  found = list(hub.rows(tmp_path, {'columns': COLUMNS}, ['te/0.parquet', 'hi/0.parquet']))
+  assert [round(float(files.read(tmp_path / one['path'])[0][0]), 2) for one in found] == [0.2, 0.1]
+
+
 def test_a_hub_that_renamed_a_column_is_named_with_what_it_has(tmp_path):
   (tmp_path / 'a.parquet').write_bytes(parquet([{'audio': 1}]))
   with pytest.raises(InputError, match='audio_filepath.*it has audio'):
