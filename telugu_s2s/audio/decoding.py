@@ -17,6 +17,7 @@ NOT_AUDIO = (1, 2, 7)    # libsndfile: unrecognised format, system error; 7 is w
 NO_DECODER = 'no decoder'
 PASSING = 'unreadable'   # of the reasons the one that may be another's next time: a disk or a server did not answer
 INSTALL = 'pip install -e .[preparation] -c constraints.txt'
+NO_LAST_PAGE = 'its last page is not marked as the last'
 MOST_CHUNKS = 1000       # of a wav before its samples
 NO_LENGTH = 0x7FFFF000   # from here on a wav's length is the mark of a writer that could not go back and fill it in
 OGG_TAIL = 2**17         # bytes; a page takes at most 65,307
@@ -94,7 +95,7 @@ class _Plain:
     with open(path, 'rb') as file:
       self.declared = round(self._file.frames * _wav_share(file))
       if _unfinished_ogg(file):
-        self.cut = 'its last page is not marked as the last'
+        self.cut = NO_LAST_PAGE
 
   def __enter__(self):
     return self
@@ -129,6 +130,9 @@ class _Container:
     import av      # a fifth of a second, and not in every installation
     self._fault = av.error.FFmpegError
     self._bytes = open(path, 'rb')          # by name FFmpeg would also follow addresses and play lists
+    if form == 'ogg' and _unfinished_ogg(self._bytes):
+      self.cut = NO_LAST_PAGE
+    self._bytes.seek(0)
     try:
       self._file = av.open(self._bytes, format=form, metadata_errors='replace')
       if not self._file.streams.audio:

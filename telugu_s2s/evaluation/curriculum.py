@@ -83,7 +83,8 @@ def set_aside(folder) -> None:
   """Moves what a step with other inputs made to folder/earlier/NUMBER, so that nobody goes on from it and nothing is lost."""
   there = [folder / name for name in MADE if (folder / name).exists()]
   if there:
-    place = folder / 'earlier' / str(len(list((folder / 'earlier').glob('*'))) + 1)
+    number = 1 + max((int(path.name) for path in (folder / 'earlier').glob('[0-9]*')), default=0)
+    place = folder / 'earlier' / str(number)
     place.mkdir(parents=True)
     for path in there:
       path.rename(place / path.name)

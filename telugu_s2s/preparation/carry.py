@@ -3,8 +3,7 @@
 For a machine that is reached through a narrow door. Opus costs some quality, so the largest bitrate that fits is taken,
 and where even the least one does not fit, fewer recordings.
 """
-import csv
-import io
+import json
 from pathlib import Path
 
 import tqdm
@@ -16,6 +15,7 @@ from telugu_s2s.preparation import prepare, read
 
 LEAST, MOST = 16.0, 48.0         # kbit/s: below it wideband speech is audibly coarse, above it nothing is gained
 OVERHEAD = 1100                  # bytes of a file beside its sound
+MANIFEST = 'MANIFEST.jsonl'
 COLUMNS = ('split', 'language', 'speaker', 'gender', 'style', 'emotion', 'text', 'text_provenance', 'licence', 'source',
            'revision', 'dialogue', 'turn')
 
@@ -37,11 +37,13 @@ def write(splits, out, megabytes: float) -> dict:
   Opus files of an earlier call that are not among them are removed.
 
   Raises:
-    InputError: not even one segment fits.
+    InputError: not even one segment fits, or another manifest is there.
   """
   if not megabytes > 0:
     raise InputError(f'config.megabytes {megabytes}: give more than 0')
   out, room = Path(out), megabytes * 1e6
+  if (out / 'MANIFEST.tsv').exists():
+    raise InputError(f'{out}: its MANIFEST.tsv would be read in place of {MANIFEST}; give another config.out')
   index = [(split, number) for split, source in splits.items() for number in range(len(source))]
   seconds = sum(source.manifest['seconds'] for source in splits.values())
   kbps = min(MOST, 8 * (room - OVERHEAD * len(index)) / seconds / 1000)
@@ -57,19 +59,29 @@ def write(splits, out, megabytes: float) -> dict:
     clip = splits[split][number]
     path, data = f'{split}/{number:06}.opus', opus.encoded(clip.audio, kbps * 0.96)      # libopus aims, it does not cap
     files.write(out / path, data)
-    rows.append({**clip.custom, 'path': path, **{name: getattr(clip, name) for name in COLUMNS}})
+    rows.append({**clip.custom, **_at(clip), 'path': path, **{name: getattr(clip, name) for name in COLUMNS}})
     total, spoken = total + len(data), spoken + clip.seconds
-  listed = {row['path'] for row in rows}
-  for path in out.rglob('*.opus'):
-    if path.relative_to(out).as_posix() not in listed:
-      path.unlink()
-  more = sorted({name for row in rows for name in row} - {'path', *COLUMNS})
-  table = io.StringIO()
-  told = csv.DictWriter(table, ('path', *COLUMNS, *more), delimiter='\t', lineterminator='\n')
-  told.writeheader()
-  told.writerows(rows)
-  files.write(out / 'MANIFEST.tsv', table.getvalue().encode())
+  before = _listed(out / MANIFEST)
+  files.write(out / MANIFEST, ''.join(json.dumps(row, ensure_ascii=False) + '\n' for row in rows).encode())
   files.write(out / 'DATA_NOTICE.md', licences.notice([one for source in splits.values() for one in source.manifest['sources']]).encode())
+  for path in before - {row['path'] for row in rows}:
+    (out / path).unlink(missing_ok=True)
   left = f'; {sum(map(len, splits.values())) - len(index)} clips were left out' if kbps == LEAST else ''
   print(f'{out}: {len(index)} clips, {spoken / 3600:.2f} h, {total / 1e6:.1f} MB at {kbps:.0f} kbit/s{left}')
   return {'files': len(index), 'seconds': spoken, 'kbps': kbps, 'bytes': total}
+
+
+def _at(clip) -> dict:
+  """When a clip of a dialogue that was put together begins there: its file begins with it now."""
+  try:
+    return {'at_s': f'{float(clip.custom["at_s"]) + clip.start_s:.4f}'}
+  except (KeyError, ValueError):
+    return {}
+
+
+def _listed(manifest) -> set[str]:
+  """The files of an earlier call."""
+  try:
+    return {json.loads(line)['path'] for line in manifest.read_text(encoding='utf-8').splitlines()}
+  except (OSError, ValueError, KeyError):
+    return set()

@@ -44,6 +44,7 @@ def write(folder, out) -> dict:
   folder, out = Path(folder), Path(out)
   manifest = shards.check(folder, segment.KIND)
   shards.sweep(out)
+  before = _listed(out / NEMO)
   total, listed = {'segments': 0, 'seconds': 0.0, 'written': 0, 'removed': 0}, set()
   with (contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor(THREADS) as threads,
         tqdm.tqdm(total=manifest['records'], unit='segment', desc='manifests') as bar):
@@ -65,16 +66,23 @@ def write(folder, out) -> dict:
         total['seconds'] += samples / files.SAMPLE_RATE
         total['written'] += was_new
       bar.update(len(batch))
-    for path in (out / 'audio').rglob('*.flac'):      # of another profile, say: no licence below speaks of it
-      if path.relative_to(out).as_posix() not in listed:
-        path.unlink()
-        total['removed'] += 1
     if (folder / NOTICE).is_file():      # licences go where the audio goes
       files.write(out / NOTICE, (folder / NOTICE).read_bytes())
+  for path in before - listed:                 # of another profile, say: no notice speaks of its licence now
+    (out / path).unlink(missing_ok=True)
+    total['removed'] += 1
   print(f'{out}: {total["segments"]} segments, {total["seconds"] / 3600:.2f} h; {total["written"]} FLAC files are new'
         + f', {total["removed"]} that are not among them were removed' * (total['removed'] > 0),
         flush=True)
   return total
+
+
+def _listed(manifest) -> set[str]:
+  """The audio files of an earlier run."""
+  try:
+    return {json.loads(line)['audio_filepath'] for line in manifest.read_text(encoding='utf-8').splitlines()}
+  except (OSError, ValueError, KeyError):
+    return set()
 
 
 def lhotse_recording(header: dict, path: str, samples: int) -> dict:

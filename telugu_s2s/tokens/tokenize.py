@@ -92,8 +92,7 @@ def tokenize(segments, out, trained: weights.Trained, encoder: Encoder | None = 
   manifest = shards.check(segments, segment.KIND)
   planned = plan(manifest, segments, out, trained, options, codec)
   found = {task.name: shards.finished(out, task.name) for task, _ in planned}
-  # What could not be read may be whole again.
-  missing = [(task, seconds) for task, seconds in planned if found[task.name] is None or found[task.name]['damaged']]
+  missing = [(task, seconds) for task, seconds in planned if found[task.name] is None or _mended(task, found[task.name])]
   print(f'tokens: {len(planned) - len(missing)} of {len(planned)} shards are there already, in {out}', flush=True)
   encoder = encoder or Encoder(trained)
   found |= _made(missing, encoder, options)
@@ -160,6 +159,11 @@ def _made(planned, encoder, options):
       rows[task.name] = row
       done(hours[task.name])
     return rows
+
+
+def _mended(task: Task, row: dict) -> bool:
+  """Whether a shard of segments of which records could not be read was written again since."""
+  return bool(row['damaged']) and os.stat(task.segments).st_mtime_ns > (Path(task.out) / f'{task.name}.json').stat().st_mtime_ns
 
 
 def make_shard(task: Task, encoder: Encoder, done: Callable[[float], None] = lambda seconds: None) -> dict:

@@ -27,9 +27,10 @@ def chosen(config):
 
 
 def keep(text: slots.Text | None, config, workdir) -> None:
-  """Puts the vocabulary beside what is learnt, which would be numbers without it."""
-  if text:
-    files.write(Path(workdir) / 'vocabulary.model', Path(config.text.vocabulary).read_bytes())
+  """Puts the vocabulary beside what is learnt, which would be numbers without it; that of a run which was begun stays."""
+  path = Path(workdir) / 'vocabulary.model'
+  if text and not (path.exists() and any((Path(workdir) / 'checkpoints').glob('[0-9]*'))):
+    files.write(path, Path(config.text.vocabulary).read_bytes())
 
 
 def with_words(config, workdir, split: str) -> Path:

@@ -170,6 +170,8 @@ def test_of_what_was_joined_more_than_the_first_is_heard(tmp_path, voice):
     once, twice = sound(tmp_path / f'a.{form}', data), sound(tmp_path / f'b.{form}', data + data)
     assert 0 <= len(twice) - 2 * len(once) < 640
     np.testing.assert_allclose(twice[:len(once)], once, atol=0.02)
+    with pytest.raises(decoding.Unreadable, match='breaks off'):
+      sound(tmp_path / f'c.{form}', data + data[:len(data) // 2])
   data, _ = mp3(voice, 'VARIABLE')
   assert 2 * len(voice) <= len(sound(tmp_path / 'b.mp3', data + data)) < 2 * len(voice) + 3600
   assert len(sound(tmp_path / 'c.mp3', data + b'TAG' + bytes(125))) == len(voice)

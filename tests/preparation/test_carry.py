@@ -1,11 +1,9 @@
 """Recordings made small: they fit, they are speech still, and their labels go along."""
-import csv
-import shutil
-
 import numpy as np
 import pytest
 
 from telugu_s2s.audio import files
+from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import carry, prepare, read
 
@@ -45,16 +43,18 @@ def test_a_carried_clip_is_the_same_speech(held_out, tmp_path):
 def test_dialogues_attributions_and_the_notice_go_along(tmp_path):
   (tmp_path / 'in').mkdir()
   for number in range(2):
-    shutil.copy(prepare.SAMPLE / 'audio' / ('q001-mezzo.opus', 'a001-buzz.opus')[number], tmp_path / 'in' / f'{number}.opus')
+    spoken = files.read(prepare.SAMPLE / 'audio' / ('q001-mezzo.opus', 'a001-buzz.opus')[number])[0]
+    files.write_wav(tmp_path / 'in' / f'{number}.wav', np.concatenate([spoken, np.zeros(16_000, np.float32), spoken]))
   (tmp_path / 'in' / 'MANIFEST.tsv').write_text('path\tlicence\tspeaker\tdialogue\tturn\tat_s\tattribution\n' + ''.join(
-      f'{number}.opus\tCC-BY-4.0\ts{number}\td1\t{number}\t{2.5 * number}\tRecorded by Sita\n' for number in range(2)))
-  prepare.prepare(prepare.Data(audio=str(tmp_path / 'in'), workers=0, shortest_s=0.3), tmp_path / 'segments')
+      f'{number}.wav\tCC-BY-4.0\ts{number}\td1\t{number}\t{2.5 * number}\tRecorded by "Sita"\n' for number in range(2)))
+  prepare.prepare(prepare.Data(audio=str(tmp_path / 'in'), workers=0, shortest_s=0.3, longest_s=4.0), tmp_path / 'segments')
   carry.write({'train': read.Segments(tmp_path / 'segments')}, tmp_path / 'out', 1)
-  with open(tmp_path / 'out' / 'MANIFEST.tsv', newline='') as file:
-    rows = list(csv.DictReader(file, delimiter='\t'))
-  assert [(row['dialogue'], row['turn'], row['at_s'], row['attribution']) for row in rows] == [
-      ('d1', '0', '0.0', 'Recorded by Sita'), ('d1', '1', '2.5', 'Recorded by Sita')]
-  assert 'Recorded by Sita' in (tmp_path / 'out' / 'DATA_NOTICE.md').read_text()
+  segments, (found, _) = read.Segments(tmp_path / 'segments'), corpus.recordings(tmp_path / 'out', '')
+  assert {(row.dialogue, row.turn, row.custom['attribution']) for row in found} == {('d1', number, 'Recorded by "Sita"') for number in range(2)}
+  starts = [segments[number].start_s for number in range(len(segments))]
+  assert max(starts) > 0                                                     # a turn that was cut in two
+  assert [float(row.custom['at_s']) for row in found] == pytest.approx([2.5 * row.turn + start for row, start in zip(found, starts)])
+  assert 'Recorded by "Sita"' in (tmp_path / 'out' / 'DATA_NOTICE.md').read_text()
 
 
 def test_of_an_earlier_call_nothing_stays_that_is_not_in_the_manifest(held_out, tmp_path):

@@ -108,12 +108,15 @@ def test_two_runs_write_the_same_bytes_and_the_second_keeps_every_whole_file(pre
   assert snapshot(tmp_path / 'one') == before
 
 
-def test_audio_that_the_manifest_no_longer_names_goes(prepared, tmp_path):
+def test_audio_that_the_manifest_no_longer_names_goes_and_what_it_never_named_stays(prepared, tmp_path):
   export.write(prepared, tmp_path)
-  (tmp_path / 'audio' / 'other.flac').write_bytes(b'of a licence that no notice names')
-  before = {path for path in tmp_path.rglob('*.flac')}
+  others = [tmp_path / 'audio' / name for name in ('earlier.flac', 'mine.flac')]
+  for path in others:
+    path.write_bytes(b'of a licence that no notice names')
+  with open(tmp_path / 'manifest.jsonl', 'a') as file:
+    file.write('{"audio_filepath": "audio/earlier.flac"}\n')
   assert export.write(prepared, tmp_path)['removed'] == 1
-  assert before - {path for path in tmp_path.rglob('*.flac')} == {tmp_path / 'audio' / 'other.flac'}
+  assert [path.exists() for path in others] == [False, True]
 
 
 def test_a_run_that_fails_leaves_no_manifest_and_no_unfinished_file(prepared, tmp_path, monkeypatch):

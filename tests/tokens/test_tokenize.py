@@ -152,6 +152,9 @@ def test_a_damaged_segment_is_counted_and_left_out(segments, tmp_path, trained, 
   assert index == 1 and 'checksum' in reason
   assert [one.labels['id'] for one in read(tmp_path / 'out', trained)] == ['0', '2']
   assert '1 damaged records left out' in capsys.readouterr().out
+  before = (tmp_path / 'out' / f'{manifest["shards"][0]["file"].partition(".")[0]}.json').stat().st_mtime_ns
+  assert tokenize.tokenize(segments, tmp_path / 'out', trained) == manifest
+  assert (tmp_path / 'out' / f'{manifest["shards"][0]["file"].partition(".")[0]}.json').stat().st_mtime_ns == before      # nothing to be tried again
   filled(segments, [good])                                                    # made again from the recordings
   tokenize.tokenize(segments, tmp_path / 'out', trained)
   assert [one.labels['id'] for one in read(tmp_path / 'out', trained)] == ['0', '1', '2']
