@@ -18,6 +18,7 @@ NO_DECODER = 'no decoder'
 PASSING = 'unreadable'   # of the reasons the one that may be another's next time: a disk or a server did not answer
 INSTALL = 'pip install -e .[preparation] -c constraints.txt'
 NO_LAST_PAGE = 'its last page is not marked as the last'
+LACKING = f'AAC, MP4, WebM and files that do not tell their length are read by PyAV: {INSTALL}'
 MOST_CHUNKS = 1000       # of a wav before its samples
 NO_LENGTH = 0x7FFFF000   # from here on a wav's length is the mark of a writer that could not go back and fill it in
 OGG_TAIL = 2**17         # bytes; a page takes at most 65,307
@@ -46,6 +47,9 @@ def opened(path) -> '_Plain | _Container':
     if os.path.getsize(path) == 0:
       raise Unreadable(path, 'zero-second', 'the file has no bytes')
     form = container(path)
+    if not form:
+      with open(path, 'rb') as file:
+        form = lengths.misjudged(file)
     return _Container(path, form) if form else _Plain(path)
   except FileNotFoundError:
     raise Unreadable(path, 'missing', 'no such file') from None
@@ -54,27 +58,29 @@ def opened(path) -> '_Plain | _Container':
 
 
 def container(path) -> str:
-  """FFmpeg's name of the format that a file begins like, '' where libsndfile is to read it."""
+  """FFmpeg's name of the format that a file begins like, '' where libsndfile can read it, if not to its end; see lengths.py."""
   with open(path, 'rb') as file:
     start = file.read(12)
-    at = lengths.behind_tag(start, 0)                 # MP3 has a tag, AAC may
-    if at:
+    if at := lengths.behind_tag(start, 0):            # MP3 has a tag, AAC may
       file.seek(at)
       start = file.read(2)
-    if start[4:8] == b'ftyp':
-      return 'mp4'
-    if start[:4] == b'\x1aE\xdf\xa3':
-      return 'matroska'
-    if start[:1] == b'\xff' and start[1:2] and start[1] & 0xF6 == 0xF0:
-      return 'aac'
-    return lengths.misjudged(file, at)
+  if start[4:8] == b'ftyp':
+    return 'mp4'
+  if start[:4] == b'\x1aE\xdf\xa3':
+    return 'matroska'
+  if start[:1] == b'\xff' and start[1:2] and start[1] & 0xF6 == 0xF0:
+    return 'aac'
+  return ''
+
+
+def complete() -> bool:
+  """Whether this installation decodes all that any can."""
+  return importlib.util.find_spec('av') is not None
 
 
 def undecodable(path) -> str:
-  """Why this installation cannot read a file that another can, or ''. Raises OSError as `open` does."""
-  if importlib.util.find_spec('av') is None and container(path):
-    return f'AAC, MP4, WebM and files that do not tell their length are read by PyAV: {INSTALL}'
-  return ''
+  """Why this installation cannot read a file that another can, as its beginning tells, or ''. Raises OSError as `open` does."""
+  return LACKING if not complete() and container(path) else ''
 
 
 class _Plain:
@@ -125,8 +131,8 @@ class _Container:
 
   def __init__(self, path, form):
     self._path, self.cut, self.exact, self._decoded = path, '', False, 0
-    if problem := undecodable(path):
-      raise Unreadable(path, NO_DECODER, problem, 'install it, or convert the file')
+    if not complete():
+      raise Unreadable(path, NO_DECODER, LACKING, 'install it, or convert the file')
     import av      # a fifth of a second, and not in every installation
     self._fault = av.error.FFmpegError
     self._bytes = open(path, 'rb')          # by name FFmpeg would also follow addresses and play lists

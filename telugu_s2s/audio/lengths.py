@@ -12,18 +12,14 @@ BITRATES = {True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 
 RATES = (44_100, 48_000, 32_000, 0)
 
 
-def misjudged(file, start: int) -> str:
-  """'mp3', 'ogg' or 'flac' where that is so, as FFmpeg calls them, and '' of any other file.
-
-  Args:
-    file: open for reading, in bytes; its position does not matter.
-    start: where its sound begins, behind a tag.
-  """
+def misjudged(file) -> str:
+  """'mp3', 'ogg' or 'flac' where that is so, as FFmpeg calls them, and '' of any other file. file: open for reading, in bytes."""
   size = os.fstat(file.fileno()).st_size
 
   def at(place: int, count: int) -> bytes:
     file.seek(place)
     return file.read(count)
+  start = behind_tag(at(0, 10), 0)
   begins = at(start, 26)
   if begins[:4] == b'fLaC':
     return 'flac' if len(begins) == 26 and not begins[21] & 15 and not any(begins[22:26]) else ''

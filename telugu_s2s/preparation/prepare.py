@@ -150,9 +150,10 @@ def prepare(data: Data, out, workers: int | None = None) -> dict:
 
 
 def _finished(out, name) -> dict | None:
-  """The row of a shard that need not be made: it is whole, and no disk or server failed it."""
+  """The row of a shard that need not be made: it is whole, no disk or server failed it, and no decoder that is there now."""
   row = shards.finished(out, name) if table.exists(out, name) else None
-  return None if row and any(corpus.Skip(*skip).reason == decoding.PASSING for skip in row['skipped']) else row
+  again = {decoding.PASSING} | ({decoding.NO_DECODER} if decoding.complete() else set())
+  return None if row and any(corpus.Skip(*skip).reason in again for skip in row['skipped']) else row
 
 
 def _planned(data, out):

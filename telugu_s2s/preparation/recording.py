@@ -55,7 +55,8 @@ def segments(folder, recording: Recording, revision: str, shortest_s: float, lon
       yield Skip(recording.path, *(('no speech', 'Silero VAD hears none') if activity == 'silero' else
                                    ('silent', f'nothing above {SILENCE_DBFS:.0f} dBFS')))
   except files.Unreadable as error:
-    if error.reason == decoding.NO_DECODER:
+    # Of what begins like a container planning knew that it needs the decoder, and that it was there.
+    if error.reason == decoding.NO_DECODER and decoding.container(error.path):
       raise
     yield Skip(recording.path, error.reason, error.detail, round(end_s, 3) if end_s else None)
 

@@ -1,4 +1,5 @@
 """The whole way as one job, in a size that takes a minute: each step once, a second call none, and a change what follows it."""
+import functools
 import json
 import os
 import runpy
@@ -21,6 +22,14 @@ STEPS = ['tokens', 'stage2', 'listen', 'stage3', 'stage4', 'reply', 'answers', '
 def folder(tmp_path_factory):
   """Four exchanges of train and two of eval, as of the sample corpus."""
   return excerpt(tmp_path_factory.mktemp('dialogues'), 8, 4)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def pace():
+  """This machine's pace is measured once."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(curriculum.Pace, 'here', functools.cache(curriculum.Pace.here))
+    yield
 
 
 def config(folder, **fields):

@@ -185,6 +185,18 @@ def test_what_a_missing_decoder_left_out_comes_in_once_it_is_installed(folder, t
   assert prepare(here(folder), tmp_path / 'out')['skipped'] == {'corrupt': 1}       # now it was looked into
 
 
+def test_so_does_what_was_found_out_only_when_it_was_read(folder, tmp_path, voices, monkeypatch):
+  pytest.importorskip('av')
+  soundfile.write(folder / 'joined.ogg', voices[0], 16_000, format='OGG', subtype='VORBIS')
+  (folder / 'joined.ogg').write_bytes(2 * (folder / 'joined.ogg').read_bytes())
+  find = importlib.util.find_spec
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name, *more: None if name == 'av' else find(name, *more))
+  assert prepare(here(folder), tmp_path / 'out')['skipped'] == {'no decoder': 1}
+  monkeypatch.undo()
+  manifest = prepare(here(folder), tmp_path / 'out')
+  assert manifest['skipped'] == {} and manifest['records'] == 7
+
+
 def test_what_a_disk_did_not_give_is_tried_again(folder, tmp_path, monkeypatch, capsys):
   whole = prepare(here(folder), tmp_path / 'whole')
   opened = decoding.container
