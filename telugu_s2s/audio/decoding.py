@@ -46,10 +46,7 @@ def opened(path) -> '_Plain | _Container':
   try:
     if os.path.getsize(path) == 0:
       raise Unreadable(path, 'zero-second', 'the file has no bytes')
-    form = container(path)
-    if not form:
-      with open(path, 'rb') as file:
-        form = lengths.misjudged(file)
+    form = container(path) or lengths.misjudged(path)
     return _Container(path, form) if form else _Plain(path)
   except FileNotFoundError:
     raise Unreadable(path, 'missing', 'no such file') from None

@@ -4,34 +4,31 @@ MP3 of varying bitrate without a table of its frames, for its length is guessed 
 which the first alone would be heard; FLAC from a writer that could not go back and fill its length in. Where the second of two
 MP3s does not decode behind the first, FFmpeg says so, and the file is refused instead of cut.
 """
-import os
-
 SIDE_INFO = {(True, False): 32, (True, True): 17, (False, False): 17, (False, True): 9}      # bytes, by MPEG-1 and mono
 BITRATES = {True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),     # kbit/s of Layer III, by MPEG-1
             False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)}
 RATES = (44_100, 48_000, 32_000, 0)
 
 
-def misjudged(file) -> str:
-  """'mp3', 'ogg' or 'flac' where that is so, as FFmpeg calls them, and '' of any other file. file: open for reading, in bytes."""
-  size = os.fstat(file.fileno()).st_size
+def misjudged(path) -> str:
+  """'mp3', 'ogg' or 'flac' where that is so, as FFmpeg calls them, and '' of any other file. Raises OSError as `open` does."""
+  with open(path, 'rb') as file:
+    def at(place: int, count: int) -> bytes:
+      file.seek(place)
+      return file.read(count)
+    start = behind_tag(at(0, 10), 0)
+    begins = at(start, 26)
+    if begins[:4] == b'fLaC':
+      return 'flac' if len(begins) == 26 and not begins[21] & 15 and not any(begins[22:26]) else ''
+    if begins[:4] == b'OggS':
+      return 'ogg' if _joined_ogg(at, start) else ''
+    return 'mp3' if _misjudged_mp3(at, start) else ''
 
-  def at(place: int, count: int) -> bytes:
-    file.seek(place)
-    return file.read(count)
-  start = behind_tag(at(0, 10), 0)
-  begins = at(start, 26)
-  if begins[:4] == b'fLaC':
-    return 'flac' if len(begins) == 26 and not begins[21] & 15 and not any(begins[22:26]) else ''
-  if begins[:4] == b'OggS':
-    return 'ogg' if _joined_ogg(at, start, size) else ''
-  return 'mp3' if _misjudged_mp3(at, start) else ''
 
-
-def _joined_ogg(at, place, size) -> bool:
+def _joined_ogg(at, place) -> bool:
   """Whether a stream begins behind the end of another (RFC 3533, section 4). at: gives bytes, see `misjudged`."""
   ended = False
-  while place < size and (page := at(place, 27 + 255))[:4] == b'OggS' and len(page) >= 27:
+  while (page := at(place, 27 + 255))[:4] == b'OggS' and len(page) >= 27:
     kind, segments = page[5], page[26]
     if ended and kind & 2:
       return True

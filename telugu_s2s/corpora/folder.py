@@ -83,7 +83,7 @@ def recordings(folder, licence: str) -> tuple[list[Recording], list[Skip]]:
   if not folder.is_dir():
     what = 'is no folder' if folder.exists() else 'does not exist'
     raise InputError(f'data.audio: {folder} {what}; give a folder of {", ".join(EXTENSIONS)} files')
-  manifest = next((folder / name for name in MANIFESTS if (folder / name).is_file()), None)
+  manifest = manifest_of(folder)
   found, skips = _listed(folder, manifest, licence) if manifest else _walked(folder, licence)
   if not found:
     why = f' ({counted(reasons(skips))})' if skips else ''
@@ -92,6 +92,11 @@ def recordings(folder, licence: str) -> tuple[list[Recording], list[Skip]]:
   found.sort(key=lambda one: (one.path, *(-1 if value is None else value for value in (one.channel, one.start_s, one.end_s))))
   return [dataclasses.replace(one, bytes=0) if before and before.path == one.path and (one.start_s, one.end_s) != (None, None) else one
           for before, one in zip([None, *found], found)], skips
+
+
+def manifest_of(folder) -> Path | None:
+  """The manifest by which a folder is read, None where it has none."""
+  return next((path for path in (Path(folder, name) for name in MANIFESTS) if path.is_file()), None)
 
 
 def samples(folder, one: Recording):

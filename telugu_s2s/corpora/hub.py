@@ -70,8 +70,8 @@ def rows(folder, about: Mapping, names: Sequence[str] = ()) -> Iterator[dict | S
   if importlib.util.find_spec('pyarrow') is None:
     raise InputError('parquet files need pyarrow: pip install -e .[corpora] -c constraints.txt')
   folder, keep = Path(folder), about.get('keep', {})
-  paths = sorted(folder.rglob('*.parquet'))
-  paths = [path for path in paths if not names or path.relative_to(folder).as_posix() in {f'downloads/{name}' for name in names}]
+  wanted = {folder / 'downloads' / name for name in names}
+  paths = [path for path in sorted(folder.rglob('*.parquet')) if not wanted or path in wanted]
   if not paths:
     raise InputError(f'config.folder: {folder} holds no .parquet file')
   for path in paths:

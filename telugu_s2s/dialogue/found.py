@@ -92,8 +92,9 @@ def dialogues(folder, name, group: Sequence[corpus.Recording], how: How) -> list
   parts = sorted(_parts(audio, group, how), key=lambda one: (one.start_s, one.end_s))
   channels = len({(one.labels['path'], one.channel) for one in parts}) > 1
   silent = [one for one in parts if not audio.cut(one).any()]                  # a name that was taken out, a row beyond the end
-  usable = [one for one in parts if TURN_S[0] <= one.seconds <= TURN_S[1] and (channels or _overlap(one, parts) <= OVERLAP_S)
-            and id(one) not in set(map(id, silent))]
+  left_out = set(map(id, silent))
+  usable = [one for one in parts if id(one) not in left_out and TURN_S[0] <= one.seconds <= TURN_S[1]
+            and (channels or _overlap(one, parts) <= OVERLAP_S)]
   found = []
   for run in runs(usable, parts, how.longest_s):
     begins = run[0].start_s

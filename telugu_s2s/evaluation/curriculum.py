@@ -45,6 +45,7 @@ def run(config, workdir):
   """The job: all steps, the ledger and a report."""
   workdir = loop.begin(config, workdir)
   steps, before, ledger = planned(config, workdir), '', _ledger(workdir)
+  keep = lambda: files.write(workdir / LEDGER, (json.dumps(ledger, indent=1) + '\n').encode())
   print('steps: ' + ', '.join(f'{one.name} {loop.clock(one.seconds)}' for one in steps) +
         f'; {loop.clock(sum(one.seconds for one in steps))} in all, as predicted', flush=True)
   for one in steps:
@@ -57,13 +58,13 @@ def run(config, workdir):
     if ledger.get(one.name, {}).get('inputs') != before:
       set_aside(folder)
       ledger[one.name] = {'inputs': before, 'predicted_s': round(one.seconds, 1), 'spent_s': 0.0}
-      files.write(workdir / LEDGER, (json.dumps(ledger, indent=1) + '\n').encode())
+      keep()
     began, spent = time.monotonic(), ledger[one.name]['spent_s']
     try:
       one.job(one.config, folder)
     finally:
       ledger[one.name]['spent_s'] = round(spent + time.monotonic() - began, 1)
-      files.write(workdir / LEDGER, (json.dumps(ledger, indent=1) + '\n').encode())
+      keep()
     if not (folder / one.result).exists():
       print(f'{one.name} was stopped; the same command goes on from here')
       return
@@ -110,11 +111,9 @@ def _content(field: str, name: str) -> str:
   if field == 'codec':
     return weights.load(name).name
   if path.is_dir():
-    manifests = sorted(path.glob('MANIFEST.*'))
-    told = b''.join(one.read_bytes() for one in manifests) if manifests else json.dumps(sorted(
-        (one.relative_to(path).as_posix(), one.stat().st_size) for one in path.rglob('*') if one.is_file())).encode()
-  else:
-    told = path.read_bytes()
+    path = corpus.manifest_of(path) or path
+  told = path.read_bytes() if path.is_file() else json.dumps(sorted(
+      (one.relative_to(path).as_posix(), one.stat().st_size) for one in path.rglob('*') if one.is_file())).encode()
   return hashlib.sha256(told).hexdigest()
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import tqdm
 
 from telugu_s2s.audio import files, opus
+from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import licences
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation import prepare, read
+from telugu_s2s.preparation import export, prepare, read
 
 LEAST, MOST = 16.0, 48.0         # kbit/s: below it wideband speech is audibly coarse, above it nothing is gained
 OVERHEAD = 1100                  # bytes of a file beside its sound
@@ -42,8 +43,8 @@ def write(splits, out, megabytes: float) -> dict:
   if not megabytes > 0:
     raise InputError(f'config.megabytes {megabytes}: give more than 0')
   out, room = Path(out), megabytes * 1e6
-  if (out / 'MANIFEST.tsv').exists():
-    raise InputError(f'{out}: its MANIFEST.tsv would be read in place of {MANIFEST}; give another config.out')
+  if (other := corpus.manifest_of(out)) not in (None, out / MANIFEST):
+    raise InputError(f'{out}: its {other.name} would be read in place of {MANIFEST}; give another config.out')
   index = [(split, number) for split, source in splits.items() for number in range(len(source))]
   seconds = sum(source.manifest['seconds'] for source in splits.values())
   kbps = min(MOST, 8 * (room - OVERHEAD * len(index)) / seconds / 1000)
@@ -61,7 +62,7 @@ def write(splits, out, megabytes: float) -> dict:
     files.write(out / path, data)
     rows.append({**clip.custom, **_at(clip), 'path': path, **{name: getattr(clip, name) for name in COLUMNS}})
     total, spoken = total + len(data), spoken + clip.seconds
-  before = _listed(out / MANIFEST)
+  before = export.listed(out / MANIFEST, 'path')
   files.write(out / MANIFEST, ''.join(json.dumps(row, ensure_ascii=False) + '\n' for row in rows).encode())
   files.write(out / 'DATA_NOTICE.md', licences.notice([one for source in splits.values() for one in source.manifest['sources']]).encode())
   for path in before - {row['path'] for row in rows}:
@@ -77,11 +78,3 @@ def _at(clip) -> dict:
     return {'at_s': f'{float(clip.custom["at_s"]) + clip.start_s:.4f}'}
   except (KeyError, ValueError):
     return {}
-
-
-def _listed(manifest) -> set[str]:
-  """The files of an earlier call."""
-  try:
-    return {json.loads(line)['path'] for line in manifest.read_text(encoding='utf-8').splitlines()}
-  except (OSError, ValueError, KeyError):
-    return set()

@@ -44,8 +44,8 @@ def write(folder, out) -> dict:
   folder, out = Path(folder), Path(out)
   manifest = shards.check(folder, segment.KIND)
   shards.sweep(out)
-  before = _listed(out / NEMO)
-  total, listed = {'segments': 0, 'seconds': 0.0, 'written': 0, 'removed': 0}, set()
+  before = listed(out / NEMO, 'audio_filepath')
+  total, named = {'segments': 0, 'seconds': 0.0, 'written': 0, 'removed': 0}, set()
   with (contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor(THREADS) as threads,
         tqdm.tqdm(total=manifest['records'], unit='segment', desc='manifests') as bar):
     recordings, supervisions = (stack.enter_context(_zipped(out / name)) for name in (RECORDINGS, SUPERVISIONS))
@@ -53,9 +53,9 @@ def write(folder, out) -> dict:
     for batch in _batches(folder, manifest):
       paths = [f'audio/{audio_name(header["id"])}' for header, _ in batch]
       for path in paths:
-        if path in listed:
+        if path in named:
           raise InputError(f'{folder}: two segments would be {path}; prepare it again from folders of other names')
-        listed.add(path)
+        named.add(path)
       new = threads.map(lambda path, one: _put(out / path, one[1]), paths, batch)
       for (header, flac), path, was_new in zip(batch, paths, new):
         samples = soundfile.info(io.BytesIO(flac)).frames
@@ -68,7 +68,7 @@ def write(folder, out) -> dict:
       bar.update(len(batch))
     if (folder / NOTICE).is_file():      # licences go where the audio goes
       files.write(out / NOTICE, (folder / NOTICE).read_bytes())
-  for path in before - listed:                 # of another profile, say: no notice speaks of its licence now
+  for path in before - named:                  # of another profile, say: no notice speaks of its licence now
     (out / path).unlink(missing_ok=True)
     total['removed'] += 1
   print(f'{out}: {total["segments"]} segments, {total["seconds"] / 3600:.2f} h; {total["written"]} FLAC files are new'
@@ -77,10 +77,10 @@ def write(folder, out) -> dict:
   return total
 
 
-def _listed(manifest) -> set[str]:
-  """The audio files of an earlier run."""
+def listed(manifest, field: str) -> set[str]:
+  """The files that an earlier run named in a field of its manifest's rows, JSON by line; none where there is no such manifest."""
   try:
-    return {json.loads(line)['audio_filepath'] for line in manifest.read_text(encoding='utf-8').splitlines()}
+    return {json.loads(line)[field] for line in manifest.read_text(encoding='utf-8').splitlines()}
   except (OSError, ValueError, KeyError):
     return set()
 

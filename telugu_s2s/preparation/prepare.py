@@ -128,7 +128,8 @@ def prepare(data: Data, out, workers: int | None = None) -> dict:
   shards.sweep(out)
   tasks, held, skips, left_out = _planned(data, out)
   names = [task.name for task in tasks]
-  rows = {task.name: _finished(out, task.name) for task in tasks}
+  again = {decoding.PASSING} | ({decoding.NO_DECODER} if decoding.complete() else set())
+  rows = {task.name: _finished(out, task.name, again) for task in tasks}
   missing = [task for task in tasks if rows[task.name] is None]
   if tasks:
     print(f'segments: {len(tasks) - len(missing)} of {len(tasks)} shards are there already, in {out}', flush=True)
@@ -149,10 +150,9 @@ def prepare(data: Data, out, workers: int | None = None) -> dict:
   return manifest
 
 
-def _finished(out, name) -> dict | None:
-  """The row of a shard that need not be made: it is whole, no disk or server failed it, and no decoder that is there now."""
+def _finished(out, name, again: set[str]) -> dict | None:
+  """The row of a shard that need not be made: it is whole, and nothing was left out of it for a reason that may be over, `again`."""
   row = shards.finished(out, name) if table.exists(out, name) else None
-  again = {decoding.PASSING} | ({decoding.NO_DECODER} if decoding.complete() else set())
   return None if row and any(corpus.Skip(*skip).reason in again for skip in row['skipped']) else row
 
 

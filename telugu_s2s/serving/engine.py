@@ -354,7 +354,7 @@ class Engine:
     audio, rms = self._step(given, how)
     took = time.monotonic() - start
     self.tick_s.append(took)
-    self.ticked = time.monotonic()
+    self.ticked = start + took
     self._lately_s += (took - self._lately_s) / 8
     self.ticks += 1
     with self.changed:

@@ -126,9 +126,9 @@ def _check(header):
       raise ValueError(f'{name} {value!r} in its header, which is to be a count')
   if header['levels'] > header['codebooks'] or header['codes'] > 2**16:
     raise ValueError(f'{header["levels"]} levels of {header["codebooks"]}, {header["codes"]} codes each, in its header')
-  for name in ('codec', 'recording'):
-    if not isinstance(header.get(name, '' if name == 'recording' else None), str):
-      raise ValueError(f'{name} {header.get(name)!r} in its header, which is to be a name')
+  for name, value in (('codec', header.get('codec')), ('recording', header.get('recording', ''))):
+    if not isinstance(value, str):
+      raise ValueError(f'{name} {value!r} in its header, which is to be a name')
 
 
 def _bits(entries):

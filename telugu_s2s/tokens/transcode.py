@@ -6,6 +6,7 @@ there already and whole is kept; what cannot be decoded is named, and the others
 import collections
 import dataclasses
 import functools
+import hashlib
 import os
 import time
 import zlib
@@ -272,11 +273,8 @@ def _codec(path, name):
 
 def _checksum(path) -> str:
   """Of a file's bytes. A recording of the same name, and even of the same time, may be another."""
-  found = 0
   with open(path, 'rb') as file:
-    while part := file.read(2**20):
-      found = zlib.crc32(part, found)
-  return f'{found:08x}'
+    return hashlib.file_digest(file, 'sha256').hexdigest()[:16]
 
 
 def _kept(task, path, recording):

@@ -41,9 +41,10 @@ def run(config, workdir):
       line=lambda values: f'{values["loss"]:.3f} nats a grapheme')
   schedule = loop.Schedule(steps, config.log_every, config.save_every)
   state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
-  params = hosts.whole(state['params']) if done else None
-  if done and jax.process_index() == 0:
-    finish(jax.device_get(params), network, spoken, config, data, manifest, workdir)
+  if done:
+    params = hosts.whole(state['params'])
+    if jax.process_index() == 0:
+      finish(jax.device_get(params), network, spoken, config, data, manifest, workdir)
 
 
 class Transcribed:

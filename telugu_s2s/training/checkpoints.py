@@ -88,6 +88,11 @@ class Checkpoints:
     return self.folder / f'digest-{step}.json'
 
 
+def begun(workdir) -> bool:
+  """Whether a run's folder holds a checkpoint, whole or not."""
+  return any((Path(workdir) / 'checkpoints').glob('[0-9]*'))
+
+
 def digest(folder) -> dict:
   """{path below folder: [bytes, sha256]}."""
   found = {}

@@ -79,7 +79,7 @@ def begin(config, workdir) -> Path:
     return workdir
   lock(workdir)
   told = {'config.json': json.dumps(config.to_dict(), indent=1, sort_keys=True), 'revision.txt': revision()}
-  if any((workdir / 'checkpoints').glob('[0-9]*')):
+  if checkpoints.begun(workdir):
     _same_job(workdir, config.job)
     WAITING[workdir] = told
   else:

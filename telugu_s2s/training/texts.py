@@ -6,6 +6,7 @@ from telugu_s2s.audio import files
 from telugu_s2s.codec import aligner
 from telugu_s2s.errors import InputError
 from telugu_s2s.tokens import align, slots, vocabulary
+from telugu_s2s.training import checkpoints
 
 
 def chosen(config):
@@ -29,7 +30,7 @@ def chosen(config):
 def keep(text: slots.Text | None, config, workdir) -> None:
   """Puts the vocabulary beside what is learnt, which would be numbers without it; that of a run which was begun stays."""
   path = Path(workdir) / 'vocabulary.model'
-  if text and not (path.exists() and any((Path(workdir) / 'checkpoints').glob('[0-9]*'))):
+  if text and not (path.exists() and checkpoints.begun(workdir)):
     files.write(path, Path(config.text.vocabulary).read_bytes())
 
 
