@@ -26,7 +26,7 @@ from telugu_s2s.training import checkpoints, metrics
 SKIPS_IN_A_ROW = 50              # non-finite steps that a run bears before it stops
 READERS = min(8, max(1, (os.cpu_count() or 1) // 2))       # threads that make batches; the others are the step's
 LOCKS = {}                       # of the run folders that this process holds
-WAITING = {}                     # and what `begin` writes to one that has checkpoints, once `fit` has found that they agree
+WAITING = {}                     # and what waits to be written there, see `beside`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +66,7 @@ class Stage:
 
 
 def begin(config, workdir) -> Path:
-  """Writes the resolved config and the git revision to a run's folder, and gives the folder.
-
-  What lies beside checkpoints says how to read them: there `fit` writes it, when the run has turned out to be the same.
+  """Writes the resolved config and the git revision to a run's folder, see `beside`, and gives the folder.
 
   Raises:
     InputError: another process is at work there, or a run of another job has its checkpoints there.
@@ -78,18 +76,23 @@ def begin(config, workdir) -> Path:
   if jax.process_index() > 0:
     return workdir
   lock(workdir)
-  told = {'config.json': json.dumps(config.to_dict(), indent=1, sort_keys=True), 'revision.txt': revision()}
+  WAITING.pop(workdir, None)                     # of a run in this process that was refused
   if checkpoints.begun(workdir):
     _same_job(workdir, config.job)
-    WAITING[workdir] = told
-  else:
-    _tell(workdir, told)
+  told = {'config.json': json.dumps(config.to_dict(), indent=1, sort_keys=True), 'revision.txt': revision()}
+  beside(workdir, {name: f'{text}\n'.encode() for name, text in told.items()})
   return workdir
 
 
-def _tell(workdir, told: dict):
-  for name, text in told.items():
-    files.write(workdir / name, (text + '\n').encode())
+def beside(workdir, told: dict[str, bytes]) -> None:
+  """Writes files that say how to read a run's checkpoints; where it has some, `fit` does, once the run has turned out to be the same."""
+  if jax.process_index() > 0:
+    return
+  if checkpoints.begun(workdir):
+    WAITING.setdefault(workdir, {}).update(told)
+    return
+  for name, data in told.items():
+    files.write(workdir / name, data)
 
 
 def _same_job(workdir, job):
@@ -189,7 +192,8 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
       agree(saved.facts(start), stage.facts, workdir)
       state, _ = saved.restore(start, shapes)
       print(f'resumed from step {start} of {schedule.steps}', flush=True)
-    _tell(workdir, WAITING.pop(workdir.absolute(), {}))
+    for name, data in WAITING.pop(workdir.absolute(), {}).items():
+      files.write(workdir / name, data)
     with contextlib.closing(metrics.Log(workdir if jax.process_index() == 0 else None, start)) as log, \
         tqdm.tqdm(total=schedule.steps, initial=start, unit='step', desc='training', dynamic_ncols=True, mininterval=1.0,
                   disable=jax.process_index() > 0) as bar:

@@ -2,11 +2,10 @@
 import copy
 from pathlib import Path
 
-from telugu_s2s.audio import files
 from telugu_s2s.codec import aligner
 from telugu_s2s.errors import InputError
 from telugu_s2s.tokens import align, slots, vocabulary
-from telugu_s2s.training import checkpoints
+from telugu_s2s.training import loop
 
 
 def chosen(config):
@@ -28,10 +27,9 @@ def chosen(config):
 
 
 def keep(text: slots.Text | None, config, workdir) -> None:
-  """Puts the vocabulary beside what is learnt, which would be numbers without it; that of a run which was begun stays."""
-  path = Path(workdir) / 'vocabulary.model'
-  if text and not (path.exists() and checkpoints.begun(workdir)):
-    files.write(path, Path(config.text.vocabulary).read_bytes())
+  """Puts the vocabulary beside what is learnt, which would be numbers without it."""
+  if text:
+    loop.beside(workdir, {'vocabulary.model': Path(config.text.vocabulary).read_bytes()})
 
 
 def with_words(config, workdir, split: str) -> Path:

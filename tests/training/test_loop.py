@@ -242,11 +242,13 @@ def test_a_run_that_is_not_the_same_leaves_the_folders_config_as_it_was(toy, tmp
     loop.begin(ml_collections.ConfigDict({'job': 'evaluate'}), tmp_path)
   config.lr = 2.0
   loop.begin(config, tmp_path)
+  loop.beside(tmp_path, {'vocabulary.model': b'of another run'})
   with pytest.raises(InputError, match='was begun with'):
     fit(toy(facts={'data': 'other'}), tmp_path)
   assert (tmp_path / 'config.json').read_text() == before
   loop.begin(config, tmp_path)
   fit(toy(), tmp_path, steps=4)
+  assert not (tmp_path / 'vocabulary.model').exists()
   assert json.loads((tmp_path / 'config.json').read_bytes())['lr'] == 2.0
 
 
