@@ -24,5 +24,6 @@ def get_config():
   config.reference_s = 3.0
   config.emotion = ''
   config.knobs = dict(pitch=-1, range=-1, rate=-1, energy=-1)
+  config.nonverbal = dict(breath=-1, filler=-1)        # audible breaths, filled pauses: 0 = none, 1 = some; -1 = as it comes
   config.guidance = 1.0
   return config

@@ -28,7 +28,8 @@ def get_config(size='toy'):
       count=20, takes=24, variants=24,       # each so many times, in other voices
       answerers=('mezzo',),                  # who answers
       answer_once=True,                      # in one way each, in all takes
-      emotions=('neutral', 'happy'), rates=(0.95, 1.15), pitches=(-6, 6), ranges=(0, 0))
+      emotions=('neutral', 'happy'), rates=(0.95, 1.15), pitches=(-6, 6), ranges=(0, 0),
+      nonverbal=0.0)                         # share of turns that begin with a breath, and with a filled pause: either can then be asked for
   # Of each stage; 0 = as its config says.
   config.stage2 = dict(steps=30 if toy else 0)
   # Stage 3 by its heads alone, before it; 0 = none.

@@ -43,7 +43,9 @@ def get_config(source='grammar'):
   config.answerers = ()                      # voices of espeak that answer, and nobody else does; () = any
   config.answer_once = False                 # a voice says an answer the same way in all takes
   config.extras = True                       # backchannels, fillers and breaths
-  config.breaths = ''                        # a folder of breaths; '' = none
+  config.breaths = ''                        # a folder of breaths, or made, of noise; '' = none
+  config.breathed = -1.0                     # share of turns that begin with a breath; -1 = as the timing says
+  config.filled = -1.0                       # and of those that begin with a filled pause
   config.variants = 0                        # further voices of espeak, at most 32
   config.voices = dict(                      # of espeak; those of the sample corpus, with its held-out one and another
       deep=dict(voice='te+m4', pitch=35, gender='m', held_out=False),

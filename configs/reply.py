@@ -24,5 +24,6 @@ def get_config():
   config.reference_s = 3.0                   # of it that is heard
   config.emotion = ''                        # neutral, happy, sad, excited, angry, fear, surprise, calm, disgust
   config.knobs = dict(pitch=-1, range=-1, rate=-1, energy=-1)      # bins from 0, the least, on; -1 = as it comes
+  config.nonverbal = dict(breath=-1, filler=-1)        # audible breaths, filled pauses: 0 = none, 1 = some; -1 = as it comes
   config.guidance = 1.0                      # above 1 the conditions count more, at twice the work
   return config

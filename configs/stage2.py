@@ -59,7 +59,8 @@ def get_config(size='toy'):
       depth_remat='dots_with_no_batch_dims_saveable' if toy else 'none',
       # Conditions, see lm/conditions.py; 0 = there is no such one.
       speakers=64 if toy else 4096, reference=True, voice_width=32 if toy else 192, emotions=9, knob_bins=5,
-      tasks=0 if toy else 3, guidances=8)
+      tasks=0 if toy else 3, guidances=8,
+      nonverbal=not toy)                     # breaths and filled pauses; the sample corpus has none
   config.labels = ''                         # labels.json of an earlier run, whose numbers of speakers go on; '' = none
   config.reference_s = 3.0                   # of the recordings that a voice is told by
   config.text = dict(                        # the text slot; more in configs/align.py

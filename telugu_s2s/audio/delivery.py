@@ -1,7 +1,7 @@
-"""How somebody speaks: how high, how lively, how loud and soft, how fast. A few numbers a segment, from the sound alone."""
+"""How somebody speaks: how high, how lively, how loud and soft, how fast, with what between. A few numbers a segment, from the sound alone."""
 import numpy as np
 
-from telugu_s2s.audio import level, pitch
+from telugu_s2s.audio import level, nonverbal, pitch
 from telugu_s2s.audio.files import SAMPLE_RATE
 from telugu_s2s.audio.mel import magnitudes
 
@@ -18,7 +18,7 @@ LEAST_VOICED = 0.1              # of spoken frames: what has less, as whispers a
 
 
 def measures(samples, spoken) -> dict:
-  """f0_median_hz, f0_range_st, voiced, energy_range_db and, by `nuclei`, syllables of a stretch of speech.
+  """f0_median_hz, f0_range_st, voiced, energy_range_db, by `nonverbal` breaths and fillers, and by `nuclei` syllables of a stretch of speech.
 
   Args:
     samples: f32[samples] at 16 kHz.
@@ -39,7 +39,7 @@ def measures(samples, spoken) -> dict:
     result = {'f0_median_hz': round(float(middle), 1), 'f0_range_st': round(float(12 * np.log2(high / low)), 2),
               'energy_range_db': round(float(loud - soft), 2)}
   share = float(voiced[spoken].mean()) if spoken.any() else 0.0
-  return result | {'voiced': round(share, 3), 'syllables': nuclei(samples) / HEARD if share >= LEAST_VOICED else 0.0}
+  return result | nonverbal.measures(samples, f0) | {'voiced': round(share, 3), 'syllables': nuclei(samples) / HEARD if share >= LEAST_VOICED else 0.0}
 
 
 def nuclei(samples) -> int:

@@ -1,9 +1,13 @@
-"""What corpora write about people and splits, in the words of a manifest."""
+"""What corpora write about people and splits, in the words of a manifest, and what transcripts mark between words."""
+import re
+
 # Common Voice has written three forms, AI4Bharat and RESPIN others; IndicTTS codes 0 as female and is not read here.
 GENDERS = {'m': 'm', 'male': 'm', 'male_masculine': 'm', '0': 'm', 'f': 'f', 'female': 'f', 'female_feminine': 'f', '1': 'f',
            'other': 'o', 'others': 'o', 'transgender': 'o', 'non-binary': 'o', '2': 'o'}
 EMOTIONS = {'happy': 'happy', 'happiness': 'happy', 'joy': 'happy', 'sad': 'sad', 'sadness': 'sad', 'anger': 'angry', 'angry': 'angry',
             'fear': 'fear', 'disgust': 'disgust', 'surprise': 'surprise', 'neutral': 'neutral'}
+# As transcripts of IndicVoices write them.
+MARKS = {'breath': re.compile(r'<(breath\w*|inhal\w*|sigh\w*)>', re.IGNORECASE), 'filler': re.compile(r'<(um+|uh+|hm+|er+)>', re.IGNORECASE)}
 HELD_OUT = ('dev', 'test', 'valid', 'validation', 'testkn', 'testunk')
 
 

@@ -29,7 +29,7 @@ from telugu_s2s.errors import InputError
 
 PAIRS, NEGATIVES, REPORT = 'pairs', 'negatives', 'report.tsv'
 COLUMNS = ('path', 'split', 'language', 'speaker', 'gender', 'style', 'emotion', 'text', 'text_provenance', 'licence', 'source', 'dialogue',
-           'turn', 'channel', 'seconds', 'at_s', 'act', 'sources', 'licences', 'attribution', 'generator', 'negative')
+           'turn', 'channel', 'seconds', 'at_s', 'act', 'text_raw', 'sources', 'licences', 'attribution', 'generator', 'negative')
 KBPS = 24.0                      # Opus, of synthetic speech
 
 
@@ -54,6 +54,8 @@ class Turn:
   language: str = 'te'
   channel: int | None = None
   attribution: str = ''
+  text_raw: str = ''             # with marks of what is between words, where there is any
+  mixed: tuple = ()              # (source, licence) of what of others is in it
 
   @property
   def end_s(self) -> float:
@@ -192,7 +194,7 @@ def rows_of(dialogue: Dialogue, made_by: str, form: str, workdir) -> list[dict]:
     Aside: its parts' licences may not stand side by side.
   """
   turns = sorted(dialogue.turns, key=lambda one: (one.at_s, one.end_s))
-  rights = sorted({(one.source, one.licence) for one in turns} | ({dialogue.texts} if dialogue.texts[0] else set()))
+  rights = sorted({(one.source, one.licence) for one in turns} | {some for one in turns for some in one.mixed} | ({dialogue.texts} if dialogue.texts[0] else set()))
   under = one_licence([licence for _, licence in rights])
   rows = []
   for number, one in enumerate(turns):
@@ -202,7 +204,7 @@ def rows_of(dialogue: Dialogue, made_by: str, form: str, workdir) -> list[dict]:
         path=path, split=dialogue.split, language=one.language, speaker=one.speaker, gender=one.gender, style=one.style, emotion=one.emotion,
         text=' '.join(one.text.split()), text_provenance=one.text_provenance or ('human' if one.text else ''), licence=under, source=one.source,
         dialogue=dialogue.name, turn=number, channel='' if one.channel is None else one.channel,
-        seconds=f'{len(one.samples) / files.SAMPLE_RATE:.3f}', at_s=f'{one.at_s:.3f}', act=one.act,
+        seconds=f'{len(one.samples) / files.SAMPLE_RATE:.3f}', at_s=f'{one.at_s:.3f}', act=one.act, text_raw=one.text_raw,
         sources='; '.join(dict.fromkeys(source for source, _ in rights)), licences='; '.join(licence or 'unknown' for _, licence in rights),
         attribution=one.attribution, generator=made_by, negative=dialogue.negative))
     files.write(workdir / _folder(rows[-1]) / path, data)

@@ -1,4 +1,4 @@
-"""Dialogues from text: cast, spoken by an engine, and laid out in time with the listener's backchannels, fillers and breaths."""
+"""Dialogues from text: cast, spoken by an engine, begun with breaths and fillers, and laid out in time with the listener's backchannels."""
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
@@ -6,19 +6,22 @@ from pathlib import Path
 
 import numpy as np
 
-from telugu_s2s.audio import files
+from telugu_s2s.audio import files, nonverbal
 from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.dialogue import grammar, pairs, sample, timing
 from telugu_s2s.dialogue.engines import Engine, Unspoken
 from telugu_s2s.dialogue.pairs import Aside, Dialogue, Turn, Unit
-from telugu_s2s.dialogue.timing import BACKCHANNEL, BREATH, FILLER, Timing
+from telugu_s2s.dialogue.timing import BACKCHANNEL, Timing
 from telugu_s2s.errors import InputError
 
-# What a listener says, and what one says while thinking. Dealt out to the splits, since a sentence of eval is never in train.
+# What a listener says. Dealt out to the splits, since a sentence of eval is never in train.
 BACKCHANNELS = {'train': ('ఆఁ', 'అవును', 'సరే', 'ఊఁ', 'నిజమే'), 'eval': ('ఓహో', 'అలాగా', 'హ్మ్')}
-FILLERS = {'train': ('అంటే', 'మరి', 'అదీ'), 'eval': ('ఏమిటంటే', 'ఆ అదే')}
+# What one says while thinking, and how: slowly, without melody.
+FILLERS, FILLER_RATE, FILLER_EMOTION = ('ఆఁ', 'ఊఁ', 'మ్'), 0.45, 'calm'
+MADE = 'made'                    # in the place of a folder of breaths: those of `nonverbal.breath`
+MANY = 32                        # of them
+BREATH_DB = -20.0                # their peak, well below speech, whose peak is at -3 dBFS
 OWN = 'telugu_s2s', 'CC0-1.0'    # the grammar and these words, written for this project
-LEAD_S = 0.12                    # from the end of a filler or breath to its turn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +33,7 @@ class How:
   rates: tuple = (0.85, 1.2)     # of speaking, drawn evenly; 1 = the engine's own
   emotions: tuple = ('neutral',)
   extras: bool = True            # backchannels, fillers and breaths
-  breaths: tuple = ()            # Turns whose samples are breaths, at_s 0
+  breaths: tuple = ()            # Turns whose samples are breaths
   takes: int = 1                 # of each dialogue, in other voices
   answerers: tuple = ()          # voices that answer, and nobody else does, outside of split eval; () = any
   answer_once: bool = False      # a voice says an answer the same way in all takes
@@ -141,38 +144,45 @@ def _turn(one, start_s, text, style, act=timing.TURN):
 
 
 def _with_extras(turns, sides, starts, seconds, voices, split, how, rates, rng):
-  """The turns with backchannels of the listener within them, and with fillers and breaths before them, which move what follows."""
+  """The turns, begun with breaths and fillers, which move what follows, and with backchannels of the listener within them."""
   moved, result, said, speak = 0.0, [], {}, not how.engine.real
 
-  def short(text, side):
+  def short(text, side, emotion, rate):
     """What an engine says of a short word, once a side and dialogue; None where it cannot."""
-    if (text, side) not in said:
+    key = text, side, rate
+    if key not in said:
       try:
-        said[text, side] = _said(how, text, voices[side], 'neutral', rates[side], rng)
+        said[key] = _said(how, text, voices[side], emotion, rate, rng)
       except Aside:
-        said[text, side] = None
-    return said[text, side]
+        said[key] = None
+    return said[key]
 
   for turn, side, start, length in zip(turns, sides, starts, seconds):
-    before = []
+    before = {}
     if how.breaths and rng.random() < how.timing.breaths:
-      before.append((how.breaths[int(rng.integers(len(how.breaths)))], BREATH))
+      before['<breath>'] = how.breaths[int(rng.integers(len(how.breaths)))]
     if speak and rng.random() < how.timing.fillers:
-      word = str(rng.choice(FILLERS[split]))
-      if one := short(word, side):
-        before.append((_turn(one, 0.0, word, FILLER, FILLER), FILLER))
-    for one, act in before:
-      edge_s = 0.0 if act == BREATH else sample.END_S
-      whose = dict(speaker=turn.speaker, gender=turn.gender)
-      result.append(dataclasses.replace(one, at_s=start + moved - edge_s, **whose))
-      moved += len(one.samples) / files.SAMPLE_RATE - 2 * edge_s + LEAD_S
-    result.append(dataclasses.replace(turn, at_s=turn.at_s + moved))
+      if one := short(str(rng.choice(FILLERS)), side, FILLER_EMOTION, FILLER_RATE):
+        before['<uh>'] = one
+    begun = _begun(dataclasses.replace(turn, at_s=turn.at_s + moved), before)
+    moved += (len(begun.samples) - len(turn.samples)) / files.SAMPLE_RATE
+    result.append(begun)
     listener = 'b' if side == 'a' else 'a'
     for at in timing.backchannels(length, how.timing, rng) if speak and voices[listener] else ():
       word = str(rng.choice(BACKCHANNELS[split]))
-      if one := short(word, listener):
+      if one := short(word, listener, 'neutral', rates[listener]):
         result.append(_turn(one, start + moved + at, word, BACKCHANNEL, BACKCHANNEL))
   return [one for one in result if one.act != BACKCHANNEL or not _busy(one, result)]
+
+
+def _begun(turn, before: Mapping):
+  """A turn that begins with {mark: what has samples, source, licence and attribution}; each has its moment of silence at its beginning."""
+  if not before:
+    return turn
+  samples = np.concatenate([one.samples for one in (*before.values(), turn)])
+  credits = dict.fromkeys(one.attribution for one in (turn, *before.values()) if one.attribution)
+  return dataclasses.replace(turn, samples=samples, text_raw=' '.join([*before, turn.text]), attribution='; '.join(credits),
+                             mixed=tuple((one.source, one.licence) for one in before.values()))
 
 
 def _busy(one, turns) -> bool:
@@ -180,15 +190,18 @@ def _busy(one, turns) -> bool:
   return any(other is not one and other.speaker == one.speaker and other.at_s < one.end_s and one.at_s < other.end_s for other in turns)
 
 
-def breaths(folder, licence: str) -> tuple[Turn, ...]:
-  """The breaths in a folder of recordings, with their licences; () for ''. They go to whoever speaks next."""
+def breaths(folder, licence: str, seed: int = 0) -> tuple[Turn, ...]:
+  """The breaths in a folder of recordings, with their licences, MANY that are made for MADE, () for ''. They go to whoever speaks next."""
   if not folder:
     return ()
-  found = []
-  for one in corpus.recordings(folder, licence)[0]:
-    samples = corpus.samples(folder, one)
-    loudest = float(np.abs(samples).max())
-    quiet = samples * min(1.0, 10 ** (-20 / 20) / max(loudest, 1e-6))        # well below speech at -3 dBFS
-    found.append(Turn(0.0, quiet.astype(np.float32), '', one.source, one.licence, BREATH, style=BREATH,
-                      attribution=one.custom.get('attribution', '')))
-  return tuple(found)
+  if folder == MADE:
+    rng = np.random.default_rng(seed)
+    return tuple(_breath(nonverbal.breath(rng), *OWN) for _ in range(MANY))
+  return tuple(_breath(corpus.samples(folder, one), one.source, one.licence, one.custom.get('attribution', ''))
+               for one in corpus.recordings(folder, licence)[0])
+
+
+def _breath(samples, source, licence, attribution=''):
+  """A breath as quiet as BREATH_DB, behind a moment of silence."""
+  quiet = samples * min(1.0, 10 ** (BREATH_DB / 20) / max(float(np.abs(samples).max()), 1e-6))
+  return Turn(0.0, np.pad(quiet, (round(sample.END_S * files.SAMPLE_RATE), 0)).astype(np.float32), '', source, licence, attribution=attribution)

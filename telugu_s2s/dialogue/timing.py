@@ -1,4 +1,4 @@
-"""When turns begin: gaps, overlaps, backchannels, fillers and breaths as histograms, measured from conversations and drawn from.
+"""When turns begin, and with what: gaps, overlaps, backchannels, fillers and breaths, measured from conversations and drawn from.
 
 A gap is from the end of a turn to the beginning of the next one by another speaker, below 0 where they overlap. A
 backchannel is a short sound of the listener within a turn of the other, which takes no turn.
@@ -6,7 +6,6 @@ backchannel is a short sound of the listener within a turn of the other, which t
 import dataclasses
 import json
 import math
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,17 +13,16 @@ import numpy as np
 
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import folder as corpus
+from telugu_s2s.corpora.labels import MARKS
 from telugu_s2s.errors import InputError
 
-ACTS = TURN, BACKCHANNEL, FILLER, BREATH = 'turn', 'backchannel', 'filler', 'breath'
+TURN, BACKCHANNEL = 'turn', 'backchannel'
 BACKCHANNEL_S = 1.0              # a longer sound within the other's turn is one that breaks in
 SHORTEST_S = 1.5                 # of a turn in which backchannels are counted and put
 GAP_S, GAP_STEP_S = (-1.0, 2.0), 0.1
 SHARE_STEP = 0.1
 AUDIBLE_DB = -40.0              # below the peak of a turn
 MOST_OVERLAP = 0.5               # of the shorter of two turns, when one is drawn
-FILLED = re.compile(r'<(um+|uh+|hm+|er+)>', re.IGNORECASE)              # as transcripts of IndicVoices write them
-BREATHED = re.compile(r'<(breath\w*|inhal\w*|sigh\w*)>', re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Timing:
   backchannels_per_s: float      # of the other's turns of SHORTEST_S and more
   backchannel_at: Histogram      # where in the turn they begin, 0 to 1
   fillers: float                 # share of turns that begin with one
-  breaths: float                 # share of turns with a breath before them
+  breaths: float                 # share of turns that begin with one
 
 
 def _bell(centre, spread):
@@ -110,7 +108,7 @@ def measured(dialogues: Iterable[Sequence[Span]], origin: str) -> Timing:
   return Timing(
       origin, Histogram.of(gaps, *GAP_S, GAP_STEP_S), Histogram.of(pauses, 0.0, GAP_S[1], GAP_STEP_S) if pauses else ASSUMED.pause_s,
       backchannels / heard_s if heard_s else ASSUMED.backchannels_per_s,
-      Histogram.of(at, 0.0, 1.0, SHARE_STEP) if at else ASSUMED.backchannel_at, share(FILLED, ASSUMED.fillers), share(BREATHED, ASSUMED.breaths))
+      Histogram.of(at, 0.0, 1.0, SHARE_STEP) if at else ASSUMED.backchannel_at, share(MARKS['filler'], ASSUMED.fillers), share(MARKS['breath'], ASSUMED.breaths))
 
 
 def act(one, spans) -> str:

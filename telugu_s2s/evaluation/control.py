@@ -1,4 +1,4 @@
-"""Whether a voice does what it is asked: pitch, range, rate and energy bin by bin, and emotions, as they are heard afterwards.
+"""Whether a voice does what it is asked: pitch, range, rate and energy bin by bin, breaths, fillers and emotions, as they are heard afterwards.
 
 A voice that converses is heard in answers to questions, another one in what it says of itself.
 """
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from telugu_s2s.audio import activity, delivery, level, pitch, quality
+from telugu_s2s.audio import activity, delivery, level, nonverbal, pitch, quality
 from telugu_s2s.audio.files import SAMPLE_RATE
 from telugu_s2s.codec import streaming
 from telugu_s2s.errors import InputError
@@ -24,9 +24,9 @@ FEWEST = 4                       # recordings of an emotion that it is known by
 
 def check(model, folder) -> None:
   """Raises InputError where a run has nothing that could be asked for."""
-  if not (model.knob_bins or model.emotions):
-    raise InputError(f'config.tests control: {folder} was trained without knobs and emotions; train one with config.model.knob_bins = 5 '
-                     'or config.model.emotions = 9, or leave control out')
+  if not (model.knob_bins or model.emotions or model.nonverbal):
+    raise InputError(f'config.tests control: {folder} was trained without knobs and emotions; train one with config.model.knob_bins = 5, '
+                     'emotions = 9 or nonverbal = True, or leave control out')
 
 
 def heard(audio) -> dict[str, float]:
@@ -126,7 +126,8 @@ def utterances(model, params, codec, given: dict, seconds: float, questions, sil
 
 
 def measure(config, segments, model, params, codec, table, questions=()) -> dict:
-  """{knob: `agreement`, recordings: `recorded`, emotion: how often an utterance is nearest to recordings of the emotion asked for}.
+  """{knob: `agreement`, recordings: `recorded`, breath, filler: `between`, emotion: how often an utterance is nearest to recordings of the
+  emotion asked for}.
 
   Args:
     table: the labels.Table of the run, or None.
@@ -163,9 +164,23 @@ def measure(config, segments, model, params, codec, table, questions=()) -> dict
     result[knob] = agreement(bins, above(found, given) if knob == 'pitch' else found, rng, draw if codes else None)
   if model.knob_bins and table and segments:
     result['recordings'] = recorded(segments, encoder, table, rng)
+  for number, name in enumerate(labels.NONVERBAL if model.nonverbal else ()):
+    draw, asked = laid((0, 1), config.draws)
+    sounds = say({name: asked}, draw, len(HEARD) + 1 + number)[1]
+    result[name] = between(name, asked, sounds)
+    told = np.array([labels.nonverbal({'text': one.text, 'quality': one.quality, 'custom': one.custom})[name] for one in segments])
+    there = np.flatnonzero(told >= 0)
+    again = (streaming.audio_of(codec, codes, len(segments[one].audio)) for one, codes in zip(there, encoder([segments[one].audio for one in there])))
+    result[name]['recordings'] = between(name, told[there], again)
   if model.emotions:
     result['emotion'] = _emotions(config, segments, say, above)
   return result
+
+
+def between(name: str, asked, sounds) -> dict:
+  """{none, some: in how many of the sounds that were asked for without and with it a breath or a filler is heard}, `intervals.share` each."""
+  found = np.array([nonverbal.heard(one)[labels.NONVERBAL[name]] > 0 for one in sounds])
+  return {word: intervals.share(found[np.asarray(asked) == value]) for value, word in enumerate(('none', 'some')) if (np.asarray(asked) == value).any()}
 
 
 def laid(values, draws: int):
@@ -227,6 +242,10 @@ def show(result):
             (f', {one["within"]:+.2f} within answers to one question' if 'within' in one else '') +
             f', {one["of_means"]:+.2f} of the bins\' means {", ".join(f"{value:.2f}" for value in one["bins"])}' +
             (f'; recordings {most["spearman"]:+.2f} over {most["n"]}' if most else ''))
+  for name in labels.NONVERBAL:
+    if name in result:
+      told = lambda one: ', '.join(f'{one[word]["share"]:.0%} of {one[word]["n"]} with {word}' for word in ('none', 'some') if word in one)
+      print(f'{name:>8}: heard where asked for in {told(result[name])}; in recordings {told(result[name]["recordings"])}')
   if 'emotion' in result:
     one = result['emotion']
     print(' emotion: ' + (f'not measured: {one["skipped"]}' if 'skipped' in one else

@@ -17,6 +17,7 @@ from telugu_s2s.audio import files
 from telugu_s2s.codec import weights
 from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import sample
+from telugu_s2s.dialogue import spoken
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import answering, benchmark, control, evaluate, pairs, reply
 from telugu_s2s.evaluation.pace import Pace
@@ -148,13 +149,15 @@ def planned(config, workdir) -> list[Step]:
   said = config.pairs
   folder, spoken_s = said.folder or at('pairs', 'pairs'), corpus_s(said.folder) if said.folder else pace.speech_s(said)
   if not said.folder:
-    spoken = of('pairs', 'text', seed=seed, count=said.count, takes=said.takes, variants=said.variants,
-                answerers=tuple(said.answerers), answer_once=said.answer_once, emotions=tuple(said.emotions), rates=tuple(said.rates),
-                pitches=tuple(said.pitches), ranges=tuple(said.ranges), extras=False)
-    steps.append(Step('pairs', spoken, pairs.run, pace.spoken(said), 'pairs/MANIFEST.tsv'))
+    made = of('pairs', 'text', seed=seed, count=said.count, takes=said.takes, variants=said.variants,
+              answerers=tuple(said.answerers), answer_once=said.answer_once, emotions=tuple(said.emotions), rates=tuple(said.rates),
+              pitches=tuple(said.pitches), ranges=tuple(said.ranges), extras=said.nonverbal > 0, breaths=spoken.MADE,
+              breathed=said.nonverbal, filled=said.nonverbal)
+    steps.append(Step('pairs', made, pairs.run, pace.spoken(said), 'pairs/MANIFEST.tsv'))
   tokens = dict(data__tokens=at('tokens', 'tokens'), data__segments=at('tokens', 'segments', 'train'))
   heard = dict(heard__views=config.heard.views, heard__echoes=config.heard.echoes)
-  train2 = of('stage2', size, seed=seed, codec=codec, data__audio=config.data.audio, **_steps(config.stage2))
+  asked = {'model__nonverbal': True} if said.nonverbal else {}                 # else as the size has it
+  train2 = of('stage2', size, seed=seed, codec=codec, data__audio=config.data.audio, **asked, **_steps(config.stage2))
   data = of('stage2', size, seed=seed, codec=codec, data__audio=folder)
   listen = of('stage3', seed=seed, run=at('stage2'), listen_steps=config.listen.steps, replay=0.0, swapped=0.0, interrupted=0.0, followed=0.0,
               **tokens, **heard, **_steps(config.listen))
@@ -244,6 +247,8 @@ def summarised(name: str, path) -> list[str]:
             f'{percent(found["ceiling"]) if found["ceiling"] else "no case that was tried"}.']
   if name == 'evaluate' and (heard := found.get('control')):
     knobs, emotion = ', '.join(f'{knob} {heard[knob]["spearman"]:+.2f}' for knob in control.HEARD if knob in heard), heard.get('emotion', {})
+    between = [f'A {name} is heard in {percent(heard[name]["some"])} of answers that are to have one, in {percent(heard[name]["none"])} of those '
+               'that are not.' for name in labels.NONVERBAL if name in heard]
     return [f'What is asked for and what is heard go together (Spearman): {knobs or "no knobs"}' + (
-        f'; {percent(emotion)} of answers are nearest to the emotion asked for, chance {emotion["chance"]:.0%}.' if 'share' in emotion else '.')]
+        f'; {percent(emotion)} of answers are nearest to the emotion asked for, chance {emotion["chance"]:.0%}.' if 'share' in emotion else '.'), *between]
   return []

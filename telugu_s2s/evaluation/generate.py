@@ -73,9 +73,9 @@ def conditions_of(config, model, encoder) -> dict:
   Raises:
     InputError: the run has no such condition, or knows no such speaker, emotion or bin.
   """
-  bins, given = dict(config.knobs), {}
+  bins, between, given = dict(config.knobs), dict(config.nonverbal), {}
   wanted = {'speaker': (config.speaker, model.speakers), 'reference': (config.reference, model.reference),
-            'emotion': (config.emotion, model.emotions), 'knobs': (max(bins.values()) >= 0, model.knob_bins),
+            'nonverbal': (max(between.values()) >= 0, model.nonverbal), 'emotion': (config.emotion, model.emotions), 'knobs': (max(bins.values()) >= 0, model.knob_bins),
             'guidance': (config.guidance != 1, model.conditions.any)}
   for name, (asked, has) in wanted.items():
     if asked and not has:
@@ -99,6 +99,9 @@ def conditions_of(config, model, encoder) -> dict:
     raise InputError(f'config.knobs {bins}: give bins from 0 to {model.knob_bins - 1}, or -1')
   if max(bins.values()) >= 0:
     given['knobs'] = np.array([bins[knob] for knob in labels.KNOBS], np.int32)
+  if not set(between.values()) <= {-1, 0, 1}:
+    raise InputError(f'config.nonverbal {between}: give 0 for none, 1 for some, or -1')
+  given |= {name: np.int32(value) for name, value in between.items() if value >= 0}
   if config.guidance != 1 and not given:
     raise InputError(f'config.guidance {config.guidance}: there is nothing to guide by; ask for a speaker, emotion or knob')
   return given

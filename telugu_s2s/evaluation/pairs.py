@@ -1,4 +1,5 @@
 """The job that makes conversation pairs, from whatever config.source names; what takes a trained model loads it here."""
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,11 @@ def from_text(config, workdir):
     raise InputError(f'config.rates {config.rates}: give (slowest, fastest) between 0.3 and 3')
   if not config.emotions or config.engine == 'espeak' and {*config.emotions} - {*engines.ACTED}:
     raise InputError(f'config.emotions {tuple(config.emotions)}: give one or more; espeak acts {", ".join(engines.ACTED)}')
+  for field in ('breathed', 'filled'):
+    if not (config[field] == -1 or 0 <= config[field] <= 1):
+      raise InputError(f'config.{field} {config[field]}: give a share from 0 to 1, or -1 for what config.timing says')
+  if config.breathed > 0 and not config.breaths:
+    raise InputError(f"config.breathed {config.breathed}: give config.breaths, a folder of them or 'made'")
   if not 0 <= config.eval_share < 1:
     raise InputError(f'config.eval_share {config.eval_share}: give a share from 0 to below 1')
   engine = engines.chosen(config, speaker_of(config) if config.engine == 'model' else None)
@@ -57,12 +63,13 @@ def from_text(config, workdir):
     raise InputError(f'config.takes {config.takes}, config.answerers {config.answerers}: give takes from 1, and voices of espeak or none')
   if strange := {*config.answerers} - {*config.voices}:
     raise InputError(f'config.answerers: there is no voice {", ".join(sorted(strange))}; there are {", ".join(config.voices)}')
-  how = spoken.How(engine, timing.load(config.timing), config.seed, tuple(config.rates), tuple(config.emotions), config.extras,
-                   spoken.breaths(config.breaths, config.licence), config.takes, tuple(config.answerers), config.answer_once)
+  begun = {name: share for name, share in (('breaths', config.breathed), ('fillers', config.filled)) if share >= 0}
+  how = spoken.How(engine, dataclasses.replace(timing.load(config.timing), **begun), config.seed, tuple(config.rates), tuple(config.emotions), config.extras,
+                   spoken.breaths(config.breaths, config.licence, config.seed), config.takes, tuple(config.answerers), config.answer_once)
   made_by = pairs.generator(config.source, engine=(engine.name, engine.version), voices=config.voices, variants=config.variants,
                             names=config.voice_names, held_out=config.held_out_names, timing=how.timing, seed=config.seed, rates=tuple(config.rates),
                             pitches=list(config.pitches), ranges=list(config.ranges), emotions=list(config.emotions), acted=engines.ACTED,
-                            extras=config.extras, breaths=config.breaths, takes=config.takes, answerers=list(config.answerers),
+                            extras=config.extras, breaths=config.breaths, fillers=(spoken.FILLERS, spoken.FILLER_RATE, spoken.FILLER_EMOTION), takes=config.takes, answerers=list(config.answerers),
                             answer_once=config.answer_once, licence=config.licence)
   units = (spoken.from_grammar if config.source == 'grammar' else spoken.from_text)(config, how)
   workers = 1 if config.engine == 'model' else config.workers

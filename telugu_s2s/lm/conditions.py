@@ -1,4 +1,4 @@
-"""What a voice is asked for beside the dialogue: who it is, how it feels, how it delivers a phrase, and what it speaks for.
+"""What a voice is asked for beside the dialogue: who it is, how it feels, how it delivers a phrase, with what between, and what it speaks for.
 
 Each condition is a vector; their sum is added to what the temporal transformer reads at every step, so it takes no place in
 the memory of a stream and never falls out of its window. What is absent adds exactly zero, and guidance compares with that.
@@ -13,9 +13,12 @@ from jax.nn.initializers import normal, zeros
 from telugu_s2s.codec.transformer import fan_in, rms_norm
 from telugu_s2s.lm.frames import ABSENT, looked_up
 
-NAMES = ('speaker', 'reference', 'emotion', 'knobs', 'task', 'guidance')
+NONVERBAL = 'breath', 'filler'   # each 0 = none, 1 = some: audible breaths, and filled pauses
+NAMES = ('speaker', 'reference', 'emotion', 'knobs', 'task', 'guidance', *NONVERBAL)
 KNOBS = ('pitch', 'range', 'rate', 'energy')     # of a phrase: mean F0 against the speaker's, F0 range, syllables, loud to soft
 COEFFICIENTS = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)      # of guidance, where it is learnt as a condition
+# What is drawn for a row in training, each from a key that is folded by its place here: what is new comes last, and changes no other.
+DRAWS = ('speaker', 'reference', 'emotion', 'knobs', 'task', 'guidance', 'some', 'share', 'knobs alone', *NONVERBAL)
 DROP, DROP_ALL = 0.2, 0.1        # shares of rows that learn without a condition, and without any (PersonaPlex drops 0.2)
 TIE_WEIGHT = 0.01                # of the mean square between a speaker's row and the voice of a recording
 BLOCKS, TAPS = 2, 3              # of the reference encoder
@@ -32,12 +35,13 @@ class Sizes:
   knob_bins: int                 # of each knob
   tasks: int
   guidances: int                 # of COEFFICIENTS, that many
+  nonverbal: bool = False        # those of NONVERBAL
 
   @property
   def tables(self) -> dict:
     """{name: entries} of the conditions that are one number and one table."""
     found = {'emotion': self.emotions, 'task': self.tasks, 'guidance': self.guidances}
-    return {name: size for name, size in found.items() if size}
+    return {name: size for name, size in found.items() if size} | ({name: 2 for name in NONVERBAL} if self.nonverbal else {})
 
   @property
   def entries(self) -> dict:
@@ -53,7 +57,7 @@ class Sizes:
 def filled(c: Sizes, given: dict, codebooks: int, rows: int = 1) -> dict:
   """All conditions of a model, those that `given` has and ABSENT for the others.
 
-  given: {speaker, emotion, task, guidance: i32[b]; knobs: i32[b 4]; reference: i32[b r q], codes of a recording, ABSENT
+  given: {speaker, emotion, task, guidance, breath, filler: i32[b]; knobs: i32[b 4]; reference: i32[b r q], codes of a recording, ABSENT
     where it is over}, any of them; a condition that the model does not have is passed over.
   rows: b, where nothing is given.
   """
@@ -82,9 +86,9 @@ def kept(key, c: Sizes, conditions: dict, drop=DROP, drop_all=DROP_ALL) -> dict:
   a voice delivers: half of the rows that have both go without it where they keep a knob, or knobs would tell nothing more.
   """
   b = len(next(iter(conditions.values())))
-  drawn = lambda number, shape: jax.random.uniform(jax.random.fold_in(key, number), shape)
-  some = drawn(len(NAMES), (b,)) >= drop_all
-  on = {name: some & (drawn(number, (b,)) >= drop) for number, name in enumerate(NAMES) if name != 'knobs'}
+  drawn = lambda name, *shape: jax.random.uniform(jax.random.fold_in(key, DRAWS.index(name)), (b, *shape))
+  some = drawn('some') >= drop_all
+  on = {name: some & (drawn(name) >= drop) for name in ('speaker', *c.tables)}
   found = {name: on[name] for name in conditions if name in c.tables}
   if c.speakers:
     found['speaker'] = on['speaker']
@@ -92,15 +96,15 @@ def kept(key, c: Sizes, conditions: dict, drop=DROP, drop_all=DROP_ALL) -> dict:
     found['reference'] = on['speaker']
   both = tied(c, conditions)
   if both is not None:
-    second = drawn(NAMES.index('reference'), (b,)) < 0.5
+    second = drawn('reference') < 0.5
     found['speaker'] &= ~(both & second)
     found['reference'] &= ~(both & ~second)
   if c.knob_bins:
-    share = drop + (1 - drop) * drawn(len(NAMES) + 1, (b, 1))
-    found['knobs'] = some[:, None] & (drawn(NAMES.index('knobs'), (b, len(KNOBS))) >= share)
+    share = drop + (1 - drop) * drawn('share', 1)
+    found['knobs'] = some[:, None] & (drawn('knobs', len(KNOBS)) >= share)
     if c.emotions:
       told = jnp.any(found['knobs'] & (conditions['knobs'] >= 0), -1)
-      found['emotion'] &= ~(told & (drawn(len(NAMES) + 2, (b,)) < 0.5))
+      found['emotion'] &= ~(told & (drawn('knobs alone') < 0.5))
   return found
 
 

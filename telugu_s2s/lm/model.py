@@ -62,6 +62,7 @@ class Config:
   knob_bins: int = 0
   tasks: int = 0
   guidances: int = 0
+  nonverbal: bool = False
 
   @property
   def temporal(self) -> Sizes:
@@ -86,7 +87,7 @@ class Config:
   @property
   def conditions(self) -> conditions.Sizes:
     return conditions.Sizes(self.width, self.speakers, self.reference, self.voice_width, self.emotions, self.knob_bins,
-                            self.tasks, self.guidances)
+                            self.tasks, self.guidances, self.nonverbal)
 
 
 class AudioLM(nn.Module):

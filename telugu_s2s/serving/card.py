@@ -84,7 +84,8 @@ def card(facts: dict, model: Config, codec: CodecConfig, table: labels.Table) ->
   rows, named = facts['data'], table.speakers[:model.speakers]
   found = sorted({licences.licence_class(row['licence']) for row in rows})
   fitting = [name for name, letters in licences.PROFILES.items() if set(found) <= set(letters)]
-  knobs, licence = ', '.join(table.edges) if model.knob_bins else '', facts['licence']
+  knobs = ', '.join((*(table.edges if model.knob_bins else ()), *(labels.NONVERBAL if model.nonverbal else ())))
+  licence = facts['licence']
   some = ', '.join(f'`{name}`' for name in named[:MOST_SPEAKERS])
   some += f' and {len(named) - MOST_SPEAKERS} more' if len(named) > MOST_SPEAKERS else ''
   return CARD.format(

@@ -140,7 +140,7 @@ class Conversation:
     output, telugu = new['audio']['output'], new['telugu']
     if output != old['audio']['output'] or telugu != old['telugu']:
       speaker = output['voice'] if output['voice'] in self._voice.names else DEFAULT
-      told = self._voice.given(speaker, telugu['emotion'], settings.rate_bin(output['speed'], self._voice.model.knob_bins))
+      told = self._voice.given(speaker, telugu['emotion'], settings.rate_bin(output['speed'], self._voice.model.knob_bins), telugu)
       how = dataclasses.replace(self._how, temperature=telugu['temperature'], top_k=telugu['top_k'])
       if (telugu['temperature'], telugu['top_k']) != (self._how.temperature, self._how.top_k):
         how = dataclasses.replace(how, text=None, prosody=None, a0=None)         # one setting for every slot

@@ -9,6 +9,7 @@ import math
 from telugu_s2s.errors import InputError
 from telugu_s2s.serving import formats, turn
 from telugu_s2s.serving.voice import DEFAULT, Voice
+from telugu_s2s.tokens import labels
 
 # The names that stock configurations come with: they speak as the default voice, so that unchanged programs work.
 STOCK_VOICES = ('alloy', 'ash', 'ballad', 'cedar', 'coral', 'echo', 'fable', 'marin', 'nova', 'onyx', 'sage', 'shimmer', 'verse')
@@ -45,7 +46,7 @@ def fresh(voice: Voice, session_id: str, expires_at: int, how) -> dict:
       'tracing': None, 'truncation': 'auto', 'prompt': None, 'include': None,
       'audio': {'input': {'format': dict(pcm), 'transcription': None, 'noise_reduction': None, 'turn_detection': dict(SERVER_VAD)},
                 'output': {'format': dict(pcm), 'voice': DEFAULT, 'speed': 1.0}},
-      'telugu': {'emotion': '', 'temperature': how.temperature, 'top_k': how.top_k, 'seed': None,
+      'telugu': {'emotion': '', 'breath': None, 'filler': None, 'temperature': how.temperature, 'top_k': how.top_k, 'seed': None,
                  'voices': list(voice.names), 'emotions': list(voice.emotions)}}
 
 
@@ -220,6 +221,10 @@ def _telugu(telugu: dict, update: dict, voice: Voice):
       if value and not voice.emotions:
         raise Refused(f'{param} is {short(value)}; this model was not taught emotions', param=param)
       telugu[name] = one_of(value, voice.emotions, param) if value else ''
+    elif name in labels.NONVERBAL:
+      if value is not None and not voice.model.nonverbal:
+        raise Refused(f'{param} is {short(value)}; this model was not taught to breathe or pause when it is asked to', param=param)
+      telugu[name] = None if value is None else checked(value, bool, param)
     elif name == 'temperature':
       telugu[name] = between(value, 0, 4, param)
     elif name == 'top_k':

@@ -1,6 +1,7 @@
 """The voice that is served: an audio LM, its codec, and who and what it may be asked to be."""
 import dataclasses
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -36,10 +37,10 @@ class Voice:
     """How the voice may be asked to feel."""
     return labels.EMOTIONS[:self.model.emotions]
 
-  def given(self, speaker: str = DEFAULT, emotion: str = '', rate: int = -1) -> dict:
+  def given(self, speaker: str = DEFAULT, emotion: str = '', rate: int = -1, between=MappingProxyType({})) -> dict:
     """What the model is told of its voice, {name: i32 array of one stream}, of every condition that it has.
 
-    rate: a bin of the speaking rate, or -1.
+    rate: a bin of the speaking rate, or -1. between: {breath, filler: whether there are to be some, or None}.
     """
     c, found = self.model, {}
     if c.speakers:
@@ -48,6 +49,8 @@ class Voice:
       found['emotion'] = np.int32(labels.EMOTIONS.index(emotion) if emotion else -1)
     if c.knob_bins:
       found['knobs'] = np.array([rate if knob == 'rate' else -1 for knob in labels.KNOBS], np.int32)
+    if c.nonverbal:
+      found |= {name: np.int32(-1 if between.get(name) is None else between[name]) for name in labels.NONVERBAL}
     return found
 
 

@@ -1,4 +1,4 @@
-"""Labels of clips as numbers: who speaks, with what emotion, how a phrase is delivered, and another clip of the same voice.
+"""Labels of clips as numbers: who speaks, with what emotion, how a phrase is delivered, what is between words, and another clip of the same voice.
 
 A table stands beside the tokens. When clips are added it grows at its end, and bins stay where they are: what a model learnt
 under a number keeps its number.
@@ -21,6 +21,7 @@ EMOTIONS = ('neutral', 'happy', 'sad', 'excited', 'angry', 'fear', 'surprise', '
 UNKNOWN = ('', 'unknown')
 # The measure that each knob is made of; pitch in semitones from the speaker's median.
 KNOBS = {'pitch': 'f0_median_hz', 'range': 'f0_range_st', 'rate': 'syllables_per_s', 'energy': 'energy_range_db'}
+NONVERBAL = {'breath': 'breaths', 'filler': 'fillers'}          # and how many of them there are
 
 
 def speaker(labels: dict) -> str:
@@ -39,6 +40,17 @@ def named_emotion(label: str) -> str:
   """One of EMOTIONS, whatever its corpus calls it, '' for one that is unknown or outside of them."""
   number = emotion(label)
   return '' if number == ABSENT else EMOTIONS[number]
+
+
+
+def nonverbal(labels: dict) -> dict[str, int]:
+  """{breath, filler: 1 where its transcript marks one or one is heard, 0 where none is heard, ABSENT where nobody listened}.
+
+  A transcript tells nothing where a recording was cut, since its marks belong to no one part, and one without marks may leave them out.
+  """
+  raw = (labels.get('custom') or {}).get('text_raw') or '' if labels.get('text') else ''
+  counts = {name: (labels.get('quality') or {}).get(measure) for name, measure in NONVERBAL.items()}
+  return {name: 1 if written.MARKS[name].search(raw) else ABSENT if count is None else int(count > 0) for name, count in counts.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,10 +204,11 @@ class Asked:
   speakers: int = 0              # rows of the model's table; a speaker beyond it is absent
   emotions: bool = False
   knobs: bool = False
+  nonverbal: bool = False
   frames: int = 0                # of a recording of the same voice; 0 = none
 
   def row(self, tokens, mine: bool, rng=None) -> dict:
-    """{speaker, emotion: i32[], knobs: i32[4], reference: i32[frames q]}, those that are asked for.
+    """{speaker, emotion, breath, filler: i32[], knobs: i32[4], reference: i32[frames q]}, those that are asked for.
 
     Args:
       tokens: the clip, in any view.
@@ -210,6 +223,8 @@ class Asked:
       found['emotion'] = np.int32(emotion(labels.get('emotion') or '') if mine else ABSENT)
     if self.knobs:
       found['knobs'] = self.table.knobs(labels) if mine else np.full(len(KNOBS), ABSENT, np.int32)
+    if self.nonverbal:
+      found |= {name: np.int32(value if mine else ABSENT) for name, value in nonverbal(labels).items()}
     if self.frames:
       found['reference'] = np.full((self.frames, tokens.codes.shape[1]), ABSENT, np.int32)
       if mine and (other := self._other(labels, rng)) is not None:

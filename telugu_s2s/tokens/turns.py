@@ -26,7 +26,7 @@ HOLD_S = 0.4                     # that it has spoken before, at least
 NEXT_S = 0.2, 1.6                # from an answer to the question that follows it in a row: drawn evenly
 BLANKS = 2                       # stretches of a frayed question that fall silent, each an eighth of it at most
 ONSET_S = 0.32                   # of an answer, which tell most of which answer it is
-TURN = 'turn'                    # what a clip is in a dialogue; others (backchannel, filler, breath) are heard, not answered
+TURN = 'turn'                    # what a clip is in a dialogue; another one (backchannel) is heard, not answered
 
 
 @dataclasses.dataclass(frozen=True)

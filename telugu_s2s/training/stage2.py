@@ -14,7 +14,7 @@ from telugu_s2s import axes
 from telugu_s2s.audio import files, mark, pictures
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
-from telugu_s2s.lm import frames, losses, sampling
+from telugu_s2s.lm import conditions, frames, losses, sampling
 from telugu_s2s.lm.model import Config, targets
 from telugu_s2s.preparation import prepare
 from telugu_s2s.tokens import baselines, batches, census, encoding, tokenize
@@ -133,6 +133,7 @@ class Checked:
                    'text': (-1, model.text_codes, 'text_codes'), 'reference': (-1, model.codes, 'codes')}
     fields = {'speaker': 'speakers', 'emotion': 'emotions', 'knobs': 'knob_bins', 'task': 'tasks'}
     self._sizes |= {name: (-1, getattr(model, field), field) for name, field in fields.items() if getattr(model, field)}
+    self._sizes |= {name: (-1, 2, 'nonverbal') for name in conditions.NONVERBAL if model.nonverbal}
 
   def __getitem__(self, step):
     """Raises InputError where a code, prosody code, text code or condition is none of the model's, or a weight no number."""
@@ -157,7 +158,7 @@ def token_folders(config, workdir, trained):
   """The folders of training and held-out tokens; made here where config.data.tokens does not name one."""
   if config.data.tokens:
     return folders(config, workdir)
-  full = {'measures': 'full'} if config.model.get('knob_bins') else {}         # what knobs are made of
+  full = {'measures': 'full'} if config.model.get('knob_bins') or config.model.get('nonverbal') else {}      # what knobs are made of
   data = prepare.Data(**{name: value for name, value in config.data.items() if name != 'tokens'}, **full)
   encoder = encoding.Encoder(trained)
   for split, chosen in (('train', data), ('eval', dataclasses.replace(data, split='eval'))):

@@ -1,5 +1,6 @@
 """Dialogues as a folder: rows, licences, splits, resuming, and what is set aside."""
 import csv
+import dataclasses
 import importlib.util
 import itertools
 import pathlib
@@ -205,28 +206,64 @@ def test_each_side_has_a_pace_and_an_emotion_of_its_own_and_an_answer_may_be_sai
   assert len(asked) == 8 and len(answered) == len({rate for _, rate, _ in answered}) == 2
 
 
-def test_a_listener_of_a_story_makes_itself_heard_within_it_and_fillers_come_before_turns():
-  lively = timing.Timing('t', timing.ASSUMED.gap_s, timing.ASSUMED.pause_s, 0.6, timing.ASSUMED.backchannel_at, 1.0, 1.0)
-  breath = Turn(0.0, tone(0.4), '', 'breaths', 'CC-BY-4.0', 'breath')
-  found = spoken.spoken('s1', STORY, how(timing=lively, breaths=(breath,)), spoken.OWN)
-  told, listened, filled, breathed = ([one for one in found.turns if one.act == act] for act in timing.ACTS)
-  assert len({one.speaker for one in told}) == 1 and len(told) == len(filled) == len(breathed) == 3 and listened
-  assert {one.speaker for one in filled + breathed} == {told[0].speaker} != {one.speaker for one in listened}
+def test_a_listener_of_a_story_makes_itself_heard_within_it():
+  lively = timing.Timing('t', timing.ASSUMED.gap_s, timing.ASSUMED.pause_s, 0.6, timing.ASSUMED.backchannel_at, 0.0, 0.0)
+  found = spoken.spoken('s1', STORY, how(timing=lively), spoken.OWN)
+  told, listened = ([one for one in found.turns if one.act == act] for act in (timing.TURN, timing.BACKCHANNEL))
+  assert len({one.speaker for one in told}) == 1 and len(told) == 3 and listened
+  assert told[0].speaker not in {one.speaker for one in listened}
   for one in listened:
     assert any(other.at_s <= one.at_s < other.end_s for other in told) and one.text in spoken.BACKCHANNELS['train']
-  for one, turn_after in zip(filled, told):
-    assert 0 < turn_after.at_s + 0.15 - (one.end_s - 0.15) < 0.2           # both files have 0.15 s of silence at their ends
   assert min(one.at_s for one in found.turns) == 0
   for one, after in zip(told, told[1:]):
     assert after.at_s + 0.15 >= one.end_s - 0.15
   for seed in range(5):
     turns = spoken.spoken('d1', [QUESTION | {'text': 'ఏ' * 60}, ANSWER], how(timing=lively, seed=seed), spoken.OWN).turns
     for who in {one.speaker for one in turns}:
-      mine = sorted((one.at_s, one.end_s) for one in turns if one.speaker == who and one.act in ('turn', 'backchannel'))
+      mine = sorted((one.at_s, one.end_s) for one in turns if one.speaker == who)
       assert all(before[1] <= after[0] + 1e-6 for before, after in zip(mine, mine[1:]))        # nobody listens aloud while they speak
   plain = spoken.spoken('s1', STORY, how(timing=lively, extras=False), spoken.OWN)
   assert {one.act for one in plain.turns} == {'turn'}
-  assert not set(spoken.BACKCHANNELS['train']) & set(spoken.BACKCHANNELS['eval']) and not set(spoken.FILLERS['train']) & set(spoken.FILLERS['eval'])
+  assert not set(spoken.BACKCHANNELS['train']) & set(spoken.BACKCHANNELS['eval'])
+
+
+def test_breaths_and_fillers_begin_a_turn_move_what_follows_and_are_told_by_marks():
+  of = lambda breaths, fillers: dataclasses.replace(timing.ASSUMED, backchannels_per_s=0.0, breaths=breaths, fillers=fillers)
+  breath = Turn(0.0, tone(0.4), '', 'breaths', 'CC-BY-4.0', attribution='A. Breather')
+  plain, begun = (spoken.spoken('s1', STORY, how(timing=of(share, share), breaths=(breath,)), spoken.OWN).turns for share in (0.0, 1.0))
+  moved = 0.0
+  for one, other in zip(plain, begun):
+    assert one.text_raw == '' and other.text_raw == f'<breath> <uh> {one.text}' and other.text == one.text
+    assert other.at_s == pytest.approx(one.at_s + moved)
+    more = len(other.samples) - len(one.samples)
+    assert np.array_equal(other.samples[more:], one.samples) and np.array_equal(other.samples[:len(breath.samples)], breath.samples)
+    assert more > len(breath.samples) + 4800                      # the filler has silence at both ends
+    assert other.mixed[0] == ('breaths', 'CC-BY-4.0') and other.attribution == 'A. Breather'
+    moved += more / 16000
+  spans = [[timing.Span(0.0, 1.0, 'x', text='x'), timing.Span(1.1, 2.0, 'y', text=one.text_raw or one.text)] for one in (*plain, *begun)]
+  again = timing.measured(spans, 'made')
+  assert again.breaths == again.fillers == 1 / 4                  # of both turns, in half of the dialogues
+
+
+def test_the_licence_of_a_breath_counts_in_its_dialogue(tmp_path):
+  breath = Turn(0.0, tone(0.4), '', 'breaths', 'CC-BY-SA-4.0')
+  lively = dataclasses.replace(timing.ASSUMED, breaths=1.0)
+  [row, *_] = pairs.rows_of(spoken.spoken('d1', [QUESTION, ANSWER], how(timing=lively, breaths=(breath,)), spoken.OWN), 'g', 'flac', tmp_path)
+  assert row['licence'] == 'CC-BY-SA-4.0' and 'breaths' in row['sources'] and row['text_raw'].startswith('<breath> ')
+
+
+def test_breaths_that_are_made_are_nobodys_and_follow_from_the_seed():
+  one, again, other = (spoken.breaths('made', 'x', seed) for seed in (1, 1, 2))
+  assert len(one) == spoken.MANY and {(breath.source, breath.licence) for breath in one} == {spoken.OWN}
+  assert all(np.array_equal(a.samples, b.samples) for a, b in zip(one, again)) and not np.array_equal(one[0].samples, other[0].samples)
+  assert max(np.abs(breath.samples).max() for breath in one) == pytest.approx(0.1) and spoken.breaths('', 'x') == ()
+
+
+@pytest.mark.parametrize('fields, says', [(dict(breathed=0.5), 'give config.breaths'), (dict(filled=1.5), 'config.filled 1.5'),
+                                          (dict(breathed=-0.5, breaths='made'), 'config.breathed -0.5')])
+def test_a_share_that_cannot_be_is_refused(tmp_path, fields, says):
+  with pytest.raises(InputError, match=says):
+    job.run(config(count=1, engine='command', command='x {text} {out}', **fields), tmp_path)
 
 
 def test_a_dialogue_that_cannot_be_spoken_is_set_aside(tmp_path):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from telugu_s2s.audio import activity, delivery, quality
+from telugu_s2s.audio import activity, delivery, nonverbal, quality
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import control, recipes
@@ -122,10 +122,19 @@ def test_the_ceiling_is_what_is_heard_of_recordings_after_the_codec(monkeypatch)
   assert found['pitch']['spearman'] > 0.95 and found['pitch']['monotone'] and found['rate']['spearman'] > 0.9
 
 
+def test_breaths_are_counted_where_they_are_asked_for_and_where_not():
+  rng, quiet = np.random.default_rng(5), np.zeros(4800, np.float32)
+  breathed = lambda some: np.concatenate([quiet, 0.02 * nonverbal.breath(rng), quiet, voice(150, 4, 1.0)]) if some else voice(150, 4, 1.0)
+  asked = np.array([0, 1, 1, 0, 1])
+  found = control.between('breath', asked, [breathed(some) for some in (0, 1, 1, 1, 0)])
+  assert (found['none']['share'], found['none']['n'], found['some']['n']) == (0.5, 2, 3) and found['some']['share'] == pytest.approx(2 / 3)
+  assert control.between('filler', asked[1:3], [breathed(1)] * 2).keys() == {'some'}
+
+
 @pytest.mark.slow
 def test_a_voice_that_converses_is_heard_in_its_answers(codec_file):
   codec = weights.load(str(codec_file))
-  model = dataclasses.replace(LM, knob_bins=3, emotions=9, speakers=4)
+  model = dataclasses.replace(LM, knob_bins=3, emotions=9, speakers=4, nonverbal=True)
   params = jax.jit(AudioLM(model).init)(jax.random.key(0), jnp.zeros((1, 2, 4, model.codebooks), jnp.int32), jnp.zeros((1, 4), jnp.int32))['params']
   params = jax.tree.map(lambda x: x + 0.5 * jax.random.normal(jax.random.key(x.size), x.shape), params)      # fresh heads tell nothing apart
   config = recipes.of('evaluate', 'stage4', draws=2, utterance_s=0.4, speakers=('b',))
@@ -134,6 +143,8 @@ def test_a_voice_that_converses_is_heard_in_its_answers(codec_file):
   found = control.measure(config, [], model, params, codec, table, asked)
   assert found['questions'] == 2 and found['speakers'] == 1 and set(control.HEARD) < found.keys()
   assert 'skipped' in found['emotion'] and 'recordings' not in found
+  for name in labels.NONVERBAL:
+    assert found[name]['none']['n'] == found[name]['some']['n'] == 2 and found[name]['recordings'] == {}
   given = {'speaker': np.array([1, 1], np.int32)}
   how = sampling.Sampling(0.8, 100, 0, 0.0)
   encoder = encoding.Encoder(codec)
@@ -154,5 +165,5 @@ def test_what_hears_pitch_is_told_and_either_hears_it(monkeypatch):
 
 def test_a_run_that_cannot_be_asked_is_refused():
   with pytest.raises(InputError, match='without knobs and emotions.*leave control out'):
-    control.check(types.SimpleNamespace(knob_bins=0, emotions=0), 'runs/plain')
-  control.check(types.SimpleNamespace(knob_bins=5, emotions=0), 'runs/plain')
+    control.check(types.SimpleNamespace(knob_bins=0, emotions=0, nonverbal=False), 'runs/plain')
+  control.check(types.SimpleNamespace(knob_bins=5, emotions=0, nonverbal=False), 'runs/plain')

@@ -12,8 +12,8 @@ from telugu_s2s.lm import conditions, model, sampling
 
 from tests.lm.test_audio_lm import B, GREEDY, SMALL, T, made, spoken
 
-ASKED = dataclasses.replace(SMALL, speakers=5, reference=True, voice_width=12, emotions=4, knob_bins=5, tasks=3, guidances=8)
-GIVEN = {'speaker': np.array([3, 1]), 'emotion': np.array([0, 2]), 'task': np.array([1, -1]), 'guidance': np.array([2, 2]),
+ASKED = dataclasses.replace(SMALL, speakers=5, reference=True, voice_width=12, emotions=4, knob_bins=5, tasks=3, guidances=8, nonverbal=True)
+GIVEN = {'speaker': np.array([3, 1]), 'emotion': np.array([0, 2]), 'task': np.array([1, -1]), 'guidance': np.array([2, 2]), 'breath': np.array([1, 0]), 'filler': np.array([0, -1]),
          'knobs': np.array([[0, 4, -1, 2], [1, 1, 1, 1]])}
 FREE = sampling.Sampling(temperature=1.0, top_k=0)
 
@@ -62,7 +62,7 @@ def test_conditions_are_dropped_alone_and_together_as_often_as_they_say():
   given['reference'] = np.full((b, 1, 3), -1)
   keep = conditions.kept(jax.random.key(0), ASKED.conditions, given)
   share = (1 - conditions.DROP) * (1 - conditions.DROP_ALL)
-  for name in ('speaker', 'emotion', 'task', 'guidance'):
+  for name in ('speaker', 'emotion', 'task', 'guidance', 'breath', 'filler'):
     assert np.mean(keep[name]) == pytest.approx(share, abs=0.02), name
   # A row drops each knob as often as a number of its own says, between DROP and 1.
   told = 1 - conditions.DROP
@@ -74,6 +74,10 @@ def test_conditions_are_dropped_alone_and_together_as_often_as_they_say():
   assert both == pytest.approx((1 - conditions.DROP) ** 2 * (1 - conditions.DROP_ALL), abs=0.02)
   again = conditions.kept(jax.random.key(0), ASKED.conditions, given)
   assert all(np.array_equal(keep[name], again[name]) for name in keep)
+  # A run without breaths and fillers draws what it drew before there were any.
+  fewer = dataclasses.replace(ASKED, nonverbal=False).conditions
+  without = conditions.kept(jax.random.key(0), fewer, {name: value for name, value in given.items() if name not in conditions.NONVERBAL})
+  assert without.keys() == keep.keys() - set(conditions.NONVERBAL) and all(np.array_equal(keep[name], without[name]) for name in without)
 
 
 def test_half_of_the_rows_with_a_knob_do_without_their_emotion():

@@ -13,11 +13,11 @@ from telugu_s2s.tokens import encoding
 
 @pytest.fixture(scope='session')
 def tiny(codec_file):
-  """A voice with two speakers, three emotions and rates of speech; a frame is 20 ms."""
+  """A voice with two speakers, three emotions, rates of speech, breaths and fillers; a frame is 20 ms."""
   trained = weights.load(codec_file)
   config = model.Config(width=16, layers=2, heads=2, kv_heads=1, head_width=8, ffn=20, depth_width=12, depth_layers=1, depth_heads=3,
                         depth_ffn=14, codebooks=3, codes=11, prosody_codes=5, window=40, sinks=2, dtype='float32', speakers=2,
-                        voice_width=6, emotions=3, knob_bins=4)
+                        voice_width=6, emotions=3, knob_bins=4, nonverbal=True)
   params = jax.jit(model.AudioLM(config).init)(jax.random.key(1), jnp.zeros((1, 2, 4, 3), jnp.int32), jnp.zeros((1, 4), jnp.int32))
   # Heads and attention that begin at almost nothing would say the same whatever was heard.
   params = jax.tree_util.tree_map_with_path(lambda path, x: 30 * x if path[-1].key.startswith(('head', 'wo_')) else x, params['params'])

@@ -257,9 +257,10 @@ def test_a_recording_is_answered_though_turns_are_looked_for_again_at_once(talk)
 
 def test_a_voice_an_emotion_and_a_rate_are_asked_of_the_model(talk, tiny):
   talk.send('session.update', session={'type': 'realtime', 'audio': {'output': {'voice': 'a/two', 'speed': 1.5}},
-                                       'telugu': {'emotion': 'happy', 'temperature': 0, 'seed': 7}})
+                                       'telugu': {'emotion': 'happy', 'breath': False, 'filler': True, 'temperature': 0, 'seed': 7}})
   told, how, seed = talk.slot.told
   assert (int(told['speaker']), int(told['emotion']), told['knobs'].tolist(), how.temperature, seed) == (1, 1, [-1, -1, 3, -1], 0, 7)
+  assert (int(told['breath']), int(told['filler'])) == (0, 1)
   assert talk.send('session.update', session={'type': 'realtime', 'audio': {'output': {'voice': 'marin'}}}) == ['session.updated']
   assert int(talk.slot.told[0]['speaker']) == -1
 
@@ -276,6 +277,7 @@ def test_a_voice_an_emotion_and_a_rate_are_asked_of_the_model(talk, tiny):
     ({'output_modalities': ['text']}, 'invalid_value', 'session.output_modalities'),
     ({'max_output_tokens': 0}, 'invalid_value', 'session.max_output_tokens'),
     ({'telugu': {'emotion': 'disgust'}}, 'invalid_value', 'session.telugu.emotion'),
+    ({'telugu': {'breath': 1}}, 'invalid_type', 'session.telugu.breath'),
     ({'telugu': {'temperature': -1}}, 'invalid_value', 'session.telugu.temperature'),
     ({'audio': {'output': {'speed': 9}}}, 'invalid_value', 'session.audio.output.speed'),
     ({'surprise': 1}, 'unknown_parameter', "'session.surprise'"),

@@ -72,6 +72,25 @@ def test_knobs_are_bins_against_the_speaker_and_absent_where_not_measured(tmp_pa
   assert tuple(labels.KNOBS) == conditions.KNOBS
 
 
+@pytest.mark.parametrize('given, breath, filler', [
+    ({'text': 'ఒకటి', 'custom': {'text_raw': '<breathing> <um> ఒకటి'}}, 1, 1),
+    ({'text': 'ఒకటి', 'custom': {'text_raw': '<inhale> ఒకటి'}, 'quality': {'breaths': 0, 'fillers': 2}}, 1, 1),
+    ({'text': 'ఒకటి', 'custom': {'text_raw': 'ఒకటి'}, 'quality': {'breaths': 0, 'fillers': 0}}, 0, 0),
+    ({'text': 'ఒకటి', 'custom': {'text_raw': 'ఒకటి'}}, -1, -1),                                     # it may leave marks out
+    ({'text': '', 'custom': {'text_raw': '<breathing> ఒకటి'}, 'quality': {'breaths': 0, 'fillers': 1}}, 0, 1),       # a part of a cut recording
+    ({}, -1, -1)])
+def test_breaths_and_fillers_are_told_by_marks_or_by_ear_and_else_not_known(given, breath, filler):
+  assert labels.nonverbal(given) == {'breath': breath, 'filler': filler}
+
+
+def test_rows_tell_of_breaths_and_fillers_where_they_are_asked_to(tmp_path):
+  clips = filled(tmp_path, [clip(number, 'm', f0_median_hz=100.0, breaths=number % 2, fillers=0) for number in range(6)])
+  row = asked(clips, labels.made(clips), nonverbal=True).row(clips[1], True)
+  assert (row['breath'], row['filler']) == (1, 0) and row['breath'].dtype == np.int32
+  assert {asked(clips, labels.made(clips), nonverbal=True).row(clips[1], False)[name] for name in ('breath', 'filler')} == {-1}
+  assert 'breath' not in asked(clips, labels.made(clips)).row(clips[1], True)
+
+
 def test_a_recording_is_of_another_clip_of_the_speaker(tmp_path):
   clips = filled(tmp_path, FEW)
   one = asked(clips, labels.made(clips))
