@@ -3,7 +3,7 @@
 stage2  controlled likelihood tests (what belongs together: voices, rooms, backgrounds, manners, turns), bigram and voices as
         vectors beside them; how a voice stays itself over minutes.
 stage3  the same with a second speaker heard, and takeovers at pauses, ends of turns and interruptions.
-stage4  the same, and whether pitch, range, rate, energy and emotion are heard where they are asked for.
+stage4  the same, and whether pitch, range, rate, energy, emotion, breaths and fillers are heard where they are asked for.
 
     python -m telugu_s2s.main --config=configs/evaluate.py --config.run=runs/stage2 --config.data.audio=DIR
     python -m telugu_s2s.main --config=configs/evaluate.py:stage4 --config.run=runs/stage4

@@ -15,6 +15,7 @@ BY = ('energy', 'silero')
 SILENCE_DBFS = -60.0       # nothing below this counts as speech, whatever the floor
 REACH_S = 5                # the noise floor of a second is taken from this far on either side
 KEPT_SILENCE_S = 0.3       # of silence around a span: onsets and final consonants are soft
+BACK, ON = 5, 15           # frames of 10 ms that speech by energy reaches back and on (hangover)
 BUFFER_S = 300.0           # a longer recording is cut piece by piece, in under 400 MB
 
 
@@ -46,7 +47,7 @@ def _loud(samples):
   result = np.zeros(len(level), bool)
   for start, end in runs(loud):
     if end - start >= 5:      # a click lights the three frames that it lies in
-      result[max(0, start - 5):end + 15] = True
+      result[max(0, start - BACK):end + ON] = True
   return result
 
 

@@ -18,7 +18,9 @@ LEAST_VOICED = 0.1              # of spoken frames: what has less, as whispers a
 
 
 def measures(samples, spoken) -> dict:
-  """f0_median_hz, f0_range_st, voiced, energy_range_db, by `nonverbal` breaths and fillers, and by `nuclei` syllables of a stretch of speech.
+  """f0_median_hz, f0_range_st, voiced, energy_range_db, spoken_s, by `nuclei` syllables, and by `nonverbal` breaths and fillers of speech.
+
+  Breaths and fillers count in no other measure.
 
   Args:
     samples: f32[samples] at 16 kHz.
@@ -27,11 +29,13 @@ def measures(samples, spoken) -> dict:
   Returns:
     f0_range_st and energy_range_db: from the 5th to the 95th percentile of the pitch and the level of voiced frames,
     in semitones and dB; they and the median are None where no frame is voiced. voiced: the share of spoken frames
-    with a pitch. syllables: 0 where it is below LEAST_VOICED.
+    with a pitch. spoken_s: how long they are. syllables: 0 where the share is below LEAST_VOICED.
   """
   f0 = pitch.track(samples)[:len(spoken)]
   f0 = np.pad(f0, (0, len(spoken) - len(f0)))
-  voiced = f0 > 0
+  between = nonverbal.found(samples, f0)
+  out = nonverbal.no_words(f0, between)
+  voiced, spoken = (f0 > 0) & ~out, spoken & ~out
   result = {'f0_median_hz': None, 'f0_range_st': None, 'energy_range_db': None}
   if voiced.any():
     low, middle, high = np.percentile(f0[voiced], [5, 50, 95])
@@ -39,13 +43,15 @@ def measures(samples, spoken) -> dict:
     result = {'f0_median_hz': round(float(middle), 1), 'f0_range_st': round(float(12 * np.log2(high / low)), 2),
               'energy_range_db': round(float(loud - soft), 2)}
   share = float(voiced[spoken].mean()) if spoken.any() else 0.0
-  return result | nonverbal.measures(samples, f0) | {'voiced': round(share, 3), 'syllables': nuclei(samples) / HEARD if share >= LEAST_VOICED else 0.0}
+  return result | {'voiced': round(share, 3), 'syllables': nuclei(samples, out) / HEARD if share >= LEAST_VOICED else 0.0,
+                   'spoken_s': float(spoken.sum()) * level.HOP / SAMPLE_RATE, **{name: len(spans) for name, spans in between.items()}}
 
 
-def nuclei(samples) -> int:
+def nuclei(samples, out=()) -> int:
   """How many syllables stand out: peaks of the vowels' level with a dip between them (de Jong and Wempe, 2009).
 
   Unlike theirs a peak needs no pitch: after a codec low voices often have none that a tracker finds. So noise has nuclei too.
+  out: bool[frames], where there are none.
   """
   power = np.square(magnitudes(np.pad(samples, (0, max(0, 512 - len(samples)))), 512, 160))
   low, high = (round(hz * 512 / SAMPLE_RATE) for hz in VOWEL_HZ)
@@ -53,7 +59,7 @@ def nuclei(samples) -> int:
   taper = np.hanning(SMOOTH + 2)[1:-1]
   contour = np.convolve(np.pad(contour, SMOOTH // 2, mode='edge'), taper / taper.sum(), 'valid')
   loud = np.percentile(contour, 95) - FAINT_DB
-  return sum(1 for peak in _peaks(contour.tolist()) if contour[peak] > loud)
+  return sum(1 for peak in _peaks(contour.tolist()) if contour[peak] > loud and not (peak < len(out) and out[peak]))
 
 
 def _peaks(contour):

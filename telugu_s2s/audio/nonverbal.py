@@ -1,7 +1,7 @@
 """What a voice does between its words: audible breaths and filled pauses, found in the sound alone, and breaths that are made.
 
-A breath is noise that rises out of silence. A filled pause ("uh", "um") is a vowel that stands still: its pitch and the shape of
-its spectrum hardly move (Goto, Itou and Hayamizu, A real-time filled pause detection system, 1999, 2). The limits were chosen on
+A breath is noise that rises out of silence. A filled pause ("uh", "um") is a vowel that stands still: its pitch, its level and the shape
+of its spectrum hardly move (Goto, Itou and Hayamizu, A real-time filled pause detection system, 1999, 2). The limits were chosen on
 fillers of espeak-ng and on breaths from `breath`, as they are and after the codecs, and on read speech, which has few of either.
 """
 import numpy as np
@@ -16,8 +16,8 @@ LOUD = 95                        # percentile of the frames' level that speech i
 BREATH_S = 0.22
 SOFT_DB, FAINT_DB, FLOOR_DB, RISE_DB = 10.0, 45.0, 6.0, 8.0
 BEFORE = 8                       # frames of 10 ms
-# A filled pause: how far the shape of its spectrum (mean over bands) and its pitch move within 0.1 s.
-FILLER_S, FILLER_DB, FILLER_ST = 0.35, 2.5, 1.2
+# A filled pause: how far the shape of its spectrum (mean over bands), its pitch and its level move within 0.1 s.
+FILLER_S, FILLER_DB, FILLER_ST, LEVEL_DB = 0.35, 3.0, 1.2, 4.0
 FAR, SMOOTH, FILLER_HOLE = 5, 7, 3       # frames: to either side, of the mean, that may lack it
 FILLER_FAINT_DB, BANDS_DB = 25.0, 50.0   # below speech no voice is one; below the loudest band nothing is looked at
 MADE_S = (0.25, 0.5)             # of breaths that are made
@@ -25,18 +25,31 @@ MADE_S = (0.25, 0.5)             # of breaths that are made
 RESONANCES, LOWS_HZ = ((600, 900, 300), (1400, 1900, 400), (2400, 3000, 600), (3600, 4400, 1200)), 400
 
 
-def measures(samples, f0) -> dict[str, int]:
-  """{breaths, fillers: how many}. f0: of the samples, from `pitch.track`."""
+def found(samples, f0) -> dict[str, list]:
+  """{breaths, fillers: where they are, [(first frame, the one behind)] of 10 ms}. f0: of the samples, from `pitch.track`."""
   loud = level.frame_dbfs(samples)
   bands = log_mel(np.pad(samples, (0, max(0, 512 - len(samples)))), bands=BANDS)
   frames = min(len(f0), len(loud), len(bands))
   f0, loud, bands = f0[:frames], loud[:frames], bands[:frames]
-  return {'breaths': len(breaths(f0, loud)), 'fillers': len(fillers(f0, loud, bands))}
+  return {'breaths': breaths(f0, loud), 'fillers': fillers(f0, loud, bands)}
 
 
 def heard(samples) -> dict[str, int]:
-  """`measures` of a recording f32[samples] at 16 kHz of which no pitch is known yet."""
-  return measures(samples, pitch.track(samples))
+  """{breaths, fillers: how many} of a recording f32[samples] at 16 kHz."""
+  return {name: len(spans) for name, spans in found(samples, pitch.track(samples)).items()}
+
+
+def no_words(f0, spans: dict) -> np.ndarray:
+  """bool[frames], where `found` has something, and around it, as far as `activity.speech` reaches, where there is no voice.
+
+  How fast, how high and how lively somebody speaks is told by the rest: who breathes and hesitates speaks no slower between.
+  """
+  out = np.zeros(len(f0), bool)
+  for start, end in (one for some in spans.values() for one in some):
+    near = slice(max(0, start - activity.BACK), end + activity.ON)
+    out[near] |= f0[near] == 0
+    out[start:end] = True
+  return out
 
 
 def breaths(f0, loud) -> list[tuple[int, int]]:
@@ -47,7 +60,7 @@ def breaths(f0, loud) -> list[tuple[int, int]]:
   for start, end in _long(soft, BREATH_S):
     top = start + int(np.argmax(loud[start:end]))
     # What is loudest at its beginning is the end of a word, dying away in the room.
-    if not start or loud[top] - loud[max(0, start - BEFORE):top + 1].min() >= RISE_DB:
+    if loud[top] - loud[max(0, start - BEFORE):top + 1].min() >= RISE_DB:
       found.append((start, end))
   return found
 
@@ -65,7 +78,8 @@ def fillers(f0, loud, bands) -> list[tuple[int, int]]:
   both = (f0[2 * FAR:] > 0) & (f0[:-2 * FAR] > 0)
   still = np.zeros(frames, bool)
   still[FAR:-FAR] = (both & (np.abs(shape[2 * FAR:] - shape[:-2 * FAR]).mean(1) < FILLER_DB) &
-                     (np.abs(semitones[2 * FAR:] - semitones[:-2 * FAR]) < FILLER_ST))
+                     (np.abs(semitones[2 * FAR:] - semitones[:-2 * FAR]) < FILLER_ST) &
+                     (np.abs(loud[2 * FAR:] - loud[:-2 * FAR]) < LEVEL_DB))
   still &= (f0 > 0) & (loud > np.percentile(loud, LOUD) - FILLER_FAINT_DB)
   return [(start - FAR, end + FAR) for start, end in _long(still, FILLER_S - 2 * FAR * level.HOP / SAMPLE_RATE, FILLER_HOLE)]
 

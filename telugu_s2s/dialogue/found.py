@@ -21,6 +21,7 @@ TURN_S = 0.3, 30.0
 OVERLAP_S = 0.2                  # of a turn in one channel over which somebody else speaks, at most
 HANGOVER_S = 0.1                 # by which activity reaches further beyond the end of speech than before its beginning
 JOINED_S = 0.5                   # a pause within a turn of a channel
+UNTOLD = {'text': '', 'text_provenance': '', 'text_raw': ''}     # of a part: a text belongs to the whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,19 +135,19 @@ def _parts(audio, group, how):
   for one in group:
     labels = dict(path=one.path, source=one.source, licence=one.licence, text=one.text, text_provenance=one.text_provenance if one.text else '',
                   gender=one.gender, style=one.style, emotion=one.emotion, language=one.language or 'te',
-                  attribution=one.custom.get('attribution', ''))
+                  attribution=one.custom.get('attribution', ''), text_raw=one.custom.get('text_raw', ''))
     if one.end_s is not None and one.speaker:
       yield Part(one.start_s or 0.0, one.end_s, one.speaker, labels, one.channel)
     elif one.channel is not None:
       for start_s, end_s in spoken(audio.whole(one.path, one.channel), how.vad):
-        yield Part(start_s, end_s, one.speaker or f'{stem(one.path)}-{one.channel}', labels | {'text': '', 'text_provenance': ''}, one.channel)
+        yield Part(start_s, end_s, one.speaker or f'{stem(one.path)}-{one.channel}', labels | UNTOLD, one.channel)
     elif audio.channels(one.path) == 2:
       for channel in (0, 1):
         for start_s, end_s in spoken(audio.whole(one.path, channel), how.vad):
-          yield Part(start_s, end_s, f'{stem(one.path)}-{channel}', labels | {'text': '', 'text_provenance': '', 'gender': ''}, channel)
+          yield Part(start_s, end_s, f'{stem(one.path)}-{channel}', labels | UNTOLD | {'gender': ''}, channel)
     else:
       for span in diarise.turns(audio.whole(one.path, None), how.voiceprint, how.vad):
-        yield Part(max(0.0, span.start_s), span.end_s, f'{stem(one.path)}-{span.speaker}', labels | {'text': '', 'text_provenance': '', 'gender': ''})
+        yield Part(max(0.0, span.start_s), span.end_s, f'{stem(one.path)}-{span.speaker}', labels | UNTOLD | {'gender': ''})
 
 
 def stem(path) -> str:

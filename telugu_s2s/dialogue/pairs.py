@@ -250,7 +250,7 @@ def kept_apart(rows: Sequence[Mapping]) -> tuple[list, list[corpus.Skip]]:
 def tsv(rows) -> bytes:
   """A manifest of rows."""
   clean = lambda value: ' '.join(str(value).split())
-  return ('\n'.join(['\t'.join(COLUMNS)] + ['\t'.join(clean(row[column]) for column in COLUMNS) for row in rows]) + '\n').encode()
+  return ('\n'.join(['\t'.join(COLUMNS)] + ['\t'.join(clean(row.get(column, '')) for column in COLUMNS) for row in rows]) + '\n').encode()
 
 
 

@@ -19,7 +19,7 @@ BACKCHANNELS = {'train': ('ఆఁ', 'అవును', 'సరే', 'ఊఁ', '�
 # What one says while thinking, and how: slowly, without melody.
 FILLERS, FILLER_RATE, FILLER_EMOTION = ('ఆఁ', 'ఊఁ', 'మ్'), 0.45, 'calm'
 MADE = 'made'                    # in the place of a folder of breaths: those of `nonverbal.breath`
-MANY = 32                        # of them
+MANY = 16                        # of them
 BREATH_DB = -20.0                # their peak, well below speech, whose peak is at -3 dBFS
 OWN = 'telugu_s2s', 'CC0-1.0'    # the grammar and these words, written for this project
 
@@ -32,7 +32,7 @@ class How:
   seed: int
   rates: tuple = (0.85, 1.2)     # of speaking, drawn evenly; 1 = the engine's own
   emotions: tuple = ('neutral',)
-  extras: bool = True            # backchannels, fillers and breaths
+  extras: bool = True            # backchannels, fillers and breaths, as often as the timing has them
   breaths: tuple = ()            # Turns whose samples are breaths
   takes: int = 1                 # of each dialogue, in other voices
   answerers: tuple = ()          # voices that answer, and nobody else does, outside of split eval; () = any
@@ -151,8 +151,9 @@ def _with_extras(turns, sides, starts, seconds, voices, split, how, rates, rng):
     """What an engine says of a short word, once a side and dialogue; None where it cannot."""
     key = text, side, rate
     if key not in said:
+      drawn = pairs.rng_of(how.seed, text) if how.answer_once and side == 'b' else rng
       try:
-        said[key] = _said(how, text, voices[side], emotion, rate, rng)
+        said[key] = _said(how, text, voices[side], emotion, rate, drawn)
       except Aside:
         said[key] = None
     return said[key]
@@ -180,7 +181,8 @@ def _begun(turn, before: Mapping):
   if not before:
     return turn
   samples = np.concatenate([one.samples for one in (*before.values(), turn)])
-  credits = dict.fromkeys(one.attribution for one in (turn, *before.values()) if one.attribution)
+  owed = lambda one: one.attribution or (f'{one.source} ({one.licence})' if one.source != turn.source else '')
+  credits = dict.fromkeys(filter(None, map(owed, (turn, *before.values()))))
   return dataclasses.replace(turn, samples=samples, text_raw=' '.join([*before, turn.text]), attribution='; '.join(credits),
                              mixed=tuple((one.source, one.licence) for one in before.values()))
 

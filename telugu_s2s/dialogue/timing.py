@@ -56,8 +56,8 @@ class Timing:
   pause_s: Histogram             # between two turns of one speaker
   backchannels_per_s: float      # of the other's turns of SHORTEST_S and more
   backchannel_at: Histogram      # where in the turn they begin, 0 to 1
-  fillers: float                 # share of turns that begin with one
-  breaths: float                 # share of turns that begin with one
+  fillers: float                 # share of turns that have one; those that are made begin with it
+  breaths: float                 # likewise
 
 
 def _bell(centre, spread):

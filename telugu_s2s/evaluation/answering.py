@@ -50,7 +50,7 @@ def run(config, workdir):
   codes = encoder(heard(folders[1], asked))
   given, guidance = generate.guided(config, model, generate.conditions_of(config, model, encoding.Encoder(trained, batch=1)))
   said = spoken(model, params, trained, codes, encoder.silence().astype(np.int32), config, given, guidance)
-  known = [cepstra(one) for one in heard(folders[0], [takes[name][0] for name in names])]
+  known = [cepstra(one) for one in heard(folders[0], [min(takes[name], key=begun) for name in names])]
   others = {name: other for name, some in takes.items() if (other := next((one for one in some if one.speaker != some[0].speaker), None))}
   tried = sorted(others)[::3]
   found = {'model': (matched(said, known, names), right), 'retrieval': (retrieved(codes, pairs, folders[0], trained), right),
@@ -71,6 +71,11 @@ def answers_of(recordings) -> dict[str, list[corpus.Recording]]:
     if one.style == 'answer' and one.split == 'train':
       found[one.text].append(one)
   return dict(found)
+
+
+def begun(recording) -> bool:
+  """Whether a breath or a filler comes before its words, by its marks."""
+  return bool(recording.custom.get('text_raw'))
 
 
 def exchanges(recordings) -> list[tuple[corpus.Recording, corpus.Recording]]:

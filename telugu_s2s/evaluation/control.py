@@ -31,7 +31,7 @@ def check(model, folder) -> None:
 
 def heard(audio) -> dict[str, float]:
   """{pitch: median F0 in Hz, range: its 5th to 95th percentile in semitones, rate: syllables a second of speech, energy: the
-  range of the level of voiced frames in dB}, nan where there is no voice.
+  range of the level of voiced frames in dB}, nan where there is no voice. Breaths and fillers are left out.
 
   Pitch is WORLD's where pyworld is installed, which no label was made with, and else that of audio/pitch.py. Syllables are peaks of
   the vowels' level, as labels have them where there is no text.
@@ -39,7 +39,10 @@ def heard(audio) -> dict[str, float]:
   spoken = activity.speech(audio)
   package = quality.optional('pyworld')
   f0 = quality.world_f0(package, audio) if package else pitch.track(audio)
-  f0 = np.pad(f0, (0, max(0, len(spoken) - len(f0))))[:len(spoken)]
+  fitted = lambda x: np.pad(x, (0, max(0, len(spoken) - len(x))))[:len(spoken)]
+  f0, own = fitted(f0), fitted(pitch.track(audio) if package else f0)
+  out = nonverbal.no_words(own, nonverbal.found(audio, own))
+  spoken &= ~out
   voiced = (f0 > 0) & spoken
   if voiced.sum() < 20:
     return dict.fromkeys(HEARD, float('nan'))
@@ -47,7 +50,7 @@ def heard(audio) -> dict[str, float]:
   soft, loud = np.percentile(level.frame_dbfs(audio)[:len(voiced)][voiced], [5, 95])
   seconds = spoken.sum() * level.HOP / SAMPLE_RATE
   return {'pitch': float(middle), 'range': float(12 * np.log2(high / low)), 'energy': float(loud - soft),
-          'rate': delivery.nuclei(audio) / delivery.HEARD / seconds}
+          'rate': delivery.nuclei(audio, out) / delivery.HEARD / seconds}
 
 
 def ear() -> str:

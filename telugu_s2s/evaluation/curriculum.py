@@ -131,6 +131,8 @@ def check(config) -> None:
     name = _field(config, field)
     if name and not (Path(name).is_file() if field == 'question' else Path(name).is_dir()):
       raise InputError(f'config.{field}: there is no {"file" if field == "question" else "folder"} {name}')
+  if not 0 <= config.pairs.nonverbal <= 1:
+    raise InputError(f'config.pairs.nonverbal {config.pairs.nonverbal}: give a share from 0 to 1')
   if config.emotion:
     labels.asked_emotion(config.emotion)
 
@@ -151,13 +153,13 @@ def planned(config, workdir) -> list[Step]:
   if not said.folder:
     made = of('pairs', 'text', seed=seed, count=said.count, takes=said.takes, variants=said.variants,
               answerers=tuple(said.answerers), answer_once=said.answer_once, emotions=tuple(said.emotions), rates=tuple(said.rates),
-              pitches=tuple(said.pitches), ranges=tuple(said.ranges), extras=said.nonverbal > 0, breaths=spoken.MADE,
+              pitches=tuple(said.pitches), ranges=tuple(said.ranges), extras=False, breaths=spoken.MADE if said.nonverbal else '',
               breathed=said.nonverbal, filled=said.nonverbal)
     steps.append(Step('pairs', made, pairs.run, pace.spoken(said), 'pairs/MANIFEST.tsv'))
   tokens = dict(data__tokens=at('tokens', 'tokens'), data__segments=at('tokens', 'segments', 'train'))
   heard = dict(heard__views=config.heard.views, heard__echoes=config.heard.echoes)
-  asked = {'model__nonverbal': True} if said.nonverbal else {}                 # else as the size has it
-  train2 = of('stage2', size, seed=seed, codec=codec, data__audio=config.data.audio, **asked, **_steps(config.stage2))
+  between = {'model__nonverbal': True} if said.nonverbal else {}               # else as the size has it
+  train2 = of('stage2', size, seed=seed, codec=codec, data__audio=config.data.audio, **between, **_steps(config.stage2))
   data = of('stage2', size, seed=seed, codec=codec, data__audio=folder)
   listen = of('stage3', seed=seed, run=at('stage2'), listen_steps=config.listen.steps, replay=0.0, swapped=0.0, interrupted=0.0, followed=0.0,
               **tokens, **heard, **_steps(config.listen))

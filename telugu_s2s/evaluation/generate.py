@@ -103,5 +103,5 @@ def conditions_of(config, model, encoder) -> dict:
     raise InputError(f'config.nonverbal {between}: give 0 for none, 1 for some, or -1')
   given |= {name: np.int32(value) for name, value in between.items() if value >= 0}
   if config.guidance != 1 and not given:
-    raise InputError(f'config.guidance {config.guidance}: there is nothing to guide by; ask for a speaker, emotion or knob')
+    raise InputError(f'config.guidance {config.guidance}: there is nothing to guide by; ask for a speaker, emotion, knob or breath')
   return given

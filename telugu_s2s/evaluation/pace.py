@@ -23,6 +23,7 @@ class Pace:
   SHARE = 0.26                   # of `flops` that training does
   SPOKEN_S = 0.07                # of an utterance of espeak-ng on two cores
   UTTERANCE_S = 2.6              # its length
+  BETWEEN_S = 1.4                # of a breath and a filled pause, with the silence around them
 
   @classmethod
   def here(cls) -> 'Pace':
@@ -48,7 +49,7 @@ class Pace:
 
   def speech_s(self, said) -> float:
     """Seconds of speech in the dialogues that are spoken, most of two turns."""
-    return 2 * said.count * said.takes * self.UTTERANCE_S
+    return 2 * said.count * said.takes * (self.UTTERANCE_S + said.nonverbal * self.BETWEEN_S)
 
   def spoken(self, said) -> float:
     """Seconds in which they are."""

@@ -64,12 +64,16 @@ def from_text(config, workdir):
   if strange := {*config.answerers} - {*config.voices}:
     raise InputError(f'config.answerers: there is no voice {", ".join(sorted(strange))}; there are {", ".join(config.voices)}')
   begun = {name: share for name, share in (('breaths', config.breathed), ('fillers', config.filled)) if share >= 0}
-  how = spoken.How(engine, dataclasses.replace(timing.load(config.timing), **begun), config.seed, tuple(config.rates), tuple(config.emotions), config.extras,
+  none = {} if config.extras else dict(backchannels_per_s=0.0, breaths=0.0, fillers=0.0)
+  table = dataclasses.replace(timing.load(config.timing), **none | begun)
+  if config.filled > 0 and engine.real:
+    raise InputError(f'config.filled {config.filled}: people who were recorded say no more than they said; give 0')
+  how = spoken.How(engine, table, config.seed, tuple(config.rates), tuple(config.emotions), config.extras or any(begun.values()),
                    spoken.breaths(config.breaths, config.licence, config.seed), config.takes, tuple(config.answerers), config.answer_once)
   made_by = pairs.generator(config.source, engine=(engine.name, engine.version), voices=config.voices, variants=config.variants,
                             names=config.voice_names, held_out=config.held_out_names, timing=how.timing, seed=config.seed, rates=tuple(config.rates),
                             pitches=list(config.pitches), ranges=list(config.ranges), emotions=list(config.emotions), acted=engines.ACTED,
-                            extras=config.extras, breaths=config.breaths, fillers=(spoken.FILLERS, spoken.FILLER_RATE, spoken.FILLER_EMOTION), takes=config.takes, answerers=list(config.answerers),
+                            extras=config.extras, breaths=config.breaths, fillers=(spoken.FILLERS, spoken.FILLER_RATE, spoken.FILLER_EMOTION) if how.extras else '', takes=config.takes, answerers=list(config.answerers),
                             answer_once=config.answer_once, licence=config.licence)
   units = (spoken.from_grammar if config.source == 'grammar' else spoken.from_text)(config, how)
   workers = 1 if config.engine == 'model' else config.workers

@@ -168,8 +168,8 @@ class Conditions(nn.Module):
       voice = jnp.where(chosen, voice, row) if c.reference else row
       total += voice @ self.param('voice_zd', normal(0.5 * c.voice_width ** -0.5), (c.voice_width, c.width))
     for name, size in c.tables.items():
-      # Guidance is learnt by distillation alone; until then it changes nothing.
-      init = zeros if name == 'guidance' else normal(0.5)
+      # Guidance is learnt by distillation alone, and breaths by data that has any; until then they change nothing.
+      init = zeros if name in ('guidance', *NONVERBAL) else normal(0.5)
       total += looked_up(self.param(f'{name}_cd', init, (size, c.width)), asked(name))
     if c.knob_bins:
       table, value = self.param('knobs_cd', normal(0.5), (len(KNOBS) * c.knob_bins, c.width)), asked('knobs')

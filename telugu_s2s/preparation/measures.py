@@ -46,7 +46,7 @@ def quality(samples, rate: int, text: str = '', mos: str = '', measures: str = '
     spoken = activity.speech(samples)
     result |= delivery.measures(samples, spoken)
     heard, read = result.pop('syllables'), syllables(text)
-    seconds = spoken.sum() * level.HOP / files.SAMPLE_RATE
+    seconds = result.pop('spoken_s')
     result |= {'syllables_per_s': round(float((read or heard) / seconds), 2) if seconds else None,
                'syllables_from': 'text' if read else 'audio'}
   return result

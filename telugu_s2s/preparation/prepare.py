@@ -25,7 +25,7 @@ from telugu_s2s.preparation import recording as one_recording
 from telugu_s2s.preparation import engine, fingerprints, inputs, measures, segment, selection, shards, table
 
 SAMPLE = Path(telugu_s2s.__file__).parent / 'corpora' / 'sample'
-MAKER = 2                      # raised whenever the same input would give other segments
+MAKER = 3                      # raised whenever the same input would give other segments
 SHARD_FILES = 256
 BEGINNINGS = 256         # one path in so many begins a shard, wherever it stands
 REPORT = 'report.tsv'

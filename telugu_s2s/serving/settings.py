@@ -47,7 +47,8 @@ def fresh(voice: Voice, session_id: str, expires_at: int, how) -> dict:
       'audio': {'input': {'format': dict(pcm), 'transcription': None, 'noise_reduction': None, 'turn_detection': dict(SERVER_VAD)},
                 'output': {'format': dict(pcm), 'voice': DEFAULT, 'speed': 1.0}},
       'telugu': {'emotion': '', 'breath': None, 'filler': None, 'temperature': how.temperature, 'top_k': how.top_k, 'seed': None,
-                 'voices': list(voice.names), 'emotions': list(voice.emotions)}}
+                 'voices': list(voice.names), 'emotions': list(voice.emotions),
+                 'nonverbal': list(labels.NONVERBAL if voice.model.nonverbal else ())}}
 
 
 def updated(session: dict, update, voice: Voice) -> dict:
@@ -231,5 +232,5 @@ def _telugu(telugu: dict, update: dict, voice: Voice):
       telugu[name] = between(value, 0, voice.model.codes, param, int)
     elif name == 'seed':
       telugu[name] = None if value is None else between(value, 0, (1 << 31) - 1, param, int)
-    elif name not in ('voices', 'emotions'):
+    elif name not in ('voices', 'emotions', 'nonverbal'):
       raise Refused(f'unknown parameter: {param}', 'unknown_parameter', param)

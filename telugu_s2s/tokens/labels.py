@@ -42,15 +42,18 @@ def named_emotion(label: str) -> str:
   return '' if number == ABSENT else EMOTIONS[number]
 
 
-
 def nonverbal(labels: dict) -> dict[str, int]:
-  """{breath, filler: 1 where its transcript marks one or one is heard, 0 where none is heard, ABSENT where nobody listened}.
+  """{breath, filler: 1 where there is one, 0 where none is heard, ABSENT where nobody listened and no transcript marks one}.
 
-  A transcript tells nothing where a recording was cut, since its marks belong to no one part, and one without marks may leave them out.
+  Of a filler that is too short to be heard its mark tells. A breath that is marked may have been cut away as silence: there the ear decides.
+  A transcript tells nothing where a recording was cut, since its marks belong to no one part.
   """
   raw = (labels.get('custom') or {}).get('text_raw') or '' if labels.get('text') else ''
-  counts = {name: (labels.get('quality') or {}).get(measure) for name, measure in NONVERBAL.items()}
-  return {name: 1 if written.MARKS[name].search(raw) else ABSENT if count is None else int(count > 0) for name, count in counts.items()}
+  found = {}
+  for name, measure in NONVERBAL.items():
+    count, marked = (labels.get('quality') or {}).get(measure), bool(written.MARKS[name].search(raw))
+    found[name] = int(marked) if marked and (name == 'filler' or count is None) else ABSENT if count is None else int(count > 0)
+  return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Table:
   edges: dict = dataclasses.field(default_factory=dict)      # {knob: limits between its bins}, of knobs that are measured
   clips: tuple[int, ...] = ()                        # the speaker of each clip of the folder
   strange: dict = dataclasses.field(default_factory=dict)    # {emotion outside of EMOTIONS: clips}
+  between: dict = dataclasses.field(default_factory=dict)    # {breath, filler: [clips without, clips with]} of those of which it is known
   content: str = ''                                  # of the folder's manifest
 
   @functools.cached_property
@@ -131,19 +135,21 @@ def met(before: Table, every) -> Table:
 
 def made(clips, before: Table = Table(), bins: int = 5) -> Table:
   """The table of all clips of a batches.Clips, which goes on where `before` ended."""
-  every = [{name: one.labels.get(name) for name in ('source', 'speaker', 'emotion', 'quality')}
+  every = [{name: one.labels.get(name) for name in ('source', 'speaker', 'emotion', 'quality', 'text', 'custom')}
            for one in (clips[index] for index in range(len(clips)))]
   grown = met(before, every)
   strange = collections.Counter(one['emotion'] for one in every if one['emotion'] and one['emotion'].strip().lower()
                                 not in UNKNOWN and emotion(one['emotion']) == ABSENT)
   table = dataclasses.replace(grown, clips=tuple(grown.number.get(speaker(one), ABSENT) for one in every), strange=dict(sorted(strange.items())),
                               content=clips.manifest['content'])
+  told = [nonverbal(one) for one in every]
+  between = {name: [sum(one[name] == value for one in told) for value in (0, 1)] for name in NONVERBAL}
   measured, edges = [table.measured(one) for one in every], dict(before.edges)
   for knob in KNOBS:
     values = [one[knob] for one in measured if knob in one]
     if knob not in edges and len(values) >= bins:
       edges[knob] = np.round(np.quantile(values, np.arange(1, bins) / bins), 4).tolist()
-  return dataclasses.replace(table, edges=edges)
+  return dataclasses.replace(table, edges=edges, between=between)
 
 
 def save(path, table: Table) -> None:
@@ -252,6 +258,8 @@ class Asked:
     line = f'labels: {len(self.own.speakers)} speakers'
     if self.knobs:
       line += f'; knobs {", ".join(self.table.edges) or "not measured"}'
+    if self.nonverbal:
+      line += ''.join(f'; a {name} in {found[1]} of {sum(found)} clips' for name, found in self.own.between.items())
     if nobody := int(np.sum(clips == ABSENT)):
       line += f'; {nobody} clips name no speaker'
     if beyond:

@@ -9,7 +9,7 @@ import hashlib
 import numpy as np
 import soxr
 
-from telugu_s2s.audio import files, level
+from telugu_s2s.audio import files, level, nonverbal
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation.segment import Segment
 
@@ -77,8 +77,10 @@ def view(clip: Segment, number: int, ranges: Ranges, seed: int, hop: int) -> tup
     gain_db = float(np.floor(-200 * np.log10(peak)) / 10)        # as loud as it may be without being clipped
   audio = (audio * 10 ** (gain_db / 20)).astype(np.float32)
   done = {'number': number, 'phase': phase, 'speed': speed, 'gain_db': gain_db, 'noise_snr_db': snr_db, **placed}
-  return dataclasses.replace(clip, audio=audio, start_s=round(clip.start_s + phase / files.SAMPLE_RATE, 4),
-                             quality=measures(clip.quality, audio, speed, snr_db, bool(placed.get('telephone')))), done
+  quality = measures(clip.quality, audio, speed, snr_db, bool(placed.get('telephone')))
+  if quality.get('breaths') is not None and (snr_db is not None or placed):
+    quality |= nonverbal.heard(audio)                            # noise drowns breaths
+  return dataclasses.replace(clip, audio=audio, start_s=round(clip.start_s + phase / files.SAMPLE_RATE, 4), quality=quality), done
 
 
 def halves(number: int) -> float:

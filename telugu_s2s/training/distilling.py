@@ -62,7 +62,7 @@ def check(model, of):
     raise InputError(f'config.run: {of} was trained with config.model.guidances = 0, so the coefficient has no place in it; train '
                      f'one with {len(conditions.COEFFICIENTS)}')
   if not voices.of_data(model):
-    raise InputError(f'config.run: {of} has no speakers, recordings, emotions or knobs: there is nothing to guide by')
+    raise InputError(f'config.run: {of} has no speakers, recordings, emotions, knobs or breaths: there is nothing to guide by')
 
 
 def step(model, tx, state, batch, how, key):

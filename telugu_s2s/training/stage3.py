@@ -15,7 +15,6 @@ import numpy as np
 from telugu_s2s import axes
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
-from telugu_s2s.lm import conditions
 from telugu_s2s.lm import model as lm
 from telugu_s2s.lm.model import AudioLM
 from telugu_s2s.tokens import batches, turns
@@ -82,9 +81,8 @@ def begun(of, floor: bool, match: int, seed: int, anew: bool = False):
   if anew:
     del params['temporal']
     # Stage 3 tells no knobs. What they said to the old transformer would be a jolt to this one when stage 4 first tells them.
-    told = ('knobs_cd',) * bool(model.knob_bins) + tuple(f'{name}_cd' for name in conditions.NONVERBAL if model.nonverbal)
-    if told:
-      params['conditions'] = params['conditions'] | {name: jnp.zeros_like(params['conditions'][name]) for name in told}
+    if model.knob_bins:
+      params['conditions'] = params['conditions'] | {'knobs_cd': jnp.zeros_like(params['conditions']['knobs_cd'])}
   return *grown(model, params, trained.config.frame_rate, floor, match, seed), trained
 
 

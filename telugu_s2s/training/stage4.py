@@ -27,8 +27,8 @@ def run(config, workdir):
   of = Path(config.run).absolute()
   model, params, trained = stage3.begun(of, False, 0, config.seed)
   if not voices.of_data(model):
-    raise InputError(f'config.run: {of} has no speakers, recordings, emotions or knobs, so no voice can be asked for; train stage 2 with '
-                     'config.model.speakers, reference, emotions or knob_bins')
+    raise InputError(f'config.run: {of} has no speakers, recordings, emotions, knobs or breaths, so no voice can be asked for; train stage 2 with '
+                     'config.model.speakers, reference, emotions, knob_bins or nonverbal')
   config = runs.continued(config, of)
   steps = config.steps - config.preference_steps
   if not 0 <= steps <= config.steps:

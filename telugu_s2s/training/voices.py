@@ -30,7 +30,7 @@ def asked(config, model, workdir, clips, held_out, folders, rate, knobs=True):
   Args:
     clips, held_out: of the two folders, which is where their tables of labels are kept too.
     rate: frames a second.
-    knobs: whether rows say with what prosody they are spoken, and what is between words.
+    knobs: whether rows say with what prosody they are spoken.
   """
   if not of_data(model):
     return None, None
@@ -44,7 +44,7 @@ def asked(config, model, workdir, clips, held_out, folders, rate, knobs=True):
     return found
   hosts.first(tables, None)
   mine, theirs = (labels.load(folder / labels.FILE) for folder in folders)
-  wanted = dict(speakers=model.speakers, emotions=bool(model.emotions), knobs=knobs and bool(model.knob_bins), nonverbal=knobs and model.nonverbal,
+  wanted = dict(speakers=model.speakers, emotions=bool(model.emotions), knobs=knobs and bool(model.knob_bins), nonverbal=model.nonverbal,
                 frames=max(1, round(config.reference_s * rate)) if model.reference else 0)
   training = labels.Asked(mine, clips, mine, **wanted)
   print(training.said(), flush=True)

@@ -4,7 +4,7 @@ import csv
 import numpy as np
 import pytest
 
-from telugu_s2s.audio import activity, delivery, files
+from telugu_s2s.audio import activity, delivery, files, nonverbal
 from telugu_s2s.codec import weights
 from telugu_s2s.preparation.measures import syllables
 from telugu_s2s.preparation.prepare import SAMPLE
@@ -47,7 +47,8 @@ def test_median_and_range_of_a_glide_over_an_octave():
 
 
 def test_the_range_of_energy_is_that_of_soft_and_loud_speech():
-  samples = chant(150.0, 0.01, softest=1.0) * np.repeat([1.0, 0.1], 2 * RATE).astype(np.float32)
+  hz = 150.0 * 2 ** (np.sin(6 * np.pi * np.arange(4 * RATE) / RATE) / 4)         # a vowel that stands still is a filler
+  samples = chant(hz, 0.01, softest=1.0) * np.repeat([1.0, 0.1], 2 * RATE).astype(np.float32)
   assert measured(samples)['energy_range_db'] == pytest.approx(20, abs=1)       # a frame is 25 ms of a wave of 6.7
 
 
@@ -93,3 +94,16 @@ def counted(these, change):
   known = [(row, syllables(row['text'])) for row in these]
   heard = [measured(change(files.read(SAMPLE / row['path'])[0]))['syllables'] for row, count in known if count]
   return np.array(heard), np.array([count for _, count in known if count])
+
+
+def test_who_breathes_and_hesitates_speaks_no_slower_and_no_other_way():
+  rng, quiet = np.random.default_rng(0), np.zeros(4800, np.float32)
+  t = np.arange(round(0.6 * RATE)) / RATE
+  held = 0.3 * sum(np.sin(2 * np.pi * 90 * k * t) / k for k in range(1, 16)) * np.minimum(1, 20 * np.minimum(t, 0.6 - t))
+  words = np.concatenate([quiet, chant(150.0, 4), quiet])
+  begun = np.concatenate([quiet, 0.03 * nonverbal.breath(rng), quiet, held.astype(np.float32), words])
+  plain, other = (delivery.measures(one, activity.speech(one)) for one in (words, begun))
+  assert (plain['breaths'], plain['fillers']) == (0, 0) and (other['breaths'], other['fillers']) == (1, 1)
+  for name, most in (('spoken_s', 0.25), ('syllables', 1.1), ('f0_median_hz', 2), ('energy_range_db', 1.5)):
+    assert other[name] == pytest.approx(plain[name], abs=most), name
+  assert other['syllables'] / other['spoken_s'] == pytest.approx(plain['syllables'] / plain['spoken_s'], rel=0.06)

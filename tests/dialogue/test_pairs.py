@@ -3,6 +3,7 @@ import csv
 import dataclasses
 import importlib.util
 import itertools
+import json
 import pathlib
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import folder as corpus
+from telugu_s2s.corpora import sample
 from telugu_s2s.dialogue import engines, pairs, spoken, synthesis, timing
 from telugu_s2s.dialogue.pairs import Aside, Dialogue, Turn, Unit
 from telugu_s2s.errors import InputError
@@ -239,6 +241,7 @@ def test_breaths_and_fillers_begin_a_turn_move_what_follows_and_are_told_by_mark
     assert np.array_equal(other.samples[more:], one.samples) and np.array_equal(other.samples[:len(breath.samples)], breath.samples)
     assert more > len(breath.samples) + 4800                      # the filler has silence at both ends
     assert other.mixed[0] == ('breaths', 'CC-BY-4.0') and other.attribution == 'A. Breather'
+    assert one.attribution == ''
     moved += more / 16000
   spans = [[timing.Span(0.0, 1.0, 'x', text='x'), timing.Span(1.1, 2.0, 'y', text=one.text_raw or one.text)] for one in (*plain, *begun)]
   again = timing.measured(spans, 'made')
@@ -248,7 +251,9 @@ def test_breaths_and_fillers_begin_a_turn_move_what_follows_and_are_told_by_mark
 def test_the_licence_of_a_breath_counts_in_its_dialogue(tmp_path):
   breath = Turn(0.0, tone(0.4), '', 'breaths', 'CC-BY-SA-4.0')
   lively = dataclasses.replace(timing.ASSUMED, breaths=1.0)
-  [row, *_] = pairs.rows_of(spoken.spoken('d1', [QUESTION, ANSWER], how(timing=lively, breaths=(breath,)), spoken.OWN), 'g', 'flac', tmp_path)
+  rows = pairs.rows_of(spoken.spoken('d1', [QUESTION, ANSWER], how(timing=lively, breaths=(breath,)), spoken.OWN), 'g', 'flac', tmp_path)
+  [row, *_] = rows
+  assert row['attribution'] == 'breaths (CC-BY-SA-4.0)'        # whose breath it is is told where nobody else is named
   assert row['licence'] == 'CC-BY-SA-4.0' and 'breaths' in row['sources'] and row['text_raw'].startswith('<breath> ')
 
 
@@ -260,10 +265,26 @@ def test_breaths_that_are_made_are_nobodys_and_follow_from_the_seed():
 
 
 @pytest.mark.parametrize('fields, says', [(dict(breathed=0.5), 'give config.breaths'), (dict(filled=1.5), 'config.filled 1.5'),
-                                          (dict(breathed=-0.5, breaths='made'), 'config.breathed -0.5')])
+                                          (dict(breathed=-0.5, breaths='made'), 'config.breathed -0.5'),
+                                          (dict(filled=0.5, engine='recorded', folder=str(sample.folder())), 'say no more than they said')])
 def test_a_share_that_cannot_be_is_refused(tmp_path, fields, says):
   with pytest.raises(InputError, match=says):
-    job.run(config(count=1, engine='command', command='x {text} {out}', **fields), tmp_path)
+    job.run(config(**dict(count=1, engine='command', command='x {text} {out}') | fields), tmp_path)
+
+
+@pytest.mark.skipif(not synthesis.available(), reason='espeakng-loader is not installed')
+def test_what_is_asked_for_comes_without_the_other_extras(tmp_path):
+  job.run(config(count=3, eval_share=0.0, extras=False, breaths='made', breathed=1.0, filled=1.0), tmp_path)
+  rows = manifest(tmp_path / 'pairs')
+  assert {row['act'] for row in rows} == {'turn'} and all(row['text_raw'].startswith('<breath> <uh> ') for row in rows)
+
+
+def test_units_of_an_earlier_version_are_kept(tmp_path):
+  units = spoken.units([QUESTION, ANSWER], how(extras=False), spoken.OWN)
+  pairs.write(units, tmp_path, 'g', 'flac', 1)
+  kept = next((tmp_path / 'units').iterdir())
+  kept.write_text(json.dumps({**(was := json.loads(kept.read_text())), 'rows': [{name: row[name] for name in row if name != 'text_raw'} for row in was['rows']]}))
+  assert pairs.write(units, tmp_path, 'g', 'flac', 1)['made'] == 0 and [row['text_raw'] for row in manifest(tmp_path / 'pairs')] == ['', '']
 
 
 def test_a_dialogue_that_cannot_be_spoken_is_set_aside(tmp_path):

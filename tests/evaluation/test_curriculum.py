@@ -126,10 +126,18 @@ def test_other_recordings_in_the_same_folder_are_other_inputs(folder, tmp_path):
 @pytest.mark.parametrize('fields, says', [
     (dict(emotion='hapy'), "emotion 'hapy': give one of"), (dict(question='/nope.wav'), 'config.question: there is no file /nope.wav'),
     (dict(data=dict(audio='/nope')), 'config.data.audio: there is no folder /nope'),
-    (dict(pairs=dict(folder='/nope')), 'config.pairs.folder: there is no folder /nope')])
+    (dict(pairs=dict(folder='/nope')), 'config.pairs.folder: there is no folder /nope'),
+    (dict(pairs=dict(nonverbal=1.5)), 'config.pairs.nonverbal 1.5: give a share')])
 def test_a_name_that_is_none_is_refused_before_anything_is_done(folder, tmp_path, fields, says):
   with pytest.raises(InputError, match=says):
     curriculum.run(config(folder, **fields), tmp_path)
+
+
+def test_breaths_and_fillers_are_put_into_what_is_spoken_and_into_the_model(folder, tmp_path):
+  of = lambda share: {one.name: one.config for one in curriculum.planned(config(folder, pairs=dict(folder='', nonverbal=share)), tmp_path)}
+  plain, begun = of(0.0), of(0.4)
+  assert (begun['pairs'].breathed, begun['pairs'].filled, begun['pairs'].breaths, begun['pairs'].extras) == (0.4, 0.4, 'made', False)
+  assert begun['stage2'].model.nonverbal and not plain['stage2'].model.nonverbal and not plain['pairs'].extras
 
 
 def test_dialogues_of_ones_own_need_neither_the_sample_corpuss_questions_nor_a_held_out_split(folder, tmp_path):

@@ -39,6 +39,12 @@ def test_what_is_absent_adds_exactly_zero(params):
     assert not np.any(condition(params, {name: none})[0]) and np.any(condition(params, {name: value})[0][0])
 
 
+def test_breaths_that_no_data_told_of_change_nothing():
+  fresh = jax.jit(model.AudioLM(ASKED).init)(jax.random.key(0), jnp.zeros((1, 2, 4, 3), jnp.int32), jnp.zeros((1, 4), jnp.int32))['params']
+  for name in conditions.NONVERBAL:
+    assert not np.any(condition(fresh, {name: np.array([1, 0])})[0])
+
+
 def test_conditions_are_added_one_by_one(params):
   together = condition(params, GIVEN)[0]
   alone = sum(condition(params, {name: value})[0] for name, value in GIVEN.items())

@@ -13,7 +13,7 @@ from telugu_s2s.preparation.prepare import Data, SAMPLE, prepare
 from telugu_s2s.preparation.read import Segments
 
 BASIC = {'snr_db', 'clipped', 'bandwidth_hz', 'rms_dbfs', 'native_rate'}
-FULL = BASIC | {'f0_median_hz', 'f0_range_st', 'voiced', 'energy_range_db', 'syllables_per_s', 'syllables_from'}
+FULL = BASIC | {'f0_median_hz', 'f0_range_st', 'voiced', 'energy_range_db', 'syllables_per_s', 'syllables_from', 'breaths', 'fillers'}
 NETWORKS = all(importlib.util.find_spec(name) for name in ('onnxruntime', 'speechmos', 'silero_vad'))
 
 

@@ -22,8 +22,8 @@ from tests.tokens.test_labels import FEW, filled
 from tests.training import test_stage2
 from tests.training.test_lm_step import B, LM as PLAIN, TX, assert_alike, batch as batch
 
-LM = dataclasses.replace(PLAIN, speakers=8, reference=True, voice_width=12, emotions=9, knob_bins=5, tasks=3, guidances=4)
-TOY = test_stage2.LM | dict(speakers=8, reference=True, voice_width=12, emotions=9, knob_bins=5)
+LM = dataclasses.replace(PLAIN, speakers=8, reference=True, voice_width=12, emotions=9, knob_bins=5, tasks=3, guidances=4, nonverbal=True)
+TOY = test_stage2.LM | dict(speakers=8, reference=True, voice_width=12, emotions=9, knob_bins=5, nonverbal=True)
 
 
 @pytest.fixture(scope='module')
@@ -34,7 +34,7 @@ def told(batch):
   reference = rng.integers(0, 12, (B, 5, 3)).astype(np.int32)
   reference[3:5, 2:] = reference[6:] = -1
   return {**batch, 'speaker': some(B, size=8), 'reference': reference, 'emotion': some(B, size=9), 'knobs': some(B, 4, size=5),
-          'task': some(B, size=3)}
+          'task': some(B, size=3), 'breath': some(B, size=2), 'filler': some(B, size=2)}
 
 
 @pytest.fixture(scope='module')
@@ -128,7 +128,7 @@ def asking(done, **fields):
 @pytest.mark.slow
 def test_a_voice_can_be_asked_for(done, tmp_path):
   name = labels.load(done / 'labels.json').speakers[0]
-  generate.run(asking(done, speaker=name, emotion='neutral', knobs={'rate': 4}, guidance=1.5), tmp_path)
+  generate.run(asking(done, speaker=name, emotion='neutral', knobs={'rate': 4}, nonverbal=dict(breath=1, filler=0), guidance=1.5), tmp_path)
   assert len(list((tmp_path / 'generated').glob('*.wav'))) == 2
 
 
@@ -137,6 +137,7 @@ def test_a_voice_can_be_asked_for(done, tmp_path):
     (dict(speaker='nobody'), 'nobody.*there is no such speaker'),
     (dict(emotion='wry'), 'neutral, happy'),
     (dict(knobs={'rate': 5}), 'config.knobs.*from 0 to 4'),
+    (dict(nonverbal=dict(breath=2, filler=-1)), 'config.nonverbal.*0 for none, 1 for some'),
     (dict(guidance=2.0), 'nothing to guide by'),
     (dict(guidance=-1.0, emotion='sad'), 'config.guidance -1.0'),
     (dict(speaker='a', reference='b'), 'give one of them'),
@@ -162,7 +163,7 @@ def test_a_run_that_is_resumed_goes_by_its_own_numbers(tmp_path):
 
 
 def test_a_run_without_conditions_says_so():
-  for name, value in (('speaker', 'a'), ('emotion', 'sad'), ('knobs', {'rate': 1}), ('guidance', 2.0)):
+  for name, value in (('speaker', 'a'), ('emotion', 'sad'), ('knobs', {'rate': 1}), ('nonverbal', dict(breath=0)), ('guidance', 2.0)):
     with pytest.raises(InputError, match=f'config.{name}: .*trained without'):
       generate.conditions_of(asking('runs/plain', **{name: value}), PLAIN, None)
 
