@@ -101,7 +101,10 @@ def conditions_of(config, model, encoder) -> dict:
     given['knobs'] = np.array([bins[knob] for knob in labels.KNOBS], np.int32)
   if not set(between.values()) <= {-1, 0, 1}:
     raise InputError(f'config.nonverbal {between}: give 0 for none, 1 for some, or -1')
-  given |= {name: np.int32(value) for name, value in between.items() if value >= 0}
+  asked = {name: value for name, value in between.items() if value >= 0}
+  if asked and (strange := asked.keys() - {*labels.load(Path(config.run) / labels.FILE).told_apart}):
+    raise InputError(f'config.nonverbal: {config.run} learnt from no clips with and without a {", a ".join(sorted(strange))}')
+  given |= {name: np.int32(value) for name, value in asked.items()}
   if config.guidance != 1 and not given:
     raise InputError(f'config.guidance {config.guidance}: there is nothing to guide by; ask for a speaker, emotion, knob or breath')
   return given

@@ -84,7 +84,7 @@ def card(facts: dict, model: Config, codec: CodecConfig, table: labels.Table) ->
   rows, named = facts['data'], table.speakers[:model.speakers]
   found = sorted({licences.licence_class(row['licence']) for row in rows})
   fitting = [name for name, letters in licences.PROFILES.items() if set(found) <= set(letters)]
-  knobs = ', '.join((*(table.edges if model.knob_bins else ()), *(name for name, count in table.between.items() if model.nonverbal and min(count))))
+  knobs = ', '.join((*(table.edges if model.knob_bins else ()), *(table.told_apart if model.nonverbal else ())))
   licence = facts['licence']
   some = ', '.join(f'`{name}`' for name in named[:MOST_SPEAKERS])
   some += f' and {len(named) - MOST_SPEAKERS} more' if len(named) > MOST_SPEAKERS else ''

@@ -48,7 +48,7 @@ def fresh(voice: Voice, session_id: str, expires_at: int, how) -> dict:
                 'output': {'format': dict(pcm), 'voice': DEFAULT, 'speed': 1.0}},
       'telugu': {'emotion': '', 'breath': None, 'filler': None, 'temperature': how.temperature, 'top_k': how.top_k, 'seed': None,
                  'voices': list(voice.names), 'emotions': list(voice.emotions),
-                 'nonverbal': list(labels.NONVERBAL if voice.model.nonverbal else ())}}
+                 'nonverbal': list(voice.nonverbal)}}
 
 
 def updated(session: dict, update, voice: Voice) -> dict:
@@ -223,8 +223,8 @@ def _telugu(telugu: dict, update: dict, voice: Voice):
         raise Refused(f'{param} is {short(value)}; this model was not taught emotions', param=param)
       telugu[name] = one_of(value, voice.emotions, param) if value else ''
     elif name in labels.NONVERBAL:
-      if value is not None and not voice.model.nonverbal:
-        raise Refused(f'{param} is {short(value)}; this model was not taught to breathe or pause when it is asked to', param=param)
+      if value is not None and name not in voice.nonverbal:
+        raise Refused(f'{param} is {short(value)}; this model was not taught with and without one', param=param)
       telugu[name] = None if value is None else checked(value, bool, param)
     elif name == 'temperature':
       telugu[name] = between(value, 0, 4, param)

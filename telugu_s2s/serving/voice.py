@@ -26,6 +26,7 @@ class Voice:
   codec: weights.Trained
   silence: tuple[int, ...]       # the codes that lasting silence settles on
   speakers: tuple[str, ...] = () # in the order of the model's table
+  nonverbal: tuple[str, ...] = ()          # what may be asked for between words
 
   @property
   def names(self) -> tuple[str, ...]:
@@ -68,11 +69,11 @@ def load(path, context_s: float = 30.0, precision: str = 'float32') -> Voice:
   path = path or SHIPPED
   if packaging.is_packed(path):
     packed = packaging.load(path)
-    config, params, trained, speakers = packed.model, packed.params, packed.codec, packed.labels.speakers
+    config, params, trained, table = packed.model, packed.params, packed.codec, packed.labels
   else:
     config, params, trained = runs.loaded(path)
-    table = Path(path) / labels.FILE
-    speakers = labels.load(table).speakers if table.exists() else ()
+    place = Path(path) / labels.FILE
+    table = labels.load(place) if place.exists() else labels.Table()
   if not context_s * trained.config.frame_rate >= 1:
     raise InputError(f'config.context_s {context_s}: give seconds, at least one frame')
   window = round(min(config.window, context_s * trained.config.frame_rate))
@@ -80,4 +81,5 @@ def load(path, context_s: float = 30.0, precision: str = 'float32') -> Voice:
     raise InputError(f'config.precision {precision!r}: give one of {", ".join(precisions.PRECISIONS)}')
   silence = tuple(int(code) for code in encoding.Encoder(trained, batch=1).silence())
   return Voice(Path(path).absolute().name, dataclasses.replace(config, window=window, remat='none', depth_remat='none', attention='xla'),
-               precisions.converted(params, precision), trained, silence, tuple(speakers[:config.speakers]))
+               precisions.converted(params, precision), trained, silence, table.speakers[:config.speakers],
+               table.told_apart if config.nonverbal else ())

@@ -80,6 +80,11 @@ class Table:
     starts = np.flatnonzero(np.diff(clips[order], prepend=-2))
     return {int(clips[part[0]]): part for part in np.split(order, starts[1:]) if len(part)}
 
+  @property
+  def told_apart(self) -> tuple[str, ...]:
+    """Those of NONVERBAL that there are clips without and with: only these can be learnt."""
+    return tuple(name for name, count in self.between.items() if min(count))
+
   def measured(self, labels: dict) -> dict:
     """{knob: number} of those that were measured."""
     quality = labels.get('quality') or {}

@@ -22,7 +22,7 @@ def tiny(codec_file):
   # Heads and attention that begin at almost nothing would say the same whatever was heard.
   params = jax.tree_util.tree_map_with_path(lambda path, x: 30 * x if path[-1].key.startswith(('head', 'wo_')) else x, params['params'])
   silence = tuple(int(code) for code in encoding.Encoder(trained, batch=1).silence())
-  return voice.Voice('tiny', config, params, trained, silence, ('a/one', 'a/two'))
+  return voice.Voice('tiny', config, params, trained, silence, ('a/one', 'a/two'), ('breath', 'filler'))
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -1,4 +1,5 @@
 """A packed model is the run that it was made of, and what is damaged, hostile or foreign is refused in one line."""
+import dataclasses
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ from telugu_s2s.audio import files
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm.model import AudioLM, Config
-from telugu_s2s.serving import packaging
+from telugu_s2s.serving import card, packaging
 from telugu_s2s.tokens import labels
 from telugu_s2s.training import checkpoints, loop, runs, stage2
 
@@ -51,6 +52,14 @@ def made(codec_file):
   params = filled(lambda: AudioLM(config).init(jax.random.key(1), *inputs)['params'])
   table = labels.Table(SPEAKERS, (210.5, None, 98.0), {'rate': [3.0, 4.5]})
   return config, params, codec, table
+
+
+def test_the_card_names_what_can_be_asked_for_between_words(made):
+  config, _, codec, table = made
+  told = dataclasses.replace(table, between={'breath': [3, 2], 'filler': [5, 0]})
+  lines = lambda nonverbal: [line for line in card.card(dict(FACTS, parameters=1), dataclasses.replace(config, knob_bins=3, nonverbal=nonverbal), codec.config,
+                                                        told).splitlines() if line.startswith('| prosody knobs')]
+  assert lines(True) == ['| prosody knobs | rate, breath |'] and lines(False) == ['| prosody knobs | rate |']
 
 
 @pytest.fixture

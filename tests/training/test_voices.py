@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import runpy
+import shutil
 
 import jax
 import ml_collections
@@ -128,7 +129,20 @@ def asking(done, **fields):
 @pytest.mark.slow
 def test_a_voice_can_be_asked_for(done, tmp_path):
   name = labels.load(done / 'labels.json').speakers[0]
-  generate.run(asking(done, speaker=name, emotion='neutral', knobs={'rate': 4}, nonverbal=dict(breath=1, filler=0), guidance=1.5), tmp_path)
+  generate.run(asking(done, speaker=name, emotion='neutral', knobs={'rate': 4}, guidance=1.5), tmp_path)
+  assert len(list((tmp_path / 'generated').glob('*.wav'))) == 2
+
+
+@pytest.mark.slow
+def test_a_breath_can_be_asked_for_where_clips_with_and_without_one_were_learnt(done, tmp_path):
+  run = shutil.copytree(done, tmp_path / 'run')
+  table = labels.load(run / 'labels.json')
+  assert table.told_apart == () and table.between['breath'][0] == len(table.clips)      # nobody breathes in what it learnt
+  asked = asking(run, nonverbal=dict(breath=1, filler=-1))
+  with pytest.raises(InputError, match='no clips with and without a breath'):
+    generate.run(asked, tmp_path)
+  labels.save(run / 'labels.json', dataclasses.replace(table, between={'breath': [3, 2], 'filler': [5, 0]}))
+  generate.run(asked, tmp_path)
   assert len(list((tmp_path / 'generated').glob('*.wav'))) == 2
 
 
