@@ -23,7 +23,8 @@ class Trained:
   """A codec that can be used."""
   config: Config
   params: dict                   # f32, or as `precision.converted` makes them
-  name: str                      # of its codes: rate, codebooks and a hash of the weights
+  name: str                      # of its codes: rate, codebooks and a hash of the weights that they were first made with
+  identity: str = ''             # of all its weights; another one than `name` where the decoder alone was trained on
 
 
 def to_bytes(params, config: Config, facts: dict) -> bytes:
@@ -47,9 +48,32 @@ def safetensors_bytes(params, metadata: dict) -> bytes:
   return len(text).to_bytes(8, 'little') + text + data[end:]
 
 
+def codes_kept(before, params, config: Config) -> dict[str, str]:
+  """What `to_bytes` is told of a codec whose decoder alone was trained on: that its codes keep their name. {} where others changed too.
+
+  before: the file of the codec that it was.
+  """
+  metadata, flat = opened(file(before))
+  then = coding(flat)
+  now = coding({name: np.asarray(x, np.float16) for name, x in flax.traverse_util.flatten_dict(jax.device_get(params), sep='.').items()})
+  if now.keys() != then.keys() or any(now[name].tobytes() != then[name].tobytes() for name in then):
+    return {}
+  return {'codes': json.dumps([load(before).name, digest(json.dumps(dataclasses.asdict(config)), now)])}
+
+
+def coding(flat) -> dict:
+  """Of arrays {name: array} those that codes are made by."""
+  return {name: x for name, x in flat.items() if not name.startswith('decoder.')}
+
+
 def file(codec) -> Path:
   """Where a codec is: 'tiny' or 'small', the released ones, or its file; '' is tiny."""
   return RELEASED.get(str(codec or 'tiny')) or Path(codec)
+
+
+def is_released(trained: Trained) -> bool:
+  """Whether it is one of the released codecs, its decoder included."""
+  return any(one.identity == trained.identity for one in map(load, RELEASED))
 
 
 def released(name: str) -> Trained | None:
@@ -74,13 +98,16 @@ def load(codec='', precision: str = 'float32') -> Trained:
     metadata, flat = opened(path)
     config = Config(**json.loads(metadata['config']))
     fit({name: x.shape for name, x in flat.items()}, config)
+    name, made_by = json.loads(metadata.get('codes', '["", ""]'))
+    if name and made_by != digest(metadata['config'], coding(flat)):
+      raise ValueError(f'its codes are named {name}, and are made by other weights')
   except FileNotFoundError:
     raise InputError(f'{path}: no such codec file; give {" or ".join(RELEASED)}, which are released, or train one with '
                      'configs/stage1.py') from None
   except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
     raise InputError(f'{path}: not a codec file ({problem}); give one that configs/stage1.py made') from problem
-  label = f'{config.frame_rate:g}hz-{config.codebooks}x{config.codes}-{digest(metadata["config"], flat)}'
-  return Trained(config, precisions.converted(tree(flat), precision), label)
+  whole = f'{config.frame_rate:g}hz-{config.codebooks}x{config.codes}-{digest(metadata["config"], flat)}'
+  return Trained(config, precisions.converted(tree(flat), precision), name or whole, whole)
 
 
 def opened(path) -> tuple[dict, dict]:

@@ -70,7 +70,7 @@ def engine(model, params, trained, vocabulary, name: str, licence: str, voices: 
     return Spoken(heard(samples, text), f'{name}-{voice}' if voice else name, 'u', emotion if 'emotion' in given else 'neutral', name, licence)
 
   held = lambda texts, split: [one for one, out in voices.items() if out == (split == 'eval')]
-  return Engine('model', f'{digest(params)} {trained.name} {vocabulary.name}', False, speak, held)
+  return Engine('model', f'{digest(params)} {trained.identity} {vocabulary.name}', False, speak, held)
 
 
 def digest(params) -> str:

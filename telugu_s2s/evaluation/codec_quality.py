@@ -60,7 +60,7 @@ def measure(config, workdir) -> dict:
   rows = [clip.row | found[clip.pair] for clip in clips]
   paired.write(workdir / 'codec.tsv', rows)
   rng = np.random.default_rng(config.seed)
-  result = {'codec': trained.name, 'levels': config.levels, 'clips': len(clips),
+  result = {'codec': trained.identity, 'levels': config.levels, 'clips': len(clips),
             'seconds': round(sum(row['seconds'] for row in rows), 2), **bitrate(counts[:config.levels], c.frame_rate)}
   result['measures'], result['reference'] = tables(clips, rows, rng)
   show(result)

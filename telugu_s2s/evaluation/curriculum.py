@@ -110,7 +110,7 @@ def _content(field: str, name: str) -> str:
   """The name of a codec, a checksum of a file or of a folder's manifest, or where it has none of the names and sizes in it."""
   path = Path(name)
   if field == 'codec':
-    return weights.load(name).name
+    return weights.load(name).identity
   if path.is_dir():
     path = corpus.manifest_of(path) or path
   told = path.read_bytes() if path.is_file() else json.dumps(sorted(

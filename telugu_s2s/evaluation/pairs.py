@@ -116,7 +116,7 @@ def from_selfplay(config, workdir):
   folder = Path(config.folder or sample.folder())
   prompts = selfplay.prompts(corpus.recordings(folder, config.licence)[0], folder, encoder, config.count, config.seed)
   limits = selfplay.Limits(**config.limits)
-  made_by = pairs.generator('selfplay', run=own_voice.digest(params), codec=trained.name, how=how, limits=limits, seconds=config.seconds,
+  made_by = pairs.generator('selfplay', run=own_voice.digest(params), codec=trained.identity, how=how, limits=limits, seconds=config.seconds,
                             batch=config.batch, seed=config.seed, drift=voiceprint.available(), licence=config.licence, folder=config.folder)
   units = selfplay.units(prompts, player, limits, config.seconds, config.batch, config.seed)
   return pairs.write(units, workdir, made_by, 'opus', 1)

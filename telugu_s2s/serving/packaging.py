@@ -89,7 +89,7 @@ def facts_of(folder, config, trained) -> dict:
   measured = json.loads(summary.read_bytes()) if summary.exists() else {}
   return {'stage': runs.config_of(folder).job, 'step': newest(folder),
           'revision': revision.read_text().strip() if revision.exists() else '', 'codec': trained.name,
-          'codec_released': bool(weights.released(trained.name)), 'codec_too': config.codec_too, 'precision': config.precision,
+          'codec_released': weights.is_released(trained), 'codec_too': config.codec_too, 'precision': config.precision,
           'licence': config.licence, 'name': config.name or Path(config.out).name,
           'data': card.sources(tokens_of(folder, config.tokens), trained.name), 'measured': measured}
 

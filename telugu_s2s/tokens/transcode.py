@@ -34,7 +34,8 @@ class Task:
   source: str
   target: str                    # the path of what is made, without its extension
   codec: str                     # a released codec or a codec's file
-  name: str                      # the codec's name
+  name: str                      # the codec's, of its codes
+  identity: str                  # and of all its weights
   levels: int                    # codebooks that are stored and decoded, at most
   decode: bool                   # whether a recording's decoded wav is written too
 
@@ -80,7 +81,7 @@ def transcode(given, out, codec='', levels: int | None = None, decode: bool = Tr
   if workers < -1:
     raise InputError(f'config.workers: {workers}; give -1 for one a core, 0 for none, or a number')
   found = sources(given, out)
-  tasks = [Task(file, str(path), str(out / target), str(codec), trained.name, levels, decode)
+  tasks = [Task(file, str(path), str(out / target), str(codec), trained.name, trained.identity, levels, decode)
            for (file, path), target in zip(found.items(), targets(found))]
   try:
     for folder in {Path(task.target).parent for task in tasks} | {out}:
@@ -183,7 +184,7 @@ def from_audio(task: Task) -> dict:
   content = _kept(task, path, recording)
   made = content is None
   if made:
-    content = dataclasses.replace(encoded(_codec(task.codec, task.name), task.source, task.levels), recording=recording)
+    content = dataclasses.replace(encoded(_codec(task.codec, task.identity), task.source, task.levels), recording=recording)
     code_file.write(path, content)
   if task.decode:
     made |= written(task, content)
@@ -231,7 +232,8 @@ def written(task: Task, content: code_file.CodeFile) -> bool:
   """
   path = Path(task.target + '.wav')
   mark = f'telugu_s2s codec {content.codec}, {content.levels} levels, '
-  comment = f'{mark}codes {zlib.crc32(np.ascontiguousarray(content.codes)):08x}'
+  comment = f'{mark}codes {zlib.crc32(np.ascontiguousarray(content.codes)):08x}' + (
+      '' if task.identity == content.codec else f', decoded by {task.identity}')
   if path.exists():
     samples, found = _comment(path)
     if not found.startswith('telugu_s2s codec ') or path.samefile(task.source):
@@ -242,7 +244,7 @@ def written(task: Task, content: code_file.CodeFile) -> bool:
   try:
     with soundfile.SoundFile(made, 'w', content.rate, 1, 'PCM_16', format='WAV') as file:
       file.comment = comment
-      for part in streaming.decode(_codec(task.codec, task.name), [content.codes[None]]):
+      for part in streaming.decode(_codec(task.codec, task.identity), [content.codes[None]]):
         file.write(files.pcm16(part[0, :left]))
         left -= min(left, part.shape[1])
     files.settle(made, path)
@@ -266,8 +268,8 @@ def summary(rows, wall_s: float, codec: str, out) -> None:
 
 
 @functools.cache
-def _codec(path, name):
-  """The codec in a file; `name` is there so that another codec under the same path is loaded anew."""
+def _codec(path, identity):
+  """The codec in a file; `identity` is there so that another codec under the same path is loaded anew."""
   return weights.load(path)
 
 

@@ -144,13 +144,15 @@ def finish(mean, sizes, config, clips, manifest, workdir):
   """Writes the codec's file, and what it makes of held-out clips: wavs, pictures and a summary."""
   facts = {'steps': json.dumps(config.steps.to_dict()), 'seed': str(config.seed),
            'hours': f'{manifest["seconds"] / 3600:.2f}', 'data': manifest['content'], 'revision': loop.revision()}
+  facts |= weights.codes_kept(config.start, mean, sizes) if config.start else {}
   files.write(workdir / 'codec.safetensors', weights.to_bytes(mean, sizes, facts))
   trained = weights.load(workdir / 'codec.safetensors')
   table = evaluated(trained, clips, workdir / 'samples' / 'last')
-  summary = {'codec': trained.name, 'parameters': sum(x.size for x in jax.tree.leaves(trained.params)),
+  summary = {'codec': trained.name, 'identity': trained.identity, 'parameters': sum(x.size for x in jax.tree.leaves(trained.params)),
              'clips': len(clips), 'held_out': table, 'hours': manifest['seconds'] / 3600}
   files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
-  print(f'{workdir / "codec.safetensors"}: {trained.name}; samples and pictures: {workdir / "samples" / "last"}')
+  kept = '' if trained.identity == trained.name else ' (its codes are those that it began with, decoded otherwise)'
+  print(f'{workdir / "codec.safetensors"}: {trained.name}{kept}; samples and pictures: {workdir / "samples" / "last"}')
 
 
 def held_out(data, workdir):

@@ -49,6 +49,22 @@ def test_the_name_tells_the_rate_the_codebooks_and_the_weights(tmp_path, trained
   assert saved(tmp_path / 'c', trained.params, trained.config, {'steps': '7'}).name == trained.name
 
 
+def test_codes_keep_their_name_where_the_decoder_alone_is_another(tmp_path, trained, codec_file):
+  moved = lambda params, part: {**params, part: jax.tree.map(lambda x: x + np.float32(0.25), params[part])}
+  written = lambda name, before, params: saved(tmp_path / name, params, trained.config, weights.codes_kept(before, params, trained.config))
+  first = weights.load(codec_file)
+  tuned = written('a', codec_file, moved(first.params, 'decoder'))
+  again = written('b', tmp_path / 'a', moved(tuned.params, 'decoder'))
+  assert first.name == first.identity == tuned.name == again.name and len({first.identity, tuned.identity, again.identity}) == 3
+  other = written('c', codec_file, moved(first.params, 'encoder'))
+  assert other.name == other.identity != first.name
+  # A file that says so of other weights is damaged.
+  claim = weights.codes_kept(codec_file, first.params, trained.config)
+  (tmp_path / 'd').write_bytes(weights.to_bytes(moved(first.params, 'encoder'), trained.config, claim))
+  with pytest.raises(InputError, match='made by other weights'):
+    weights.load(tmp_path / 'd')
+
+
 def test_the_facts_of_its_training_are_in_the_file(trained):
   assert header(weights.to_bytes(trained.params, trained.config, {'steps': '7', 'hours': '5.80'}))['hours'] == '5.80'
 

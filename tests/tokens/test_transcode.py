@@ -210,6 +210,19 @@ def test_a_sample_alone_and_a_constant_come_back_in_their_length(tmp_path, call)
       1, 16_000, 641, 800]
 
 
+def test_another_decoder_of_the_same_codes_makes_the_wavs_anew_and_no_codes(tmp_path, call, speech, trained, codec_file):
+  files.write_wav(tmp_path / 'in' / 'a.wav', speech[0])
+  call(tmp_path / 'in')
+  before = {path.name: path.read_bytes() for path in (tmp_path / 'out').iterdir() if path.suffix in ('.wav', '.codes')}
+  params = {**trained.params, 'decoder': jax.tree.map(lambda x: x + np.float32(0.25), trained.params['decoder'])}
+  config = trained.config
+  (tmp_path / 'tuned').write_bytes(weights.to_bytes(params, config, weights.codes_kept(codec_file, params, config)))
+  rows = call(tmp_path / 'in', codec=str(tmp_path / 'tuned'))
+  after = {name: (tmp_path / 'out' / name).read_bytes() for name in before}
+  assert rows['a.wav']['status'] == 'made' and {name: after[name] == before[name] for name in before} == {'a.wav': False, 'a.codes': True}
+  assert call(tmp_path / 'in', codec=str(tmp_path / 'tuned'))['a.wav']['status'] == 'kept'
+
+
 def test_namesakes_are_kept_apart(tmp_path, call, speech):
   (tmp_path / 'in').mkdir()
   for number, name in enumerate(('a.wav', 'a.flac', 'B.wav', 'b.flac', 'c.wav')):

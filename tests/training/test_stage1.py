@@ -91,6 +91,8 @@ def test_without_a_weight_there_are_no_judges_and_the_last_phase_moves_the_decod
   for still in ('encoder', 'quantizer'):
     jax.tree.map(np.testing.assert_array_equal, before[still], after[still])
   assert not all(jax.tree.leaves(jax.tree.map(lambda a, b: np.array_equal(a, b), before['decoder'], after['decoder'])))
+  first, then = (weights.load(folder / 'codec.safetensors') for folder in (done, tmp_path))
+  assert then.name == first.name == first.identity != then.identity            # its codes are those of the codec that it began with
 
 
 def test_a_phase_without_steps_is_left_out():
