@@ -61,7 +61,7 @@ EXTRAS = {
     'hub': ['huggingface-hub>=2.4'],              # packed models by name: telugu_s2s/serving/packaging.py
     'sample': ['espeakng-loader>=0.2.4'],        # only to remake the sample corpus
     'serving': ['aiohttp>=3.13.4', 'av>=18.1'],  # before 3.13.4 trailers had no limit (CVE-2026-22815); av for Opus
-    'talk': ['sounddevice>=0.5'],                # microphone and speakers; wav files go without
+    'talk': ['aiohttp>=3.13.4', 'sounddevice>=0.5'],         # microphone and speakers; wav files go without the second
     # Uses.
     'cluster': ['ray>=2.50'],                    # preparation on many machines: configs/prepare.py:cluster
     # What is measured beside ours: other codecs and LMs, and Lhotse, which imports urllib3 without asking for it.

@@ -12,7 +12,7 @@ def get_config():
   config.job = 'carry'
   config.out = 'carried'                     # below the workdir
   config.megabytes = 45.0                    # of all files together
-  config.splits = ('train',)
+  config.splits = ('train',)                 # ('train', 'eval'): what is held out travels too, for stages that measure on it
   config.data = dict(                        # more on each in configs/prepare.py
       audio='', profile='commercial_attribution', exclude='', licence='LicenseRef-own',
       shortest_s=1.0, longest_s=20.0, clipped=0.01, workers=-1)

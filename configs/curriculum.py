@@ -4,7 +4,7 @@ toy: the sample corpus, a 2-core CPU, offline. Each step is the job of another c
 workdir, and is skipped where its result is there for the same inputs. report.md has the bill and the numbers. 150m to 1b are
 PLANNED: none has been trained.
 
-    pip install 'telugu_s2s[sample]'
+    pip install -e .[sample] -c constraints.txt
     python -m telugu_s2s.main --config=configs/curriculum.py --workdir=runs/all
     python -m telugu_s2s.main --config=configs/curriculum.py:500m --config.data.audio=DIR --config.pairs.folder=DIR --workdir=runs/all
 """
@@ -25,12 +25,13 @@ def get_config(size='toy'):
   config.pairs = dict(                       # dialogues of stages 3 and 4
       folder='',                             # a folder with dialogues; '' = those of the sample corpus, spoken anew
       questions='',                          # its questions in other voices, to be answered; '' = of a folder none are, else the sample corpus's
-      count=20, takes=24, variants=24,       # each so many times, in other voices
+      count=20, takes=24,                    # so many dialogues, each so many times, in other voices
+      variants=24,                           # voices of espeak beside those of the sample corpus, at most 32
       answerers=('mezzo',),                  # who answers
       answer_once=True,                      # in one way each, in all takes
       emotions=('neutral', 'happy'), rates=(0.95, 1.15), pitches=(-6, 6), ranges=(0, 0),
       nonverbal=0.0)                         # share of turns that begin with a breath, and with a filled pause: either can then be asked for
-  # Of each stage; 0 = as its config says.
+  # Of each stage; a 0 of stage2, stage3 or stage4 = as its own config says, which may be more than none.
   config.stage2 = dict(steps=30 if toy else 0)
   # Stage 3 by its heads alone, before it; 0 = none.
   config.listen = dict(steps=150 if toy else 0, batch=32, frames=160, lr=3e-3, warmup=50, anew=True)

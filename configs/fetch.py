@@ -5,7 +5,7 @@ which; for those on request give the folder in which you unpacked them: the mani
 
     python -m telugu_s2s.main --config=configs/fetch.py --config.source=slr66 --workdir=runs/corpora
     python -m telugu_s2s.main --config=configs/fetch.py --config.source=respin --config.folder=DIR
-    python -m telugu_s2s.main --config=configs/fetch.py --config.source=internet_archive --config.allow=ITEM,ITEM
+    python -m telugu_s2s.main --config=configs/fetch.py --config.source=internet_archive "--config.allow=('ITEM',)"
 """
 import ml_collections
 

@@ -3,7 +3,7 @@
 Gives workdir/pairs, a folder with a manifest row a turn (who, what, when it begins, whose licence), which every job takes as
 data.audio; workdir/negatives, what self-play rejected; workdir/report.tsv, what was set aside. Given again, it goes on.
 
-    pip install 'telugu_s2s[sample]'
+    pip install -e .[sample] -c constraints.txt
     python -m telugu_s2s.main --config=configs/pairs.py --config.count=500 --workdir=runs/pairs
     python -m telugu_s2s.main --config=configs/pairs.py:recordings --config.folder=DIR --workdir=runs/found
     python -m telugu_s2s.main --config=configs/pairs.py:selfplay --config.run=runs/stage3 --workdir=runs/played

@@ -45,7 +45,8 @@ def get_config(size='machine'):
       seed=0,                             # of that choice
       filters=dict(                       # lowest and highest; a segment beyond them is left out
           snr_db=(-1e9, 1e9), bandwidth_hz=(0.0, 1e9), rms_dbfs=(-1e9, 1e9), seconds=(0.0, 1e9),
-          mos=(), ovr=(), f0_median_hz=(), f0_range_st=(), syllables_per_s=()),      # where measured, see mos, measures; () = any
+          clipped=(), mos=(), sig=(), bak=(), ovr=(), f0_median_hz=(), f0_range_st=(), energy_range_db=(), voiced=(),
+          syllables_per_s=(), breaths=(), fillers=()),       # where measured, see mos, measures; () = any
       near_duplicates=True,               # leaves out copies that sound alike, even from other sources
       text_cap=0,                         # most segments of one sentence; 0 = any number
       shard_mb=128.0,                     # of original files in a shard, at most; less spreads the work more evenly

@@ -3,7 +3,7 @@
 Gives Ogg Opus files and their MANIFEST.tsv in workdir/sample. SYNTHETIC speech: enough to try every job offline, no
 target for natural speech. The folder shipped in the package was made by this job; it is written over only if named.
 
-    pip install 'telugu_s2s[sample]'
+    pip install -e .[sample] -c constraints.txt
     python -m telugu_s2s.main --config=configs/sample.py --workdir=runs/sample
     python -m telugu_s2s.main --config=configs/sample.py --config.out=telugu_s2s/corpora/sample
 """

@@ -39,7 +39,7 @@ def get_config(size='toy'):
   config.weights = dict(mel=15.0, stft=10.0, compressed=0.0, wave=1.0, error=10.0, codebook=1.0, commit=0.25, units=0.5,
                         graphemes=0.25, adversarial=10.0, feature=30.0)        # 0 and 0 = no discriminators
   config.decoder_mel = 5.0                   # weight of mel in the last phase, where discriminators count for more
-  config.teacher = dict(name='mel' if toy else 'whisper', units=64 if toy else 256, workers=-1)   # name '' = none
+  config.teacher = dict(name='mel' if toy else 'whisper', units=64 if toy else 256, workers=-1)   # '' = none; whisper: extra teacher
   config.spoken = dict(batch=0 if size == 'tiny' else 2, longest_s=4.0)  # utterances with transcripts a step; 0 = none
   config.log_every = 25 if toy else 100
   config.save_every = 200 if toy else 500

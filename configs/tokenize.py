@@ -21,7 +21,7 @@ def get_config(size='machine'):
   config = ml_collections.ConfigDict()
   config.job = 'tokenize'
   config.segments = ''                       # the folder that configs/prepare.py made
-  config.codec = 'small'                     # tiny or small, the released ones, or a codec's file
+  config.codec = 'small'                     # that of the run that reads them: tiny or small, the released ones, or a codec's file
   config.out = 'tokens'                      # below the workdir
   config.workers = -1                        # processes; -1 = one a GPU or, where there is none, a core; 0 = this one
   config.engine = 'ray' if size == 'cluster' else 'local'     # see configs/prepare.py:cluster

@@ -88,11 +88,11 @@ def espeak(voices: Mapping, pitches=(-6, 6), ranges=(0, 0)) -> Engine:
   Raises:
     InputError: the engine is not installed, or pitches or ranges end before they begin.
   """
-  for name, (low, high) in (('pitches', pitches), ('ranges', ranges)):
-    if low > high:
-      raise InputError(f'config.{name} ({low}, {high}): give the lowest, then the highest')
+  for name, limits in (('pitches', pitches), ('ranges', ranges)):
+    if len(limits) != 2 or limits[0] > limits[1]:
+      raise InputError(f'config.{name} {tuple(limits)}: give the lowest, then the highest')
   if not synthesis.available():
-    raise InputError("config.engine espeak: espeakng-loader is not installed; run: pip install 'telugu_s2s[sample]'")
+    raise InputError("config.engine espeak: espeakng-loader is not installed; run: pip install -e .[sample] -c constraints.txt")
 
   def speak(text, voice, emotion, rate, seed):
     one, emotion = voices[voice], emotion if emotion in ACTED else 'neutral'

@@ -98,6 +98,9 @@ def _check_config(config):
   shares = config.rate_shares
   if not set(shares) <= set(config.rates) or abs(sum(shares.values()) - 1) > 1e-9:
     raise InputError(f'config.rate_shares is {dict(shares)}; its labels must be in config.rates, its sum 1')
+  for label, limits in config.rates.items():
+    if len(limits) != 2 or not 0 < limits[0] <= limits[1]:
+      raise InputError(f'config.rates.{label} {tuple(limits)}: give the slowest, then the fastest, in words a minute')
 
 
 def _casts(unit, config, rng):

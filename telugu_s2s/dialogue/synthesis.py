@@ -2,7 +2,7 @@
 
 One engine so far, espeak-ng's formant synthesis: robotic, but no recorded voice is in it, it knows Telugu
 spelling, and it speaks hundreds of times faster than real time. It comes with the optional package
-espeakng-loader (`pip install 'telugu_s2s[sample]'`; GPL-3), which only the job that makes the sample corpus needs.
+espeakng-loader (`pip install -e .[sample] -c constraints.txt`; GPL-3), which only the job that makes the sample corpus needs.
 
 espeak-ng keeps its state in the process's globals: voice, parameters, an echo buffer, and a slow pitch flutter that
 runs on from one utterance into the next; it seeds its breath noise from the clock. Called in turn inside one process,
@@ -52,7 +52,7 @@ def speak(text: str, voice: str, rate: int, pitch: int, pitch_range: int = OWN_R
     if not low <= value <= high:
       raise InputError(f'{name} {value} of voice {voice!r} is outside {low} to {high}')
   if not available():
-    raise InputError("espeakng-loader is not installed; run: pip install 'telugu_s2s[sample]'")
+    raise InputError("espeakng-loader is not installed; run: pip install -e .[sample] -c constraints.txt")
   import espeakng_loader
   data = Path(espeakng_loader.get_data_path())
   variant = voice.partition('+')[2]     # the engine speaks on without an unknown one, in the language's own voice

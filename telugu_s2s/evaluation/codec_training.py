@@ -1,6 +1,5 @@
 """How fast the codec trains on this machine, in each phase: what the discriminators cost."""
 import functools
-import runpy
 import time
 
 import jax
@@ -9,13 +8,13 @@ import tqdm
 
 from telugu_s2s.codec.content import Content
 from telugu_s2s.codec.model import Codec, Config
-from telugu_s2s.evaluation import codec_speed
+from telugu_s2s.evaluation import recipes
 from telugu_s2s.training import codec_step, stage1
 
 
 def measure(config) -> dict:
   """Prints and returns {phase: seconds a step, seconds of audio a second} of the size `config.size`, on noise."""
-  recipe = runpy.run_path(str(codec_speed.RECIPES))['get_config'](config.size)
+  recipe = recipes.of('stage1', config.size)
   recipe.steps = dict.fromkeys(codec_step.PHASES, 1000)
   recipe.batch, recipe.crop_s, recipe.discriminators.dtype = config.batch or recipe.batch, config.crop_s or recipe.crop_s, config.dtype
   sizes = Config(**recipe.model)

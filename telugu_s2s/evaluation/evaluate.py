@@ -1,5 +1,6 @@
 """What a trained voice can do, measured: controlled likelihood tests, its voice over minutes, control, turn-taking."""
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -75,9 +76,12 @@ def check(config) -> None:
   for field in ('clips', 'voices', 'stimuli', 'draws'):
     if config[field] < 1:
       raise InputError(f'config.{field} {config[field]}: give 1 or more; config.tests says what is measured')
-  if config.count < 2 or min(config.beginning_s, config.ending_s) < 0.2 or not 0 <= config.local_s[0] < config.local_s[1]:
+  if config.count < 2 or min(config.beginning_s, config.ending_s) < 0.2 or len(config.local_s) != 2 or not (
+      0 <= config.local_s[0] < config.local_s[1]):
     raise InputError(f'config.count {config.count}, beginning_s {config.beginning_s}, ending_s {config.ending_s}, '
                      f'local_s {config.local_s}: give at least 2 items, 0.2 s and 0.2 s, and a stretch of the ending')
+  if not 0 < config.minutes < math.inf or not config.temperature >= 0:
+    raise InputError(f'config.minutes {config.minutes}, temperature {config.temperature}: give more than 0, and 0 or more')
 
 
 def held_out(config, workdir) -> list:

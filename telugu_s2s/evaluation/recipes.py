@@ -11,11 +11,14 @@ def of(name: str, *size: str, **fields):
   """The config of configs/NAME.py in a size, with fields such as data__audio='..' for data.audio.
 
   Raises:
-    InputError: outside of a checkout, where configs/ is not.
+    InputError: outside of a checkout, where configs/ is not; or there is no such size.
   """
   path = CONFIGS / f'{name}.py'
   if not path.is_file():
     raise InputError(f'{path} is not there: run this job from a checkout')
-  config = runpy.run_path(str(path))['get_config'](*size)
+  module = runpy.run_path(str(path))
+  if size and size[0] not in module['SIZES']:
+    raise InputError(f'configs/{name}.py has no size {size[0]!r}; give one of {", ".join(module["SIZES"])}')
+  config = module['get_config'](*size)
   config.update_from_flattened_dict({field.replace('__', '.'): value for field, value in fields.items()})
   return config

@@ -105,7 +105,7 @@ def select(data, folder) -> tuple[list[corpus.Recording], list[corpus.Skip], dic
 
 def _check_split(data, have, where):
   if data.split and data.split not in have:
-    raise InputError(f'data.split: {where} holds no split {data.split!r}; it has {", ".join(sorted(have))}')
+    raise InputError(f"data.split: {where} holds no split {data.split!r}; it has {', '.join(sorted(have))}; data.split = '' takes all")
 
 
 def _read(data, folder):

@@ -237,7 +237,8 @@ def is_packed(name) -> bool:
   """Whether `load` is to be asked for it: a packed folder, or, where there is no such folder, a name of a hub. A run is neither."""
   folder = Path(name)
   if not folder.is_dir():
-    return bool(re.fullmatch(REPOSITORY, str(name)))
+    # Where its first part is a folder here, it is a run or a model of that folder, and is not there.
+    return bool(re.fullmatch(REPOSITORY, str(name))) and not folder.parent.is_dir()
   try:
     return 'format' in json.loads((folder / CONFIG).read_bytes())
   except (OSError, ValueError, RecursionError):

@@ -66,6 +66,9 @@ def check(config) -> None:
   for name in ('longest_session_s', 'longest_reply_s'):
     if not math.isfinite(getattr(config, name)):
       raise InputError(f'config.{name} {getattr(config, name)}: give seconds, such as 3600')
+  for name in ('temperature', 'top_k', 'drain_s', 'ping_s'):
+    if not getattr(config, name) >= 0:
+      raise InputError(f'config.{name} {getattr(config, name)}: give 0 or more')
   if not 0 <= config.seed < 2**63:
     raise InputError(f'config.seed {config.seed}: give 0 or more, below 2**63')
   if (key := secret(config, 'key_variable')) and not TOKEN.fullmatch(key):

@@ -61,9 +61,13 @@ def state_of(config, model, key):
 def config_of(folder):
   """The config that a run was begun with. Raises InputError where the folder holds none."""
   try:
-    config = ml_collections.ConfigDict(json.loads((Path(folder) / 'config.json').read_bytes()))
-  except (OSError, ValueError):
+    found = json.loads((Path(folder) / 'config.json').read_bytes())
+    packed = 'format' in found
+    config = None if packed else ml_collections.ConfigDict(found)
+  except (OSError, ValueError, TypeError):
     raise InputError(f'config.run: {folder} holds no run; train one with configs/stage2.py') from None
+  if packed:
+    raise InputError(f'config.run: {folder} is a packed model, which configs/serve.py takes; give the run that it was packed from')
   if config.get('job') not in JOBS:
     raise InputError(f'config.run: {folder} is a run of {config.get("job")!r}, not of stage 2 or 3')
   return config

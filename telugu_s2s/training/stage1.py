@@ -11,7 +11,7 @@ from telugu_s2s.codec import discriminator, losses, streaming, weights
 from telugu_s2s.codec.content import Content
 from telugu_s2s.codec.model import Codec, Config
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation import prepare, read, units
+from telugu_s2s.preparation import prepare, read, teacher, units
 from telugu_s2s.training import codec_step, crops, hosts, loop, spoken
 
 HELD_OUT = 12                    # clips that are decoded and measured
@@ -33,6 +33,8 @@ def run(config, workdir):
   judges = judges_of(config)
   samples = crop(config, sizes, judges)
   started = start(config.start, sizes)
+  if config.teacher.name:
+    teacher.features(config.teacher.name, sizes.hop)             # what it lacks is said before a corpus is prepared
   data = prepare.Data(**config.data)
   hosts.first(lambda: prepare.prepare(data, workdir / 'segments' / 'train'), None)
   prepared = read.Segments(workdir / 'segments' / 'train')
@@ -92,9 +94,9 @@ def start(path, sizes):
 
 def taught(config, sizes, segments, samples, workdir):
   """The batches of a run and the heads that learn from what is known of them: units of a teacher, transcripts."""
-  known, teacher = None, config.teacher
-  if teacher.name:
-    asked = units.Teacher(teacher.name, sizes.hop, teacher.units, config.seed, teacher.workers)
+  known, told = None, config.teacher
+  if told.name:
+    asked = units.Teacher(told.name, sizes.hop, told.units, config.seed, told.workers)
     hosts.first(lambda: units.label(asked, workdir / 'segments' / 'train', workdir / 'units'), None)
     known = units.Units(workdir / 'units')
   share = dict(seed=config.seed, process=jax.process_index(), processes=jax.process_count())

@@ -76,7 +76,7 @@ def begun(of, floor: bool, match: int, seed: int, anew: bool = False):
   """
   model, params, trained = runs.loaded(of)
   if model.text_codes:
-    raise InputError(f"config.run: {of} has a text slot, which stage 3 does not fill yet; give a run of config.text.vocabulary = ''")
+    raise InputError(f"config.run: {of} has a text slot, which stage 3 does not fill yet; train stage 2 with config.text.vocabulary = ''")
   params = hosts.whole(params)
   if anew:
     del params['temporal']

@@ -16,6 +16,10 @@ def chosen(config):
   """
   given = config.text
   if not given.vocabulary:
+    # A slot that nothing fills would be learnt all the same, and stages 3 and 4 do without one.
+    if config.model.text_codes:
+      config = copy.deepcopy(config)
+      config.model.text_codes = 0
     return config, None
   if not config.data.tokens and not given.aligner:
     raise InputError('config.text.aligner is empty: give the file that configs/aligner.py made, or in config.data.tokens '

@@ -112,6 +112,8 @@ def test_espeak_speaks_as_high_and_as_lively_as_it_is_asked():
 def test_limits_in_the_wrong_order_are_named():
   with pytest.raises(InputError, match=r'config.ranges \(9, -9\): give the lowest'):
     engines.espeak({}, ranges=(9, -9))
+  with pytest.raises(InputError, match=r'config.pitches \(1,\): give the lowest'):
+    engines.espeak({}, pitches=(1,))
 
 
 def test_an_engine_that_is_none_is_named():

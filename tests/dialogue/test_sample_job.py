@@ -121,7 +121,7 @@ def test_a_request_that_cannot_be_spoken_is_named(text, voice, rate, pitch, says
 def test_without_the_package_the_user_is_told_what_to_install(config, few, tmp_path, monkeypatch):
   monkeypatch.setattr(synthesis, 'available', lambda: False)
   config.sentences = few(['s002'])
-  with pytest.raises(InputError, match=r"pip install 'telugu_s2s\[sample\]'"):
+  with pytest.raises(InputError, match=r'pip install -e .\[sample\] -c constraints.txt'):
     sample.run(config, tmp_path)
   assert not [file for file in (tmp_path / 'sample').rglob('*') if file.is_file()]
 
@@ -174,6 +174,7 @@ def test_sentences_that_cannot_be_used_are_named(config, few, tmp_path, change, 
 @pytest.mark.parametrize('change,says', [
     (dict(held_out='nobody'), "held_out is 'nobody'"),
     (dict(rate_shares=dict(slow=0.5, normal=0.5, fast=0.5)), 'its sum 1'),
+    (dict(rates=dict(slow=(90, 110), normal=(200, 180), fast=(200, 220))), r'config.rates.normal \(200, 180\): give the slowest'),
     (dict(sentences='nowhere.tsv'), 'nowhere.tsv: no such file'),
 ])
 def test_a_config_that_does_not_fit_is_named(config, tmp_path, change, says):

@@ -201,9 +201,14 @@ def test_a_model_with_another_codec_is_refused(made, folder, tmp_path):
     packaging.load(folder)
 
 
-def test_a_packed_model_is_told_from_a_run(folder, trained_run, tmp_path):
+def test_a_packed_model_is_told_from_a_run(folder, trained_run, tmp_path, monkeypatch):
   assert packaging.is_packed(folder) and packaging.is_packed('me/voice')
   assert not packaging.is_packed(trained_run) and not packaging.is_packed(tmp_path / 'nowhere')
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'runs').mkdir()
+  assert not packaging.is_packed('runs/answerz')                 # a name beside those that are here is no name of a hub
+  with pytest.raises(InputError, match='is a packed model, which configs/serve.py takes'):
+    runs.loaded(folder)
 
 
 def test_packing_that_is_cut_off_leaves_no_model(made, codec_file, folder, monkeypatch):

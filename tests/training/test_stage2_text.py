@@ -11,8 +11,9 @@ import pytest
 from telugu_s2s import usage
 from telugu_s2s.codec import aligner, weights
 from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import recipes
 from telugu_s2s.tokens import batches, graphemes, vocabulary
-from telugu_s2s.training import runs, stage2
+from telugu_s2s.training import runs, stage2, texts
 
 LM = dict(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=1, depth_heads=2,
           depth_ffn=12, window=64, text_codes=0, delay=1)
@@ -95,3 +96,11 @@ def test_what_the_slot_lacks_is_named(done, audio, codec_file, given, tmp_path):
   config.data.tokens = str(done / 'tokens')
   with pytest.raises(InputError, match='no clip has words.*configs/align.py'):
     stage2.run(config, tmp_path)
+
+
+def test_without_a_vocabulary_a_size_that_has_a_text_slot_goes_without():
+  config = recipes.of('stage2', '500m')
+  chosen, text = texts.chosen(config)
+  assert config.model.text_codes > 0 == chosen.model.text_codes and text is None      # stages 3 and 4 take no run that has one
+  with pytest.raises(InputError, match='no size .huge.; give one of toy, 150m'):
+    recipes.of('stage2', 'huge')
