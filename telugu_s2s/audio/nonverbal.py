@@ -21,7 +21,7 @@ FILLER_S, FILLER_DB, FILLER_ST, LEVEL_DB = 0.35, 3.0, 1.2, 4.0
 FAR, SMOOTH, FILLER_HOLE = 5, 7, 3       # frames: to either side, of the mean, that may lack it
 FILLER_FAINT_DB, BANDS_DB = 25.0, 50.0   # below speech no voice is one; below the loudest band nothing is looked at
 MADE_S = (0.25, 0.5)             # of breaths that are made
-# Resonances of a breath's noise, (lowest, highest centre, width) in Hz, and where it loses its lows: our choice, by the look of recordings.
+# Resonances of a breath's noise, (lowest, highest centre, width) in Hz, and where it loses its lows: our choice.
 RESONANCES, LOWS_HZ = ((600, 900, 300), (1400, 1900, 400), (2400, 3000, 600), (3600, 4400, 1200)), 400
 
 

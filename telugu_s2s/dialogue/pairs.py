@@ -194,7 +194,8 @@ def rows_of(dialogue: Dialogue, made_by: str, form: str, workdir) -> list[dict]:
     Aside: its parts' licences may not stand side by side.
   """
   turns = sorted(dialogue.turns, key=lambda one: (one.at_s, one.end_s))
-  rights = sorted({(one.source, one.licence) for one in turns} | {some for one in turns for some in one.mixed} | ({dialogue.texts} if dialogue.texts[0] else set()))
+  sounds = {some for one in turns for some in ((one.source, one.licence), *one.mixed)}
+  rights = sorted(sounds | ({dialogue.texts} if dialogue.texts[0] else set()))
   under = one_licence([licence for _, licence in rights])
   rows = []
   for number, one in enumerate(turns):

@@ -108,7 +108,8 @@ def measured(dialogues: Iterable[Sequence[Span]], origin: str) -> Timing:
   return Timing(
       origin, Histogram.of(gaps, *GAP_S, GAP_STEP_S), Histogram.of(pauses, 0.0, GAP_S[1], GAP_STEP_S) if pauses else ASSUMED.pause_s,
       backchannels / heard_s if heard_s else ASSUMED.backchannels_per_s,
-      Histogram.of(at, 0.0, 1.0, SHARE_STEP) if at else ASSUMED.backchannel_at, share(MARKS['filler'], ASSUMED.fillers), share(MARKS['breath'], ASSUMED.breaths))
+      Histogram.of(at, 0.0, 1.0, SHARE_STEP) if at else ASSUMED.backchannel_at,
+      share(MARKS['filler'], ASSUMED.fillers), share(MARKS['breath'], ASSUMED.breaths))
 
 
 def act(one, spans) -> str:

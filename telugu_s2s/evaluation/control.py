@@ -182,8 +182,8 @@ def measure(config, segments, model, params, codec, table, questions=()) -> dict
 
 def between(name: str, asked, sounds) -> dict:
   """{none, some: in how many of the sounds that were asked for without and with it a breath or a filler is heard}, `intervals.share` each."""
-  found = np.array([nonverbal.heard(one)[labels.NONVERBAL[name]] > 0 for one in sounds])
-  return {word: intervals.share(found[np.asarray(asked) == value]) for value, word in enumerate(('none', 'some')) if (np.asarray(asked) == value).any()}
+  found, asked = np.array([nonverbal.heard(one)[labels.NONVERBAL[name]] > 0 for one in sounds]), np.asarray(asked)
+  return {word: intervals.share(found[asked == value]) for value, word in enumerate(('none', 'some')) if (asked == value).any()}
 
 
 def laid(values, draws: int):

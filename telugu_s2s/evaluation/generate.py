@@ -75,7 +75,8 @@ def conditions_of(config, model, encoder) -> dict:
   """
   bins, between, given = dict(config.knobs), dict(config.nonverbal), {}
   wanted = {'speaker': (config.speaker, model.speakers), 'reference': (config.reference, model.reference),
-            'nonverbal': (max(between.values()) >= 0, model.nonverbal), 'emotion': (config.emotion, model.emotions), 'knobs': (max(bins.values()) >= 0, model.knob_bins),
+            'emotion': (config.emotion, model.emotions), 'knobs': (max(bins.values()) >= 0, model.knob_bins),
+            'nonverbal': (max(between.values()) >= 0, model.nonverbal),
             'guidance': (config.guidance != 1, model.conditions.any)}
   for name, (asked, has) in wanted.items():
     if asked and not has:

@@ -23,7 +23,7 @@ from telugu_s2s.errors import InputError
 try:
   import aiohttp
 except ImportError:
-  sys.exit('talking takes aiohttp: pip install -e .[talk] -c constraints.txt, or use the Python of ./launch/run --config=configs/serve.py, .venv/bin/python')
+  sys.exit('talking takes aiohttp: pip install -e .[talk] -c constraints.txt, or use .venv/bin/python once ./launch/run has served')
 
 URL = 'ws://127.0.0.1:8765/v1/realtime'
 PIECE_S = 0.04                   # of audio in a message

@@ -140,21 +140,24 @@ def met(before: Table, every) -> Table:
 
 def made(clips, before: Table = Table(), bins: int = 5) -> Table:
   """The table of all clips of a batches.Clips, which goes on where `before` ended."""
-  every = [{name: one.labels.get(name) for name in ('source', 'speaker', 'emotion', 'quality', 'text', 'custom')}
-           for one in (clips[index] for index in range(len(clips)))]
+  every, counts = [], {name: [0, 0] for name in NONVERBAL}
+  for index in range(len(clips)):
+    one = clips[index].labels                  # texts would be gigabytes of a large folder
+    every.append({name: one.get(name) for name in ('source', 'speaker', 'emotion', 'quality')})
+    for name, value in nonverbal(one).items():
+      if value != ABSENT:
+        counts[name][value] += 1
   grown = met(before, every)
   strange = collections.Counter(one['emotion'] for one in every if one['emotion'] and one['emotion'].strip().lower()
                                 not in UNKNOWN and emotion(one['emotion']) == ABSENT)
   table = dataclasses.replace(grown, clips=tuple(grown.number.get(speaker(one), ABSENT) for one in every), strange=dict(sorted(strange.items())),
                               content=clips.manifest['content'])
-  told = [nonverbal(one) for one in every]
-  between = {name: [sum(one[name] == value for one in told) for value in (0, 1)] for name in NONVERBAL}
   measured, edges = [table.measured(one) for one in every], dict(before.edges)
   for knob in KNOBS:
     values = [one[knob] for one in measured if knob in one]
     if knob not in edges and len(values) >= bins:
       edges[knob] = np.round(np.quantile(values, np.arange(1, bins) / bins), 4).tolist()
-  return dataclasses.replace(table, edges=edges, between=between)
+  return dataclasses.replace(table, edges=edges, between=counts)
 
 
 def save(path, table: Table) -> None:

@@ -41,7 +41,8 @@ def trained(codec_file, monkeypatch):
 @pytest.mark.parametrize('fields, message', [
     ({'tests': ('likelihood', 'taste')}, 'taste: give some of likelihood, voice, turns, control'),
     ({'tasks': ('speaker', 'shoes')}, 'shoes: give some of speaker'),
-    ({'local_s': (1.0, 0.5)}, 'local_s'), ({'local_s': (0.5,)}, 'local_s'), ({'minutes': 0.0}, 'minutes 0'), ({'count': 0}, 'count 0'), ({'draws': 0}, 'draws 0'), ({'clips': 0}, 'clips 0')])
+    ({'local_s': (1.0, 0.5)}, 'local_s'), ({'local_s': (0.5,)}, 'local_s'),
+    ({'minutes': 0.0}, 'minutes 0'), ({'count': 0}, 'count 0'), ({'draws': 0}, 'draws 0'), ({'clips': 0}, 'clips 0')])
 def test_what_is_no_test_is_refused(fields, message, tmp_path):
   with pytest.raises(InputError, match=message):
     evaluate.run(config_of('stage2', **fields), tmp_path)

@@ -335,7 +335,8 @@ def test_sigterm_lets_replies_end_and_closes_with_a_reason(engine, config):
     (dict(host='0.0.0.0'), 'key_variable'), (dict(key_variable='NOT_SET_ANYWHERE'), 'NOT_SET_ANYWHERE'), (dict(port=70_000), '65535'),
     (dict(mark_variable='NOT_SET_EITHER'), 'NOT_SET_EITHER'),
     (dict(tls_cert='cert.pem'), 'both'), (dict(sessions=0), 'config.sessions 0'), (dict(send_s=-1.0), 'config.send_s'),
-    (dict(longest_reply_s=float('inf')), 'config.longest_reply_s inf'), (dict(seed=-1), 'config.seed -1'), (dict(temperature=-1.0), 'config.temperature -1'), (dict(drain_s=-1.0), 'config.drain_s -1'), (dict(key_variable='A_KEY'), 'rand -hex')])
+    (dict(longest_reply_s=float('inf')), 'config.longest_reply_s inf'), (dict(seed=-1), 'config.seed -1'),
+    (dict(temperature=-1.0), 'config.temperature -1'), (dict(drain_s=-1.0), 'config.drain_s -1'), (dict(key_variable='A_KEY'), 'rand -hex')])
 def test_a_config_that_cannot_be_served_is_refused(config, fields, words, monkeypatch):
   monkeypatch.setenv('A_KEY', 'q3v9Zk+8/A==')
   config.update(fields)
