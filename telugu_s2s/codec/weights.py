@@ -37,9 +37,7 @@ def to_bytes(params, config: Config, facts: dict) -> bytes:
 
 def safetensors_bytes(params, metadata: dict) -> bytes:
   """Parameters as a safetensors file, in float16; the same ones give the same bytes. metadata: {str: str}."""
-  flat = flax.traverse_util.flatten_dict(jax.device_get(params), sep='.')
-  tensors = {name: np.asarray(array, np.float16) for name, array in flat.items()}
-  data = safetensors.numpy.save(tensors, metadata)
+  data = safetensors.numpy.save(halved(params), metadata)
   end = 8 + int.from_bytes(data[:8], 'little')         # the header's length stands in front of it
   header = json.loads(data[8:end])
   header['__metadata__'] = dict(sorted(metadata.items()))           # safetensors writes it in an order of the moment
@@ -48,14 +46,17 @@ def safetensors_bytes(params, metadata: dict) -> bytes:
   return len(text).to_bytes(8, 'little') + text + data[end:]
 
 
+def halved(params) -> dict:
+  """{name: array} of parameters in float16, as a file has them."""
+  return {name: np.asarray(x, np.float16) for name, x in flax.traverse_util.flatten_dict(jax.device_get(params), sep='.').items()}
+
+
 def codes_kept(before, params, config: Config) -> dict[str, str]:
   """What `to_bytes` is told of a codec whose decoder alone was trained on: that its codes keep their name. {} where others changed too.
 
   before: the file of the codec that it was.
   """
-  metadata, flat = opened(file(before))
-  then = coding(flat)
-  now = coding({name: np.asarray(x, np.float16) for name, x in flax.traverse_util.flatten_dict(jax.device_get(params), sep='.').items()})
+  then, now = coding(opened(file(before))[1]), coding(halved(params))
   if now.keys() != then.keys() or any(now[name].tobytes() != then[name].tobytes() for name in then):
     return {}
   return {'codes': json.dumps([load(before).name, digest(json.dumps(dataclasses.asdict(config)), now)])}

@@ -5,21 +5,19 @@ CPU time is measured, not wall time, so that other programs on the machine do no
 import functools
 import json
 import os
-import runpy
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
 from telugu_s2s.codec import model, streaming, weights
+from telugu_s2s.evaluation import recipes
 from telugu_s2s.preparation import pool
 
 SECONDS = 10.0                   # of audio, whole
 FRAMES = 100                     # one by one
-RECIPES = Path(__file__).parents[2] / 'configs' / 'stage1.py'
 # XLA's and torch's threads are set before their start, so what is timed runs in a process of its own.
 ONE_THREAD = {'XLA_FLAGS': pool.ONE_THREAD, 'JAX_PLATFORMS': 'cpu', **pool.SINGLE_THREAD}
 
@@ -36,14 +34,9 @@ def printed(python: str, module: str, *arguments: str, variables) -> dict:
   return json.loads(found.stdout.splitlines()[-1])
 
 
-def sizes() -> tuple[str, ...]:
-  """The sizes of configs/stage1.py; none where the package stands without its configs."""
-  return runpy.run_path(str(RECIPES))['SIZES'] if RECIPES.is_file() else ()
-
-
 def untrained(codec) -> bool:
   """Whether it is a size of configs/stage1.py of which no weights are released."""
-  return codec in sizes() and codec not in weights.RELEASED
+  return codec in recipes.sizes('stage1') and codec not in weights.RELEASED
 
 
 def trained(codec) -> weights.Trained:
@@ -55,7 +48,7 @@ def trained(codec) -> weights.Trained:
   if isinstance(codec, str) and not untrained(codec):
     return weights.load(codec)
   name = codec if isinstance(codec, str) else 'of the sizes given'
-  fields = runpy.run_path(str(RECIPES))['get_config'](codec).model if isinstance(codec, str) else codec
+  fields = recipes.of('stage1', codec).model if isinstance(codec, str) else codec
   config = model.Config(**fields)
   params = jax.jit(model.Codec(config).init)(jax.random.key(0), jnp.zeros((1, 2 * config.hop)))['params']
   return weights.Trained(config, params, f'{name}, random weights')

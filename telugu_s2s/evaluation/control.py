@@ -95,20 +95,25 @@ def agreement(asked, values, rng, draw=None) -> dict:
   return result
 
 
-def recorded(segments, encoder, table, rng) -> dict:
+def recorded(segments, again, table, rng) -> dict:
   """{knob: `agreement`} of recordings with the bins that they were labelled with, after the codec: a voice that obeys comes as far.
 
-  Speakers whom the table does not have are known by the median of their recordings, and of what names nobody the pitch is left out.
+  again: the same recordings, from `after_codec`. Speakers whom the table does not have are known by the median of their recordings, and of
+  what names nobody the pitch is left out.
   """
   every = [{'source': one.source, 'speaker': one.speaker, 'quality': one.quality} for one in segments]
   table = labels.met(table, every)
   bins = np.array([table.knobs(one) for one in every])
-  again = (streaming.audio_of(encoder.codec, codes, len(one.audio)) for one, codes in zip(segments, encoder([one.audio for one in segments])))
   measured = [table.measured(one | {'quality': {labels.KNOBS[knob]: value for knob, value in heard(audio).items()}})
               for one, audio in zip(every, again)]
   found = np.array([[one.get(knob, np.nan) for knob in HEARD] for one in measured])
   return {knob: agreement(bins[there, number], found[there, number], rng) for number, knob in enumerate(HEARD)
           for there in [bins[:, number] >= 0] if there.any()}
+
+
+def after_codec(segments, encoder) -> list[np.ndarray]:
+  """f32[samples] of each segment, as the codec gives it back."""
+  return [streaming.audio_of(encoder.codec, codes, len(one.audio)) for one, codes in zip(segments, encoder([one.audio for one in segments]))]
 
 
 def utterances(model, params, codec, given: dict, seconds: float, questions, silence, key, how) -> np.ndarray:
@@ -165,24 +170,29 @@ def measure(config, segments, model, params, codec, table, questions=()) -> dict
     given, sounds = say({'knobs': knobs}, draw, number)
     found = np.array([heard(one)[knob] for one in sounds])
     result[knob] = agreement(bins, above(found, given) if knob == 'pitch' else found, rng, draw if codes else None)
-  if model.knob_bins and table and segments:
-    result['recordings'] = recorded(segments, encoder, table, rng)
-  for number, name in enumerate(labels.NONVERBAL if model.nonverbal else ()):
-    draw, asked = laid((0, 1), config.draws)
-    sounds = say({name: asked}, draw, len(HEARD) + 1 + number)[1]
-    result[name] = between(name, asked, sounds)
-    told = np.array([labels.nonverbal({'text': one.text, 'quality': one.quality, 'custom': one.custom})[name] for one in segments])
-    there = np.flatnonzero(told >= 0)
-    again = (streaming.audio_of(codec, codes, len(segments[one].audio)) for one, codes in zip(there, encoder([segments[one].audio for one in there])))
-    result[name]['recordings'] = between(name, told[there], again)
+  knobs = bool(model.knob_bins and table and segments)
+  again = after_codec(segments, encoder) if segments and (knobs or model.nonverbal) else []
+  if knobs:
+    result['recordings'] = recorded(segments, again, table, rng)
+  if model.nonverbal:
+    told = [labels.nonverbal({'text': one.text, 'quality': one.quality, 'custom': one.custom}) for one in segments]
+    counts = [nonverbal.heard(one) for one in again]
+    for number, name in enumerate(labels.NONVERBAL):
+      draw, asked = laid((0, 1), config.draws)
+      sounds = say({name: asked}, draw, len(HEARD) + 1 + number)[1]
+      result[name] = between(name, asked, map(nonverbal.heard, sounds)) | {'recordings': between(name, [one[name] for one in told], counts)}
   if model.emotions:
     result['emotion'] = _emotions(config, segments, say, above)
   return result
 
 
-def between(name: str, asked, sounds) -> dict:
-  """{none, some: in how many of the sounds that were asked for without and with it a breath or a filler is heard}, `intervals.share` each."""
-  found, asked = np.array([nonverbal.heard(one)[labels.NONVERBAL[name]] > 0 for one in sounds]), np.asarray(asked)
+def between(name: str, asked, counts) -> dict:
+  """{none, some: in how many of the sounds that were asked for without and with it a breath or a filler is heard}, `intervals.share` each.
+
+  Args:
+    asked: 0, 1, or another number where nothing is known. counts: of each sound, from `nonverbal.heard`.
+  """
+  found, asked = np.array([one[labels.NONVERBAL[name]] > 0 for one in counts]), np.asarray(asked)
   return {word: intervals.share(found[asked == value]) for value, word in enumerate(('none', 'some')) if (asked == value).any()}
 
 

@@ -7,6 +7,12 @@ from telugu_s2s.errors import InputError
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
+def sizes(name: str) -> tuple[str, ...]:
+  """Those of configs/NAME.py; none outside of a checkout."""
+  path = CONFIGS / f'{name}.py'
+  return runpy.run_path(str(path))['SIZES'] if path.is_file() else ()
+
+
 def of(name: str, *size: str, **fields):
   """The config of configs/NAME.py in a size, with fields such as data__audio='..' for data.audio.
 

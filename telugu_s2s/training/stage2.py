@@ -14,7 +14,7 @@ from telugu_s2s import axes
 from telugu_s2s.audio import files, mark, pictures
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
-from telugu_s2s.lm import conditions, frames, losses, sampling
+from telugu_s2s.lm import frames, losses, sampling
 from telugu_s2s.lm.model import Config, targets
 from telugu_s2s.preparation import prepare
 from telugu_s2s.tokens import baselines, batches, census, encoding, tokenize
@@ -131,9 +131,8 @@ class Checked:
     self._made = made
     self._sizes = {'codes': (0, model.codes, 'codes'), 'prosody': (-1, model.prosody_codes, 'prosody_codes'),
                    'text': (-1, model.text_codes, 'text_codes'), 'reference': (-1, model.codes, 'codes')}
-    fields = {'speaker': 'speakers', 'emotion': 'emotions', 'knobs': 'knob_bins', 'task': 'tasks'}
-    self._sizes |= {name: (-1, getattr(model, field), field) for name, field in fields.items() if getattr(model, field)}
-    self._sizes |= {name: (-1, 2, 'nonverbal') for name in conditions.NONVERBAL if model.nonverbal}
+    fields = {'speaker': 'speakers', 'emotion': 'emotions', 'knobs': 'knob_bins', 'task': 'tasks', 'guidance': 'guidances'}
+    self._sizes |= {name: (-1, size, fields.get(name, 'nonverbal')) for name, size in model.conditions.entries.items()}
 
   def __getitem__(self, step):
     """Raises InputError where a code, prosody code, text code or condition is none of the model's, or a weight no number."""

@@ -4,14 +4,14 @@ import pytest
 
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import benchmark, codec_speed, codec_streams, peers
+from telugu_s2s.evaluation import benchmark, codec_speed, codec_streams, peers, recipes
 
 TINY = dict(strides=(16, 10), channels=(10, 12), heads=2, encoder_layers=1, decoder_layers=2, ffn=20, window=8,
             codebooks=3, codes=11)
 
 
 def test_sizes_with_random_weights_are_codecs_of_these_sizes():
-  assert 'small' in codec_speed.sizes()
+  assert 'small' in recipes.sizes('stage1')
   toy, given = codec_speed.trained('toy'), codec_speed.trained(TINY)
   weights.fit({name: x.shape for name, x in flat(toy.params).items()}, toy.config)
   assert toy.name == 'toy, random weights' and given.config.codes == 11

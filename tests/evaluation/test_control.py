@@ -117,7 +117,7 @@ def test_the_ceiling_is_what_is_heard_of_recordings_after_the_codec(monkeypatch)
     def __call__(self, clips):
       return clips
   monkeypatch.setattr(control.streaming, 'audio_of', lambda codec, codes, samples: codes[:samples])
-  found = control.recorded(some, Encoder(), table, np.random.default_rng(0))
+  found = control.recorded(some, control.after_codec(some, Encoder()), table, np.random.default_rng(0))
   assert found.keys() == {'pitch', 'rate'} and found['pitch']['n'] == found['rate']['n'] == 10
   assert found['pitch']['spearman'] > 0.95 and found['pitch']['monotone'] and found['rate']['spearman'] > 0.9
 
@@ -126,9 +126,9 @@ def test_breaths_are_counted_where_they_are_asked_for_and_where_not():
   rng, quiet = np.random.default_rng(5), np.zeros(4800, np.float32)
   breathed = lambda some: np.concatenate([quiet, 0.02 * nonverbal.breath(rng), quiet, voice(150, 4, 1.0)]) if some else voice(150, 4, 1.0)
   asked = np.array([0, 1, 1, 0, 1])
-  found = control.between('breath', asked, [breathed(some) for some in (0, 1, 1, 1, 0)])
+  found = control.between('breath', asked, [nonverbal.heard(breathed(some)) for some in (0, 1, 1, 1, 0)])
   assert (found['none']['share'], found['none']['n'], found['some']['n']) == (0.5, 2, 3) and found['some']['share'] == pytest.approx(2 / 3)
-  assert control.between('filler', asked[1:3], [breathed(1)] * 2).keys() == {'some'}
+  assert control.between('filler', asked[1:3], [nonverbal.heard(breathed(1))] * 2).keys() == {'some'}
 
 
 @pytest.mark.slow
