@@ -2,11 +2,13 @@
 
     python -m telugu_s2s.main --help
 """
+import contextlib
 import difflib
 import importlib
 import inspect
 import os
 import re
+import resource
 import runpy
 import signal
 import sys
@@ -68,6 +70,7 @@ def main(argv):
     config, workdir, hosts = parse(value, rest)
     if hosts:
       importlib.import_module('telugu_s2s.training.hosts').join(hosts)
+    open_more()
     importlib.import_module(JOBS[config.job]).run(config, workdir)
     return 0
   except InputError as problem:
@@ -76,6 +79,13 @@ def main(argv):
   except KeyboardInterrupt:
     print('interrupted', file=sys.stderr)
     return 130
+
+
+def open_more():
+  """As many open files as the system lets: logins often begin with 1024, and thousands of hours are as many shards."""
+  _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+  with contextlib.suppress(ValueError, OSError):        # some say unlimited and let no one have that
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def take_config(arguments):

@@ -78,7 +78,7 @@ def runs(flags) -> list[tuple[int, int]]:
 
 
 def spans(samples, shortest_s: float = 1.0, longest_s: float = 20.0,
-          pause_s: float = 1.0, by: str = 'energy') -> list[tuple[int, int]]:
+          pause_s: float = 1.0, by: str = 'energy', rest: bool = False) -> list[tuple[int, int]]:
   """Cuts a recording at its pauses.
 
   A recording up to `longest_s` stays one span. In a longer one, a pause of `pause_s` or more always separates;
@@ -90,18 +90,20 @@ def spans(samples, shortest_s: float = 1.0, longest_s: float = 20.0,
     shortest_s: no cut that is left to choice makes a span shorter than this.
     longest_s: no span is longer.
     by: what tells speech from pauses, 'energy' or 'silero'.
+    rest: it is the rest of a longer recording in which speech was found: it is cut at its pauses however short it is, and a steady
+      sound is what its pauses are filled with.
 
   Returns:
     [(start, end)] in samples, ascending and apart. Speech that stands alone between long pauses may be
     shorter than `shortest_s`; the caller decides. Empty when there is no speech at all.
   """
   level, found = frame_dbfs(samples), runs(speech(samples, by))
-  if by == 'energy' and not found and level.max() > SILENCE_DBFS:
+  if by == 'energy' and not found and not rest and level.max() > SILENCE_DBFS:
     found = [(0, len(level))]       # a steady sound has no floor to stand out from
   if not found:
     return []
   kept = round(KEPT_SILENCE_S * SAMPLE_RATE)
-  if len(samples) <= longest_s * SAMPLE_RATE:
+  if len(samples) <= longest_s * SAMPLE_RATE and not rest:
     groups = [[(found[0][0], found[-1][1])]]
   else:
     groups = _apart(found, pause_s * SAMPLE_RATE / HOP)
@@ -158,20 +160,21 @@ def cut(blocks: Iterable[np.ndarray], shortest_s: float = 1.0, longest_s: float 
   Yields:
     (start in samples from the beginning, f32[samples]); see `spans` for the cutting.
   """
-  held, size, start = [], 0, 0
+  held, size, start, given = [], 0, 0, False
   for block in blocks:
     held.append(block)
     size += len(block)
     if size >= BUFFER_S * SAMPLE_RATE:
       piece = np.concatenate(held)
-      found = spans(piece, shortest_s, longest_s, pause_s, by)
+      found = spans(piece, shortest_s, longest_s, pause_s, by, given)
       rest = size
       if found and size - found[-1][1] < (pause_s + KEPT_SILENCE_S) * SAMPLE_RATE:
         rest = found.pop()[0]
       for a, b in found:
+        given = True
         yield start + a, piece[a:b]
       held, size, start = [piece[rest:]], size - rest, start + rest
   if size:
     piece = np.concatenate(held)
-    for a, b in spans(piece, shortest_s, longest_s, pause_s, by):
+    for a, b in spans(piece, shortest_s, longest_s, pause_s, by, given):
       yield start + a, piece[a:b]

@@ -19,14 +19,12 @@ KEPT_S = 120.0       # of sound that was decoded last: turns overlap, and the ne
 
 def blocks(path, channel: int | None = None, start_s: float = 0.0, end_s: float | None = None) -> Iterator[tuple[np.ndarray, int]]:
   """The same samples as `files.blocks` gives; raises as it does."""
-  with decoding.opened(path) as file:
-    exact = file.exact
-  if exact or (start_s, end_s) == (0.0, None):
+  stamp = _stamp(path)
+  if (start_s, end_s) == (0.0, None) or _exact(str(path), *stamp):
     yield from files.blocks(path, channel, start_s, end_s)
     return
   start, end = round(start_s * SAMPLE_RATE), math.inf if end_s is None else round(end_s * SAMPLE_RATE)
-  status = os.stat(path)
-  key = str(path), channel, status.st_size, status.st_mtime_ns
+  key = str(path), channel, *stamp
   if _reader(*key).first > start:
     _reader.cache_clear()
   given = False
@@ -37,6 +35,22 @@ def blocks(path, channel: int | None = None, start_s: float = 0.0, end_s: float 
       yield part, _reader(*key).rate
   if not given:
     raise Unreadable(path, 'zero-second', f'it ends before its part at {start_s:g} s')
+
+
+def _stamp(path) -> tuple[int, int]:
+  """What a file that has changed has another one of; 0, 0 of one that is not there, which opening it says."""
+  try:
+    status = os.stat(path)
+  except OSError:
+    return 0, 0
+  return status.st_size, status.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=1)
+def _exact(path, size, changed):
+  """Whether it can be entered in the middle. Some files are looked through for that from end to end: once, not for each turn."""
+  with decoding.opened(path) as file:
+    return file.exact
 
 
 @functools.lru_cache(maxsize=1)

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from telugu_s2s.audio import decoding
 from telugu_s2s.audio.files import EXTENSIONS
 from telugu_s2s.corpora import labels, tables
@@ -107,8 +109,9 @@ def _turns(folder, path, audio, turns):
   sound.sort(key=lambda one: one[:3])
   named = [turn.get('speaker', turn.get('speaker_id')) for *_, turn in sound]
   names = ['' if name is None else str(name) for name in named]
+  starts, ends, speakers = (np.array(column) for column in (*zip(*(one[:2] for one in sound)), names)) if sound else ((),) * 3
   for turn_number, ((start_s, end_s, _, turn), name) in enumerate(zip(sound, names)):
-    overlap_s = sum(max(0.0, min(end_s, end) - max(start_s, start)) for (start, end, *_), other in zip(sound, names) if other != name)
+    overlap_s = float((np.clip(np.minimum(end_s, ends) - np.maximum(start_s, starts), 0, None) * (speakers != name)).sum())
     raw = str(turn.get('text_raw') or turn.get('text') or '')
     text = ' '.join(TAGS.sub(' ', str(turn.get('text') or '')).split())
     row = {'path': tables.below(folder, audio), 'start_s': start_s, 'end_s': end_s, 'text': text, 'text_raw': raw,

@@ -45,8 +45,11 @@ def write(splits, out, megabytes: float) -> dict:
   out, room = Path(out), megabytes * 1e6
   if (other := corpus.manifest_of(out)) not in (None, out / MANIFEST):
     raise InputError(f'{out}: its {other.name} would be read in place of {MANIFEST}; give another config.out')
+  before = export.listed(out / MANIFEST, 'path', r'[^/]+/\d{6,}\.opus')
   index = [(split, number) for split, source in splits.items() for number in range(len(source))]
   seconds = sum(source.manifest['seconds'] for source in splits.values())
+  if not index:
+    raise InputError('config.splits: there is nothing to carry; give splits that hold segments')
   kbps = min(MOST, 8 * (room - OVERHEAD * len(index)) / seconds / 1000)
   if kbps < LEAST:
     cost = OVERHEAD * len(index) + seconds * LEAST * 125
@@ -62,7 +65,6 @@ def write(splits, out, megabytes: float) -> dict:
     files.write(out / path, data)
     rows.append({**clip.custom, **_at(clip), 'path': path, **{name: getattr(clip, name) for name in COLUMNS}})
     total, spoken = total + len(data), spoken + clip.seconds
-  before = export.listed(out / MANIFEST, 'path')
   files.write(out / MANIFEST, ''.join(json.dumps(row, ensure_ascii=False) + '\n' for row in rows).encode())
   files.write(out / 'DATA_NOTICE.md', licences.notice([one for source in splits.values() for one in source.manifest['sources']]).encode())
   for path in before - {row['path'] for row in rows}:

@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 from pathlib import Path
 
 import soundfile
@@ -22,6 +23,7 @@ RECORDINGS, SUPERVISIONS, NEMO = 'recordings.jsonl.gz', 'supervisions.jsonl.gz',
 NOTICE = 'DATA_NOTICE.md'
 BATCH = 128          # segments in memory at a time
 THREADS = 8          # that wait for the disk
+MINE = {'text_provenance', 'licence', 'revision'}        # what every row of ours says
 PART_BYTES = 120     # of a name in a path: file systems take 255, with room for a temporary prefix
 
 
@@ -39,12 +41,12 @@ def write(folder, out) -> dict:
   A FLAC file that is there with the bytes it should have is kept. The manifests come last, whole or not at all.
 
   Raises:
-    InputError: the folder holds no prepared segments, or a shard or record is damaged.
+    InputError: the folder holds no prepared segments, a shard or record is damaged, or another manifest is there.
   """
   folder, out = Path(folder), Path(out)
   manifest = shards.check(folder, segment.KIND)
   shards.sweep(out)
-  before = listed(out / NEMO, 'audio_filepath')
+  before = listed(out / NEMO, 'audio_filepath', r'audio/.+\.flac')
   total, named = {'segments': 0, 'seconds': 0.0, 'written': 0, 'removed': 0}, set()
   with (contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor(THREADS) as threads,
         tqdm.tqdm(total=manifest['records'], unit='segment', desc='manifests') as bar):
@@ -77,12 +79,26 @@ def write(folder, out) -> dict:
   return total
 
 
-def listed(manifest, field: str) -> set[str]:
-  """The files that an earlier run named in a field of its manifest's rows, JSON by line; none where there is no such manifest."""
-  try:
-    return {json.loads(line)[field] for line in manifest.read_text(encoding='utf-8').splitlines()}
-  except (OSError, ValueError, KeyError):
+def listed(manifest, field: str, form: str) -> set[str]:
+  """The files that an earlier run named in a field of its manifest's rows, JSON by line; none where there is no such manifest.
+
+  Args:
+    form: a regular expression of the names that such a run gives. They are removed when they are out of date, so others' must not be among them.
+
+  Raises:
+    InputError: a row is none of such a run: somebody's own manifest is there.
+  """
+  if not manifest.exists():
     return set()
+  try:
+    rows = [json.loads(line) for line in manifest.read_text(encoding='utf-8').splitlines()]
+    named = {row[field] for row in rows}
+    ours = all(re.fullmatch(form, name) and '..' not in name.split('/') for name in named) and all(MINE <= row.keys() for row in rows)
+  except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    ours = False
+  if not ours:
+    raise InputError(f'{manifest} is not what this job writes, and its recordings are not to be touched; give another config.out')
+  return named
 
 
 def lhotse_recording(header: dict, path: str, samples: int) -> dict:

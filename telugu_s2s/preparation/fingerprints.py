@@ -1,4 +1,5 @@
 """Audio fingerprints of segments, and of recordings that are held out: made once, kept in files beside the shards."""
+import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -7,12 +8,14 @@ import tqdm
 
 from telugu_s2s.audio import fingerprint
 from telugu_s2s.corpora import folder as corpus
+from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import engine, segment, shards
 from telugu_s2s.preparation import recording as one_recording
 
 KIND = 'fingerprint'
-VERSION = 1
+VERSION = 2
 FOLDER = 'prints'              # below the segments'
+OPEN = 64                      # files at a time: a login may open 1024, and 5000 h are thousands
 
 
 class Words(Sequence):
@@ -20,15 +23,29 @@ class Words(Sequence):
 
   def __init__(self, files: Sequence[str], places: Iterable[tuple[int, int]], whole: int):
     """Args: files, '' for none; (file, record) of each segment; all records of files[whole:] follow them."""
-    self._files = [shards.Records(path) if path else () for path in files]
-    self._places = [*places, *((number, index) for number in range(whole, len(files)) for index in range(len(self._files[number])))]
+    self._files, self._opened = files, functools.lru_cache(OPEN)(_opened)
+    self._places = [*places, *((number, index) for number in range(whole, len(files)) for index in range(len(_opened(files[number]))))]
 
   def __len__(self):
     return len(self._places)
 
   def __getitem__(self, place):
     number, index = self._places[place]
-    return np.frombuffer(shards.unpack(self._files[number][index], KIND, VERSION)[2], '<u4')
+    try:
+      return np.frombuffer(shards.unpack(self._opened(self._files[number])[index], KIND, VERSION)[2], '<u4')
+    except (ValueError, RuntimeError):
+      raise _damaged(self._files[number]) from None
+
+
+def _opened(path) -> shards.Records:
+  try:
+    return shards.Records(path)
+  except ValueError:
+    raise _damaged(path) from None
+
+
+def _damaged(path) -> InputError:
+  return InputError(f'{path}: damaged; delete it and run the same command again, which makes it anew')
 
 
 def of_shards(folder, rows: Sequence, workers: int, name: str = 'local', address: str = '') -> list[str]:
@@ -39,24 +56,34 @@ def of_shards(folder, rows: Sequence, workers: int, name: str = 'local', address
   return [_file(*task) if row['records'] else '' for task, row in zip(tasks, rows)]
 
 
-def of_recordings(folder, tasks: Sequence, workers: int, name: str = 'local', address: str = '') -> list[str]:
-  """Fingerprints of recordings, cut as segments are, of which nothing else is kept; a file for each prepare.Task."""
+def of_recordings(folder, tasks: Sequence, again: set[str], workers: int, name: str = 'local', address: str = '') -> tuple[list[str], int]:
+  """Fingerprints of recordings, cut as segments are, of which nothing else is kept.
+
+  Args:
+    tasks: prepare.Task.
+    again: reasons to leave a recording out that may be over: files that lack one for such a reason are made again.
+
+  Returns:
+    A file for each task, and how many recordings lack in them for such a reason.
+  """
   folder = Path(folder).absolute()
   tasks = [(f'held-{VERSION}-{task.name}', str(folder / FOLDER), task) for task in tasks]
-  _make(_recordings, tasks, folder, 'what is held out', workers, name, address)
-  return [_file(*task) for task in tasks]
+  _make(_recordings, tasks, folder, 'what is held out', workers, name, address, again)
+  rows = [shards.finished(out, name) for name, out, _ in tasks]
+  return [_file(*task) for task in tasks], sum(reason in again for row in rows for reason in row['skipped'])
 
 
 def _file(name, out, _):
   return str(Path(out, name + shards.SUFFIX))
 
 
-def _make(call, tasks, folder, what, workers, name, address):
-  """Works off the tasks (name, out, ...) whose files are not there yet."""
+def _make(call, tasks, folder, what, workers, name, address, again=frozenset()):
+  """Works off the tasks (name, out, ...) whose files are not there yet, or lack a recording for a reason of `again`."""
   out = folder / FOLDER
   out.mkdir(exist_ok=True)
   shards.sweep(out)
-  missing = [task for task in tasks if shards.finished(out, task[0]) is None]
+  there = lambda row: row is not None and not again & {*row.get('skipped', ())}
+  missing = [task for task in tasks if not there(shards.finished(out, task[0]))]
   done = (map(call, missing) if engine.alone(workers, len(missing), name) else
           engine.results(call, missing, workers, name, address, 'data.workers'))
   for _ in tqdm.tqdm(done, total=len(missing), unit='shard', desc=f'fingerprints of {what}', disable=not missing):
@@ -73,16 +100,24 @@ def _segments(task):
         yield np.zeros(0)
 
   name, out, path = task
-  return _write(out, name, words(shards.Records(path)))
+  return _write(out, name, words(_opened(path)))
 
 
 def _recordings(task):
-  """Writes the fingerprints of the recordings of a prepare.Task. What cannot be decoded cannot be compared."""
+  """Writes the fingerprints of the recordings of a prepare.Task. What cannot be decoded cannot be compared: its reason goes to the row."""
   name, out, of = task
-  parts = (part for one, sha256 in zip(of.recordings, of.sha256)
-           for part in one_recording.segments(of.folder, one, f'sha256:{sha256[:16]}', **of.settings))
-  return _write(out, name, (fingerprint.fingerprint(part.audio) for part in parts if not isinstance(part, corpus.Skip)))
+  row, settings = {'skipped': []}, of.settings | {'mos': '', 'measures': 'basic'}        # nobody reads what was measured
+
+  def found():
+    for one, sha256 in zip(of.recordings, of.sha256):
+      for part in one_recording.segments(of.folder, one, f'sha256:{sha256[:16]}', **settings):
+        if isinstance(part, corpus.Skip):
+          row['skipped'].append(part.reason)
+        else:
+          yield fingerprint.fingerprint(part.audio)
+
+  return _write(out, name, found(), row)
 
 
-def _write(out, name, found):
-  return shards.write(out, name, (shards.pack(KIND, VERSION, {}, words.astype('<u4').tobytes()) for words in found))
+def _write(out, name, found, row=None):
+  return shards.write(out, name, (shards.pack(KIND, VERSION, {}, words.astype('<u4').tobytes()) for words in found), row)

@@ -28,13 +28,14 @@ def of_files(paths: Iterable[str], out, total: int | None = None) -> Iterator[tu
     bar = tqdm.tqdm(total=total, desc='fingerprints', unit='file', delay=2)
     for batch in iter(lambda left=iter(paths): list(itertools.islice(left, BATCH)), []):
       batch = [os.fsencode(path) for path in batch]                            # some names are no text
-      rows = store.execute(f'select * from files where path in ({",".join("?" * len(batch))})', batch)
+      once = list(dict.fromkeys(batch))                                        # a file comes once for each of its turns
+      rows = store.execute(f'select * from files where path in ({",".join("?" * len(once))})', once)
       known = {path: rest for path, *rest in rows}
-      found = list(threads.map(lambda path: _file(path, known.get(path)), batch))
-      fresh = [(path, *one) for path, one in zip(batch, found) if one[0] is not None and one != known.get(path)]
+      found = dict(zip(once, threads.map(lambda path: _file(path, known.get(path)), once)))
+      fresh = [(path, *one) for path, one in found.items() if one[0] is not None and one != known.get(path)]
       store.executemany('insert or replace into files values (?, ?, ?, ?)', fresh)
       store.commit()
-      yield from (('', one[2]) if one[0] is None else (one[2], '') for one in found)
+      yield from (('', one[2]) if one[0] is None else (one[2], '') for one in map(found.get, batch))
       bar.update(len(batch))
     bar.close()
 

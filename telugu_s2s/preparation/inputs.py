@@ -32,6 +32,7 @@ class Gathered:
   held: list[Input]              # of a build of 'train': what other splits hold, of which nothing may come in as a copy
   skips: list[corpus.Skip]
   left_out: dict                 # counts of what split and exclusion left aside
+  unheard: int                   # of `held`, what cannot be decoded here, or read
 
 
 def gather(data, folders: Sequence, out) -> Gathered:
@@ -58,12 +59,14 @@ def gather(data, folders: Sequence, out) -> Gathered:
       held += [(folder, one, name) for one in recordings if one.split != splits.TRAIN]
     skips += [dataclasses.replace(skip, path=name + skip.path) for skip in more + refused]
   _check_split(data, have, ', '.join(map(str, folders)))
-  found, held = _decodable(found, skips), _decodable(held, [])
+  unheard = []
+  found, held = _decodable(found, skips), _decodable(held, unheard)
   where = lambda folder, one: f'{folder}/{one.path}'
   paths = (where(folder, one) for folder, one, _ in itertools.chain(held, found))
   hashed = hashes.of_files(paths, out, len(held) + len(found))
-  taken, aside = {}, []
+  taken, aside, unheard = {}, [], len(unheard)
   for (folder, one, _), (sha256, failed) in zip(held, hashed):
+    unheard += bool(failed)
     if not failed:
       taken[sha256] = where(folder, one)
       aside.append(_input(folder, one, sha256))
@@ -84,7 +87,7 @@ def gather(data, folders: Sequence, out) -> Gathered:
         raise InputError(f'data.audio: {other} and {folder} both have a recording {one.path} of source {one.source!r}, which would be told apart '
                          'by nothing; rename one of the folders, or give a source in its manifest')
       chosen.append(_input(folder, one, sha256))
-  return Gathered(chosen, aside if data.split else [], skips, dict(left_out))
+  return Gathered(chosen, aside if data.split else [], skips, dict(left_out), unheard if data.split else 0)
 
 
 def _input(folder, recording, sha256):

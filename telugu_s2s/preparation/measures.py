@@ -1,4 +1,6 @@
 """The quality record of a segment: how clean it is, what listeners would say, and how it is spoken."""
+import numpy as np
+
 from telugu_s2s.audio import activity, delivery, files, level, opinion, silero
 from telugu_s2s.errors import InputError
 
@@ -21,6 +23,13 @@ def check(by: str, mos: str, measures: str):
         network()
       except InputError as problem:
         raise InputError(f'data.{field} {value}: {problem}') from problem
+
+
+def names(mos: str, measures: str) -> set[str]:
+  """The measures that are numbers of a quality record made with these settings, and `seconds`."""
+  nothing = np.zeros(files.SAMPLE_RATE, np.float32)
+  taken = {'': (), 'p808': ('mos',), 'p835': ('sig', 'bak', 'ovr')}[mos]
+  return {'seconds', *taken, *quality(nothing, files.SAMPLE_RATE, measures=measures)} - {'syllables_from'}
 
 
 def quality(samples, rate: int, text: str = '', mos: str = '', measures: str = 'basic') -> dict:

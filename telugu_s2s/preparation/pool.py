@@ -71,9 +71,15 @@ def results(call: Callable, tasks: Sequence, workers: int, variables: Mapping[st
     number, task = left.popleft()
     own = {'CUDA_VISIBLE_DEVICES': devices[place]} if devices else {}
     with _environment({**variables, **own}):          # the first task starts the process
-      executors[place] = executors[place] or concurrent.futures.ProcessPoolExecutor(
-          1, multiprocessing.get_context('spawn'), _start)
-      waiting[executors[place].submit(call, task)] = place, number, task
+      try:
+        future = executors[place] and executors[place].submit(call, task)
+      except BrokenProcessPool:                       # it was killed between two tasks
+        executors[place].shutdown()
+        future = None
+      if future is None:
+        executors[place] = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context('spawn'), _start)
+        future = executors[place].submit(call, task)
+      waiting[future] = place, number, task
 
   try:
     for place in list(executors)[:len(tasks)]:

@@ -25,7 +25,7 @@ from telugu_s2s.preparation import recording as one_recording
 from telugu_s2s.preparation import engine, fingerprints, inputs, measures, segment, selection, shards, table
 
 SAMPLE = Path(telugu_s2s.__file__).parent / 'corpora' / 'sample'
-MAKER = 3                      # raised whenever the same input would give other segments
+MAKER = 4                      # raised whenever the same input would give other segments
 SHARD_FILES = 256
 BEGINNINGS = 256         # one path in so many begins a shard, wherever it stands
 REPORT = 'report.tsv'
@@ -68,7 +68,10 @@ class Data:
     engine.check(self.engine, self.address)
     measures.check(self.activity, self.mos, self.measures)
     splits.check_share(self.eval_share)
-    self.rules()
+    for name in self.rules().filters:
+      if name not in (there := measures.names(self.mos, self.measures)):
+        raise InputError(f'data.filters.{name}: segments will have no such measure, they have {", ".join(sorted(there))}; data.mos and '
+                         'data.measures give more')
 
   def folders(self) -> list[Path]:
     given = (self.audio,) if isinstance(self.audio, str) else self.audio
@@ -96,6 +99,8 @@ def run(config, workdir) -> dict:
     if data.audio:
       raise InputError('config.sources and data.audio: give one of the two; a folder may stand among the sources')
     names = [name.strip() for name in config.sources.split(',') if name.strip()]
+    if not names:
+      raise InputError(f'config.sources {config.sources!r}: give sources with commas between them')
     data = dataclasses.replace(data, audio=tuple(_source(name, config, workdir) for name in names))
   return prepare(data, workdir / config.out)
 
@@ -126,22 +131,24 @@ def prepare(data: Data, out, workers: int | None = None) -> dict:
   out, workers = Path(out), data.workers if workers is None else workers
   out.mkdir(parents=True, exist_ok=True)
   shards.sweep(out)
-  tasks, held, skips, left_out = _planned(data, out)
-  names = [task.name for task in tasks]
+  gathered = inputs.gather(data, data.folders(), out)
+  tasks, held, skips = plan(data, out, gathered.chosen), plan(data, out, gathered.held), gathered.skips
+  left_out, unheard = gathered.left_out, gathered.unheard
+  where = {task.name: f'{Path(task.folder).resolve().name}/' if len(data.folders()) > 1 else '' for task in tasks}
   again = {decoding.PASSING} | ({decoding.NO_DECODER} if decoding.complete() else set())
   rows = {task.name: _finished(out, task.name, again) for task in tasks}
   missing = [task for task in tasks if rows[task.name] is None]
   if tasks:
     print(f'segments: {len(tasks) - len(missing)} of {len(tasks)} shards are there already, in {out}', flush=True)
   rows |= _made(missing, data, workers)
-  del tasks, missing               # millions of recordings, whose place in memory the candidates of selection take
-  rows = [rows[name] for name in names]
-  skips += [corpus.Skip(*skip) for row in rows for skip in row['skipped']]
+  del tasks, missing, gathered     # millions of recordings, whose place in memory the candidates of selection take
+  skips += [corpus.Skip(folder + path, *rest) for name, folder in where.items() for path, *rest in rows[name]['skipped']]
+  rows = [rows[name] for name in where]
   if passing := corpus.reasons(skips).get(decoding.PASSING):
     print(f'segments: {passing} files could not be read now; the same command tries them again', flush=True)
   corpus.report(out / REPORT, sorted(skips, key=lambda one: (one.path, one.start_s or 0, one.reason)))
-  manifest = _selected(data, out, rows, workers, skips, held, left_out)
-  others = {path.stem for path in out.glob(f'segments-*{shards.SUFFIX}')} - set(names)
+  manifest = _selected(data, out, rows, workers, skips, held, left_out, unheard, again)
+  others = {path.stem for path in out.glob(f'segments-*{shards.SUFFIX}')} - set(where)
   if others:
     print(f'segments: {out} also holds {len(others)} shards of other settings or inputs; they may be deleted', flush=True)
   if data.report:
@@ -156,19 +163,15 @@ def _finished(out, name, again: set[str]) -> dict | None:
   return None if row and any(corpus.Skip(*skip).reason in again for skip in row['skipped']) else row
 
 
-def _planned(data, out):
-  """Tasks of what goes in, those of what is held out, skips, and counts of what was left aside."""
-  gathered = inputs.gather(data, data.folders(), out)
-  return plan(data, out, gathered.chosen), plan(data, out, gathered.held), gathered.skips, gathered.left_out
-
-
-def _selected(data, out, rows, workers, skips, held, left_out):
+def _selected(data, out, rows, workers, skips, held, left_out, unheard, again):
   """Chooses among the segments of all shards, writes the notice and the manifest, and returns that."""
   skipped, where = corpus.reasons(skips), ', '.join(map(str, data.folders()))
   reasons = corpus.counted(skipped) or 'nothing'
   prints, outside, where_run = (), (), (workers, data.engine, data.address)
   if data.near_duplicates:
-    prints, outside = fingerprints.of_shards(out, rows, *where_run), fingerprints.of_recordings(out, held, *where_run)
+    prints, (outside, more) = fingerprints.of_shards(out, rows, *where_run), fingerprints.of_recordings(out, held, again, *where_run)
+    if unheard + more:
+      print(f'segments: {unheard + more} recordings that are held out could not be read, so copies of them may have come in', flush=True)
   left, dropped = selection.select(data.rules(), out, rows, prints, outside)
   lean = [{name: value for name, value in row.items() if name != 'skipped'} for row in rows]
   for row, gone in zip(lean, dropped):

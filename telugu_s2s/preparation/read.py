@@ -77,7 +77,7 @@ def held_out(data: prepare.Data, folder) -> Segments:
   """The segments of a corpus's split 'eval', prepared below `folder`; those of train there, and saying so, if it has none."""
   folder = Path(folder)
   try:
-    prepare.prepare(dataclasses.replace(data, split='eval', exclude=''), folder / 'eval')
+    prepare.prepare(dataclasses.replace(data, split='eval'), folder / 'eval')
     return Segments(folder / 'eval')
   except InputError as problem:
     print(f'no held-out clips ({problem}): measured on training clips')

@@ -41,6 +41,7 @@ class Candidate:
   text: str                      # '' where no cap asks for it
   held: bool                     # whether its split is another than 'train'
   worth: tuple                   # what makes one copy better than another
+  turn: str                      # of which dialogue; '' = of none
 
 
 def select(rules: Rules, folder, rows: Sequence[Mapping],
@@ -77,7 +78,7 @@ def select(rules: Rules, folder, rows: Sequence[Mapping],
       source = labels['source'].split(';')[0].strip(), labels['licence'], labels['custom'].get('attribution', '')
       left.append(Candidate(number, index, labels['id'] if rules.text_cap else '', labels['seconds'], sys.intern(labels['speaker']),
                             sources.setdefault(source, source), labels['text'] if rules.text_cap else '',
-                            labels['split'] != splits.TRAIN, _worth(labels) if rules.near_duplicates else ()))
+                            labels['split'] != splits.TRAIN, _worth(labels) if rules.near_duplicates else (), sys.intern(turn)))
   if rules.near_duplicates:
     copied, gone = _copies(left, prints, held)
     left = _drop(dropped, left, {inputs.HELD_OUT: copied, 'near duplicate': gone})
@@ -123,7 +124,7 @@ def _worth(labels):
 def _copies(left, prints, held):
   """Places in `left` of copies of what is held out, and of all but the best of each other group of near duplicates.
 
-  Of equals the first is the best.
+  Of equals the first is the best. A turn is also what it answers: it is a copy of the same turn of its dialogue alone, and of others none.
   """
   words = fingerprints.Words([*prints, *held], [(one.shard, one.index) for one in left], len(prints))
   copied, gone = set(), set()
@@ -132,5 +133,7 @@ def _copies(left, prints, held):
     if len(inside) < len(group) or any(left[place].held for place in inside):
       copied |= {place for place in inside if not left[place].held}
     inside = [place for place in inside if place not in copied]
-    gone |= set(inside) - {max(inside, key=lambda place: (left[place].worth, -place), default=None)}
+    turns = {left[place].turn for place in inside}
+    best = lambda turn: max((place for place in inside if left[place].turn == turn), key=lambda place: (left[place].worth, -place))
+    gone |= set(inside) - {best(turn) for turn in turns - {''} or turns}
   return copied, gone

@@ -109,6 +109,19 @@ def test_cutting_a_stream_does_not_depend_on_its_blocks_beyond_the_buffer(spoken
     assert start <= a + RATE // 20 and b - RATE // 20 <= start + len(part)
 
 
+@pytest.mark.parametrize('break_s, tail_s', [(0.0, 9.0), (30.0, 0.0), (30.0, 9.0)])
+def test_a_long_recording_is_cut_as_if_it_were_held_whole_whatever_stands_in_its_pauses(spoken, monkeypatch, break_s, tail_s):
+  monkeypatch.setattr(activity, 'BUFFER_S', 12.0)
+  room = lambda seconds: np.random.default_rng(0).normal(size=round(seconds * RATE)).astype(np.float32) * 0.003
+  talk = joined(spoken, 1.6)[0]
+  quiet = lambda seconds: np.zeros(round(seconds * RATE), np.float32)
+  samples = np.concatenate([talk, quiet(break_s), talk, quiet(tail_s)])
+  samples = samples + room(len(samples) / RATE)
+  whole, found = activity.spans(samples, longest_s=10), list(activity.cut(np.split(samples, range(RATE, len(samples), RATE)), longest_s=10))
+  assert len(found) == len(whole)
+  assert all(abs(start - a) <= RATE // 10 and abs(start + len(part) - b) <= RATE // 10 for (start, part), (a, b) in zip(found, whole))
+
+
 def test_hours_of_silence_are_not_held(monkeypatch):
   monkeypatch.setattr(activity, 'BUFFER_S', 5.0)
   seen, largest = activity.spans, 0

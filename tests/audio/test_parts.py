@@ -95,6 +95,16 @@ def test_many_parts_of_a_lossy_file_in_order_decode_it_once(folder, monkeypatch)
   assert len(seen) <= SECONDS / 0.3
 
 
+def test_a_file_is_looked_through_once_for_all_of_its_parts(folder, monkeypatch):
+  looked, real = [], parts.decoding.opened
+  monkeypatch.setattr(parts.decoding, 'opened', lambda path: looked.append(path) or real(path))
+  parts._reader.cache_clear()
+  parts._exact.cache_clear()
+  for start_s in np.arange(0, 2.5, 0.1):
+    list(parts.blocks(folder / '44100.ogg', None, start_s, start_s + 0.4))
+  assert len(looked) <= 2              # to see whether it can be entered, and to decode it
+
+
 def test_a_lossy_file_that_breaks_gives_the_parts_before_and_the_fault_for_each_after(folder, tmp_path):
   whole = (folder / '44100.ogg').read_bytes()
   (tmp_path / 'cut.ogg').write_bytes(whole[:len(whole) * 2 // 3])

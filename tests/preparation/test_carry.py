@@ -63,6 +63,21 @@ def test_of_an_earlier_call_nothing_stays_that_is_not_in_the_manifest(held_out, 
   assert sum(path.stat().st_size for path in tmp_path.rglob('*.opus')) == found['bytes'] <= 0.3e6
 
 
+def test_a_corpus_that_is_there_is_not_touched(held_out, tmp_path):
+  mine = tmp_path / 'audio' / 'rec0.opus'
+  mine.parent.mkdir()
+  mine.write_bytes(b'my recording')
+  (tmp_path / 'MANIFEST.jsonl').write_text('{"path": "audio/rec0.opus"}\n')
+  with pytest.raises(InputError, match='config.out'):
+    carry.write({'eval': held_out}, tmp_path, 100)
+  assert mine.exists() and not (tmp_path / 'eval').exists()
+
+
+def test_no_split_is_named(tmp_path):
+  with pytest.raises(InputError, match='config.splits'):
+    carry.write({}, tmp_path, 100)
+
+
 @pytest.mark.parametrize('megabytes', [0.001, 0, -1])
 def test_too_little_room_is_named(held_out, tmp_path, megabytes):
   with pytest.raises(InputError, match='config.megabytes'):

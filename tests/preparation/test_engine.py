@@ -124,6 +124,22 @@ def test_a_machine_with_other_code_is_refused():
     engine._checked(negative, 1, '0.0.1')
 
 
+@pytest.mark.slow
+def test_a_local_worker_that_is_killed_between_two_tasks_costs_nothing():
+  found = []
+  for _, pid in pool.results(process_of, range(4), 1):
+    found.append(pid)
+    if len(found) == 1:
+      time.sleep(1)                    # the second task is done too, and the process waits
+      os.kill(pid, signal.SIGKILL)
+      time.sleep(0.5)
+  assert len(found) == 4 and found[0] == found[1] != found[2] == found[3]
+
+
+def process_of(_):
+  return os.getpid()
+
+
 def test_no_task_starts_nothing(monkeypatch):
   monkeypatch.setitem(sys.modules, 'ray', None)
   assert not list(engine.results(negative, [], -1, 'ray')) and not list(engine.results(negative, [], -1))

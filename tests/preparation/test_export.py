@@ -114,9 +114,22 @@ def test_audio_that_the_manifest_no_longer_names_goes_and_what_it_never_named_st
   for path in others:
     path.write_bytes(b'of a licence that no notice names')
   with open(tmp_path / 'manifest.jsonl', 'a') as file:
-    file.write('{"audio_filepath": "audio/earlier.flac"}\n')
+    file.write('{"audio_filepath": "audio/earlier.flac", "text_provenance": "", "licence": "", "revision": ""}\n')
   assert export.write(prepared, tmp_path)['removed'] == 1
   assert [path.exists() for path in others] == [False, True]
+
+
+@pytest.mark.parametrize('name', ['audio/one.flac', '{}/mine/one.wav', '../mine/one.wav'])
+def test_recordings_of_somebody_s_own_manifest_are_not_touched(prepared, tmp_path, name):
+  mine = tmp_path / 'out' / name.format(tmp_path)
+  mine.parent.mkdir(parents=True)
+  mine.write_bytes(b'my recording')
+  manifest = tmp_path / 'out' / 'manifest.jsonl'
+  manifest.parent.mkdir(exist_ok=True)
+  manifest.write_text(json.dumps({'audio_filepath': name.format(tmp_path), 'duration': 1.0}) + '\n')
+  with pytest.raises(InputError, match='config.out'):
+    export.write(prepared, tmp_path / 'out')
+  assert mine.exists() and len(manifest.read_text().splitlines()) == 1
 
 
 def test_a_run_that_fails_leaves_no_manifest_and_no_unfinished_file(prepared, tmp_path, monkeypatch):

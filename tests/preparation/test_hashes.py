@@ -36,6 +36,13 @@ def test_what_has_not_changed_is_not_read_again(paths, tmp_path, monkeypatch):
   assert read == [os.fsencode(paths[1])] and again[1] == (sha256(b'another'), '') and again[2:] == first[2:]
 
 
+def test_a_file_that_comes_once_for_each_of_its_turns_is_read_once(paths, tmp_path, monkeypatch):
+  read, real = [], hashlib.file_digest
+  monkeypatch.setattr(hashlib, 'file_digest', lambda file, name: read.append(file.name) or real(file, name))
+  found = list(hashes.of_files(paths[:1] * 700 + paths[1:2], tmp_path))
+  assert len(read) == 2 and len(found) == 701 and len(set(found[:700])) == 1 and found[700] != found[0]
+
+
 @pytest.mark.parametrize('damage', [lambda path: path.write_bytes(b'no database' * 100), lambda path: path.write_bytes(b''),
                                     lambda path: path.write_bytes(path.read_bytes()[:5000])], ids=['other', 'empty', 'cut'])
 def test_a_damaged_memory_costs_time_and_nothing_else(paths, tmp_path, damage):

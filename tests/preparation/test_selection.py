@@ -1,16 +1,18 @@
 """Selection: what stays follows from the segments themselves, and every reader sees the same ones."""
 import io
 import json
+import os
 import shutil
+from pathlib import Path
 
 from hypothesis import given, strategies as st
 import numpy as np
 import pytest
 import soundfile
 
-from telugu_s2s.audio import files, opus
+from telugu_s2s.audio import decoding, files, opus
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation import export, prepare, read, segment, selection, shards, table, units
+from telugu_s2s.preparation import export, fingerprints, prepare, read, segment, selection, shards, table, units
 from telugu_s2s.preparation.prepare import Data, SAMPLE
 
 NAMES = ['q001-mezzo', 'a001-buzz', 'a001-tenor', 'a002-bright', 'a002-deep', 'a003-bright']
@@ -89,8 +91,11 @@ def test_a_filter_leaves_out_what_lies_beyond_it_without_decoding_again(folder, 
 
 
 def test_a_filter_of_an_unknown_measure_and_an_empty_one_are_named(folder, tmp_path):
-  with pytest.raises(InputError, match='data.filters.beauty: .*it has seconds, bandwidth_hz'):
-    made(folder, tmp_path / 'out', filters={'beauty': (0, 1)})
+  with pytest.raises(InputError, match='data.filters.beauty: .*bandwidth_hz.*seconds'):
+    Data(filters={'beauty': (0, 1)})
+  with pytest.raises(InputError, match='data.filters.breaths: .*data.measures'):
+    Data(filters={'breaths': (0, 1)})
+  assert Data(filters={'breaths': (0, 1), 'mos': ()}, measures='full')
   with pytest.raises(InputError, match=r'data.filters.snr_db: \(2, 1\)'):
     Data(filters={'snr_db': (2, 1)})
   with pytest.raises(InputError, match='6 filter seconds'):
@@ -110,14 +115,15 @@ def test_the_same_samples_stay_once_and_the_same_file_goes_in_once(folder, tmp_p
   assert len({one.id for one in read.Segments(tmp_path / 'out')}) == 6
 
 
-def test_one_recording_may_be_the_answer_in_several_dialogues(folder, tmp_path):
+@pytest.mark.parametrize('near', [False, True])
+def test_one_recording_may_be_the_answer_in_several_dialogues(folder, tmp_path, near):
   shutil.copy(folder / 'a001-buzz.opus', folder / 'again.opus')
   audio, _ = files.read(folder / 'a001-buzz.opus')
   (folder / 'decoded.wav').write_bytes(files.encoded(audio))
   turns = [('q001-mezzo.opus', 'one', 0), ('a001-buzz.opus', 'one', 1), ('a001-buzz.opus', 'one', 1), ('a003-bright.opus', 'two', 0),
            ('again.opus', 'two', 1), ('a002-deep.opus', 'three', 0), ('decoded.wav', 'three', 1)]
   write_manifest(folder, [{'path': path, 'dialogue': dialogue, 'turn': turn, 'speaker': path[:4]} for path, dialogue, turn in turns])
-  manifest = made(folder, tmp_path / 'out')
+  manifest = made(folder, tmp_path / 'out', near_duplicates=near)
   assert manifest['skipped'] == {'duplicate': 1} and not manifest['dropped'] and manifest['records'] == 6
   assert len({one.id for one in read.Segments(tmp_path / 'out')}) == 6
 
@@ -191,6 +197,46 @@ def test_what_sounds_like_a_held_out_recording_is_not_trained_on(folder, tmp_pat
   # A build of what is held out keeps it.
   made([folder, other], tmp_path / 'held', near_duplicates=True, split='test')
   assert stems(tmp_path / 'held') == ['copy']
+
+
+def test_a_held_out_recording_that_could_not_be_read_is_compared_once_it_can(folder, tmp_path, monkeypatch, capsys):
+  (folder / 'copy.wav').write_bytes(files.encoded(files.read(folder / 'a001-buzz.opus')[0]))
+  write_manifest(folder, [{'path': 'a001-buzz.opus', 'split': 'eval'}, {'path': 'copy.wav'}, {'path': 'a002-deep.opus'}])
+  opened = decoding.opened
+
+  def failing(path):
+    if 'a001' in str(path):
+      raise files.Unreadable(path, decoding.PASSING, 'the disk did not answer')
+    return opened(path)
+  monkeypatch.setattr(decoding, 'opened', failing)
+  assert made(folder, tmp_path / 'out', near_duplicates=True)['records'] == 2
+  assert '1 recordings that are held out could not be read' in capsys.readouterr().out
+  monkeypatch.setattr(decoding, 'opened', opened)
+  assert made(folder, tmp_path / 'out', near_duplicates=True)['dropped'] == {'held out': 1}
+  assert 'held out could not' not in capsys.readouterr().out
+
+
+def test_fingerprints_that_are_damaged_are_named_and_made_anew(folder, tmp_path):
+  manifest = made(folder, tmp_path / 'out', near_duplicates=True)
+  path, = (tmp_path / 'out' / 'prints').glob('prints-*.array_record')
+  whole = path.read_bytes()
+  for damage in (whole[:100] + bytes([whole[100] ^ 1]) + whole[101:], bytes(len(whole))):
+    path.write_bytes(damage)
+    with pytest.raises(InputError, match='prints-.*damaged; delete it'):
+      made(folder, tmp_path / 'out', near_duplicates=True)
+  path.unlink()
+  assert made(folder, tmp_path / 'out', near_duplicates=True) == manifest
+
+
+def test_more_shards_than_files_may_be_open_are_compared(folder, tmp_path, monkeypatch):
+  monkeypatch.setattr(prepare, 'SHARD_FILES', 1)
+  monkeypatch.setattr(fingerprints, 'OPEN', 2)
+  shutil.copy(folder / 'a001-buzz.opus', folder / 'z.opus')
+  manifest = made(folder, tmp_path / 'out', near_duplicates=True)
+  held = lambda: sum('/prints/' in os.path.realpath(one) for one in Path('/proc/self/fd').iterdir())
+  rows = manifest['shards']
+  words = fingerprints.Words(fingerprints.of_shards(tmp_path / 'out', rows, 0), [(number, 0) for number in range(len(rows))], len(rows))
+  assert len(rows) > 4 and all(len(one) for one in words) and held() <= 2
 
 
 def test_any_number_of_workers_selects_the_same(folder, tmp_path, monkeypatch):
