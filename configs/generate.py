@@ -18,7 +18,7 @@ def get_config():
   config.count = 3                           # continuations
   config.temperature = 0.8                   # 0 = always the likeliest
   config.top_k = 100
-  config.silence_bias = 5.0                  # nats off the code of silence, so that the voice goes on
+  config.silence_bias = 10.0                 # nats off the code of silence, so that the voice goes on; the less, the more it pauses
   # What is said is asked for where the run has such conditions; nothing is asked for here.
   config.speaker = ''                        # of the training data: source/speaker, or speaker; see labels.json of the run
   config.reference = ''                      # an audio file with the voice, instead of a speaker

@@ -42,7 +42,7 @@ def get_config(size='toy'):
   config.evaluate_every = 180 if toy else 1000
   config.temperature = 0.8                   # of the continuations
   config.top_k = 100
-  config.silence_bias = 5.0                  # nats off the code of silence, so that the voice goes on
+  config.silence_bias = 10.0 if toy else 5.0 # nats off the code of silence, so that the voice goes on; short clips teach to end soon
   config.prompt_frames = 38                  # 1.5 s
   config.continue_frames = 100               # 4 s
   # Devices; -1 takes what is left. Over fsdp parameters and moments are cut too: a 1b takes 21 GB of each device else.
