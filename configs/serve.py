@@ -38,6 +38,6 @@ def get_config():
   config.idle_s = 300.0                      # without a message
   config.longest_session_s = 3600.0
   config.send_s = 5.0                        # that a client may take to read
-  config.ping_s = 15.0                       # between signs of life that a client is asked for
+  config.ping_s = 15.0                       # between signs of life that a client is asked for; 0 = none is
   config.drain_s = 10.0                      # that running replies have at the end
   return config

@@ -95,12 +95,11 @@ class Client:
         await asyncio.sleep(-allowed / config.events_per_s)
       if self._ended.is_set():
         return
-      if message.type == aiohttp.WSMsgType.TEXT:
-        self.conversation.received(message.data)
-      elif message.type == aiohttp.WSMsgType.BINARY:
-        self.conversation.received_bytes(message.data)
+      if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+        for _ in self.conversation.parts(message.data):
+          await asyncio.sleep(0)                   # others come in between, however much there is to be heard
       self.last_message = now
-      await asyncio.sleep(0)                       # others come in between, however much is there to be read
+      await asyncio.sleep(0)                       # and to be read
 
   async def _write(self):
     while True:

@@ -1,4 +1,6 @@
 """How a session's audio stands in its events: pcm16 of several rates, G.711, Opus; to f32 at 16 kHz and back, piece by piece."""
+from collections.abc import Iterator
+
 import numpy as np
 
 from telugu_s2s.audio import mark
@@ -10,6 +12,7 @@ PCM, ULAW, ALAW, OPUS = 'audio/pcm', 'audio/pcmu', 'audio/pcma', 'audio/opus'
 RATES = (24_000, 16_000, 8_000, 48_000)        # of pcm16; the first is the protocol's
 OPUS_BPS = 32_000
 OPUS_RATE = 48_000                              # at which its decoder speaks, whatever was sent
+PIECE_S = 1.0                                  # that are unpacked at a time, where others wait
 ULAW_BIAS = 132                                # ITU-T G.711, in steps of 16-bit samples
 
 
@@ -56,6 +59,7 @@ class Incoming:
 
   def __init__(self, form: dict):
     self._type, rate = form['type'], OPUS_RATE if form['type'] == OPUS else rate_of(form)
+    self._rate, self._width = rate, 2 if form['type'] == PCM else 1              # bytes of a sample
     self._resampler = Resampler(rate, SAMPLE_RATE) if rate != SAMPLE_RATE else None
     self._decoder = _opus('r') if self._type == OPUS else None
 
@@ -74,6 +78,21 @@ class Incoming:
     else:
       samples = TABLES[self._type][np.frombuffer(data, np.uint8)].astype(np.float32) / 32768
     return samples if self._resampler is None else self._resampler(samples)
+
+  def samples(self, data: bytes) -> int:
+    """How many samples at 16 kHz these bytes are, about; 0 of Opus, whose packets are short."""
+    return 0 if self._type == OPUS else len(data) // self._width * SAMPLE_RATE // self._rate
+
+  def pieces(self, data: bytes) -> Iterator[np.ndarray]:
+    """As the call, at most PIECE_S at a time. Raises InputError before the first where all of it is refused."""
+    if self._type == OPUS:
+      yield self(data)
+      return
+    if len(data) % self._width:
+      self(data)                                   # says so
+    size = round(PIECE_S * self._rate) * self._width
+    for at in range(0, len(data), size):
+      yield self(data[at:at + size])
 
   def rest(self) -> np.ndarray:
     """f32[samples] that were held back at the end of a turn."""

@@ -5,7 +5,7 @@ import collections
 
 from telugu_s2s.serving.settings import Refused, checked, one_of, short
 
-MOST = 256                       # items that are remembered; the oldest are forgotten first
+MOST, MOST_TEXT = 256, 1_000_000         # items and characters that are remembered; the oldest are forgotten first
 LONGEST_ID, LONGEST_TEXT = 512, 100_000
 # What each role may say, and the field that says it.
 PARTS = {'user': {'input_text': 'text', 'input_audio': 'audio'}, 'system': {'input_text': 'text'},
@@ -16,7 +16,7 @@ class Items:
   """The items in their order."""
 
   def __init__(self):
-    self._items = collections.OrderedDict()
+    self._items, self._size = collections.OrderedDict(), 0
 
   @property
   def last(self) -> str | None:
@@ -32,8 +32,9 @@ class Items:
   def add(self, item: dict) -> dict:
     """The item, now the newest."""
     self._items[item['id']] = item
-    if len(self._items) > MOST:
-      self._items.popitem(last=False)
+    self._size += _characters(item)
+    while len(self._items) > MOST or self._size > MOST_TEXT:
+      self.remove(next(iter(self._items)))
     return item
 
   def named(self, name, param: str = 'item_id') -> dict:
@@ -44,7 +45,11 @@ class Items:
     return self._items[name]
 
   def remove(self, name: str) -> None:
-    del self._items[name]
+    self._size -= _characters(self._items.pop(name))
+
+
+def _characters(item) -> int:
+  return sum(len(part.get('text', '')) for part in item['content'])
 
 
 def message(name: str, role: str, content: list, status: str = 'completed') -> dict:
@@ -64,14 +69,15 @@ def asked(item, name: str, items: Items) -> tuple[dict, list[bytes]]:
   name = item_id(item['id'], 'item.id') if item.get('id') is not None else name
   if name in items:
     raise Refused(f'there is an item {short(name)} already', 'item_already_exists', 'item.id')
-  content, sounds = [], []
+  content, sounds, size = [], [], 0
   for part in checked(item.get('content'), list, 'item.content')[:64]:
     checked(part, dict, 'item.content')
     kind = one_of(part.get('type'), tuple(PARTS[role]), 'item.content.type')
     if PARTS[role][kind] == 'text':
       text = checked(part.get('text'), str, 'item.content.text')
-      if len(text) > LONGEST_TEXT:
-        raise Refused(f'item.content.text has {len(text)} characters, at most {LONGEST_TEXT} are taken', 'string_above_max_length')
+      size += len(text)
+      if size > LONGEST_TEXT:
+        raise Refused(f'item.content.text has {size} characters, at most {LONGEST_TEXT} are taken', 'string_above_max_length')
       content.append({'type': kind, 'text': text})
     else:
       if role == 'user':

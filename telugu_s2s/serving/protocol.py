@@ -7,11 +7,15 @@ import base64
 import dataclasses
 import math
 import time
+from collections.abc import Iterator
+
+import numpy as np
 
 from telugu_s2s.audio.files import SAMPLE_RATE
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import drawing
 from telugu_s2s.serving import events, formats, items, settings, turn
+from telugu_s2s.serving.reply import Reply
 from telugu_s2s.serving.settings import Refused, checked, short
 from telugu_s2s.serving.voice import DEFAULT, Voice
 
@@ -28,26 +32,11 @@ class Endings:
   longest_s: float = 20.0
 
 
-@dataclasses.dataclass
-class Reply:
-  """The reply that runs."""
-  id: str
-  item: dict
-  outgoing: formats.Outgoing
-  metadata: dict | None
-  most_tokens: int | str
-  since: float                   # when what it answers was over
-  heard: bool = False            # its first audio went out
-  before: str | None = None      # the item that its own comes after
-  first_s: float | None = None   # how long after `since`
-  frames: int = 0
-
-
 class Conversation:
   """One session.
 
   Args:
-    slot: the session's engine.Slot.
+    slot: the session's slot.Slot.
     send: takes an event, a dict, that goes to the client.
     note: takes (what, value), what is measured.
     name: that ids are made with; key: of the mark in what is said, '' = none.
@@ -70,10 +59,20 @@ class Conversation:
     """The client has come."""
     self._send('session.created', session=self.session)
 
-  def received(self, text: str) -> None:
-    """Takes a client's event."""
+  def received(self, event: str | bytes) -> None:
+    """Takes a client's event, or audio without one: the same bytes that an append has in base64."""
+    for _ in self.parts(event):
+      pass
+
+  def parts(self, text: str | bytes) -> Iterator[None]:
+    """As `received`, a second of audio at a time: where it yields, others may be dealt with."""
     name = None
     try:
+      if isinstance(text, bytes):
+        if not text:
+          raise Refused('an empty binary frame; send audio of the input format, or events as text', 'invalid_audio')
+        yield from self._hear(text)
+        return
       event = events.parsed(text)
       name = events.event_id(event)
       kind = checked(event.get('type'), str, 'type')
@@ -81,18 +80,9 @@ class Conversation:
         known = 'is an event of another transport' if kind.startswith('output_audio_buffer.') else 'is no event that a client sends here'
         raise Refused(f'type {short(kind)} {known}',
                       'invalid_event_for_transport' if kind.startswith('output_audio_buffer.') else 'unknown_event', 'type')
-      EVENTS[kind](self, event)
+      yield from EVENTS[kind](self, event) or ()
     except Refused as problem:
       self.refuse(problem.code, str(problem), problem.param, name)
-
-  def received_bytes(self, data: bytes) -> None:
-    """Takes audio without its event: the same bytes that an append has in base64."""
-    try:
-      if not data:
-        raise Refused('an empty binary frame; send audio of the input format, or events as text', 'invalid_audio')
-      self._hear(data)
-    except Refused as problem:
-      self.refuse(problem.code, str(problem), problem.param)
 
   def refuse(self, code: str, message: str, param: str | None = None, event_id: str | None = None, kind='invalid_request_error') -> None:
     """Tells the client that something cannot be done."""
@@ -100,7 +90,7 @@ class Conversation:
     self._send('error', error={'type': kind, 'code': code, 'message': message[:1000], 'param': param, 'event_id': event_id})
 
   def told(self, kind: str, reply: str | None, value) -> None:
-    """Takes what the engine made, see engine.Slot."""
+    """Takes what the engine made, see slot.Slot."""
     if kind == 'audio' and reply is None:
       self._overheard(*value)
     elif self.reply is None or self.reply.id != reply:
@@ -135,8 +125,10 @@ class Conversation:
         self._slot.clear()                         # a reply goes on, for what it answers was committed
       if was != self._kind:
         self._owed, self._turn_samples = False, 0
-      self._turns = settings.turns(detection) if detection else None
-      self._turns_from = self._samples
+      if before and was == self._kind and detection:
+        self._turns.set(**settings.turns(detection))         # who speaks goes on
+      else:
+        self._turns, self._turns_from = turn.Turns(**settings.turns(detection)) if detection else None, self._samples
     output, telugu = new['audio']['output'], new['telugu']
     if output != old['audio']['output'] or telugu != old['telugu']:
       speaker = output['voice'] if output['voice'] in self._voice.names else DEFAULT
@@ -146,14 +138,16 @@ class Conversation:
         how = dataclasses.replace(how, text=None, prosody=None, a0=None)         # one setting for every slot
       self._slot.speak_as(told, how, telugu['seed'])
 
-  def _append(self, event):
-    self._hear(items.unpacked(event.get('audio')))
-
   def _hear(self, data):
+    self._fits(self._incoming.samples(data) if self._kind in (None, 'full_duplex') else 0)
     try:
-      samples = self._incoming(data)
+      for samples in self._incoming.pieces(data):
+        self._heard(samples)
+        yield
     except InputError as problem:
-      raise Refused(str(problem), 'invalid_audio', 'audio') from None
+      raise problem if isinstance(problem, Refused) else Refused(str(problem), 'invalid_audio', 'audio') from None
+
+  def _heard(self, samples):
     self._samples += len(samples)
     if self._kind in (None, 'full_duplex'):
       self._take(samples)
@@ -171,9 +165,14 @@ class Conversation:
         self._end_turn(self.session['audio']['input']['turn_detection'].get('create_response', False))
 
   def _take(self, samples):
-    if not self._slot.hear(samples):
-      raise Refused('more audio is waiting than is taken; send it as it is spoken', 'input_audio_buffer_full', 'audio')
+    self._fits(len(samples))
+    self._slot.hear(samples)
     self._turn_samples += len(samples)
+
+  def _fits(self, samples, param='audio'):
+    """Raises Refused where so much more audio would not be taken."""
+    if not self._slot.fits(samples):
+      raise Refused('more audio is waiting than is taken; send it as it is spoken', 'input_audio_buffer_full', param)
 
   def _start(self, sample):
     """The user begins to speak: whatever is said to them is broken off."""
@@ -330,13 +329,20 @@ class Conversation:
     if before not in (None, 'root'):
       self._items.named(before, 'previous_item_id')
     incoming = formats.Incoming(self.session['audio']['input']['format'])
+    heard = []
+    if self._kind != 'full_duplex':
+      self._fits(sum(map(incoming.samples, sounds)), 'item.content.audio')
     try:
-      heard = [incoming(data) for data in sounds]
+      for data in sounds:
+        for samples in incoming.pieces(data):
+          heard.append(samples)
+          yield
     except InputError as problem:
       raise Refused(str(problem), 'invalid_audio', 'item.content.audio') from None
     if heard and self._kind != 'full_duplex':
-      if not all(self._slot.hear(samples) for samples in [*heard, incoming.rest()]):
-        raise Refused('more audio is waiting than is taken', 'input_audio_buffer_full', 'item.content.audio')
+      heard = np.concatenate([*heard, incoming.rest()])
+      self._fits(len(heard), 'item.content.audio')
+      self._slot.hear(heard)
       self._slot.commit()
       self._stopped = self._clock()
     before = self._items.last
@@ -375,20 +381,12 @@ class Conversation:
     self._send_event({'type': kind, 'event_id': self._new('event'), **fields})
 
   def _response(self, status, details=None):
-    reply, output = self.reply, self.session['audio']['output']
-    spent = {'text_tokens': 0, 'audio_tokens': reply.frames}
-    return {'id': reply.id, 'object': 'realtime.response', 'status': status, 'status_details': details,
-            'output': [reply.item] if reply.heard else [], 'conversation_id': self._conversation, 'output_modalities': ['audio'],
-            'max_output_tokens': reply.most_tokens, 'metadata': reply.metadata,
-            'audio': {'output': {'format': output['format'], 'voice': output['voice']}},
-            'usage': None if status == 'in_progress' else {
-                'total_tokens': reply.frames, 'input_tokens': 0, 'output_tokens': reply.frames, 'output_token_details': spent,
-                'input_token_details': {'text_tokens': 0, 'audio_tokens': 0, 'cached_tokens': 0}}}
+    return self.reply.response(status, details, self._conversation, self.session['audio']['output'])
 
 
 EVENTS = {
     'session.update': Conversation._update,
-    'input_audio_buffer.append': Conversation._append,
+    'input_audio_buffer.append': lambda conversation, event: conversation._hear(items.unpacked(event.get('audio'))),
     'input_audio_buffer.commit': Conversation._commit,
     'input_audio_buffer.clear': Conversation._clear,
     'response.create': Conversation._create,

@@ -172,9 +172,11 @@ class Server:
     return app
 
   async def health(self, request):
-    """200 while the process lives."""
-    return web.json_response({'status': 'draining' if self.draining else 'ok', 'model': self.engine.voice.name,
-                              'sessions': self.engine.sessions, 'places': self.engine.places})
+    """200 while the process lives; 503 where it cannot serve any more and is to be started anew."""
+    status = 'failed' if not self.engine.alive else 'draining' if self.draining else 'ok'
+    return web.json_response({'status': status, 'model': self.engine.voice.name,
+                              'sessions': self.engine.sessions, 'places': self.engine.places},
+                             status=200 if self.engine.alive else 503)
 
   async def ready(self, request):
     """200 while sessions can be begun, 503 otherwise."""
@@ -215,7 +217,7 @@ class Server:
   async def realtime(self, request):
     """A session."""
     self._admit(request)
-    socket = web.WebSocketResponse(protocols=(PROTOCOL,), heartbeat=self.config.ping_s, compress=False, timeout=1.0,
+    socket = web.WebSocketResponse(protocols=(PROTOCOL,), heartbeat=self.config.ping_s or None, compress=False, timeout=1.0,
                                    max_msg_size=int(self.config.frame_mib * 2**20), writer_limit=64 << 10)
     if not socket.can_prepare(request):
       raise web.HTTPUpgradeRequired(text='this is a websocket: connect to it as ws:// or wss://', headers={'Upgrade': 'websocket'})

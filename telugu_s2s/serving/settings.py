@@ -4,10 +4,11 @@ Stock clients send settings that mean nothing here (transcription, noise reducti
 answered with what is so. Everything else is refused, and says what would be taken.
 """
 import copy
+import json
 import math
 
 from telugu_s2s.errors import InputError
-from telugu_s2s.serving import formats, turn
+from telugu_s2s.serving import formats
 from telugu_s2s.serving.voice import DEFAULT, Voice
 from telugu_s2s.tokens import labels
 
@@ -21,6 +22,7 @@ EAGERNESS_MS = {'low': 1000, 'medium': 600, 'high': 300, 'auto': 600}        # t
 PASSED_OVER = ('tracing', 'prompt', 'include', 'truncation', 'model', 'id', 'object', 'expires_at')
 SPEEDS = 0.25, 1.5               # the protocol's
 LONGEST_TEXT = 100_000           # characters of instructions
+LONGEST_TOOLS, DEEPEST_TOOLS = 64_000, 32           # characters of JSON, and levels
 
 
 class Refused(InputError):
@@ -57,7 +59,7 @@ def updated(session: dict, update, voice: Voice) -> dict:
   Raises:
     Refused: the update is no such object, or asks for what there is not.
   """
-  new = copy.deepcopy(session)
+  new = session | {name: copy.deepcopy(session[name]) for name in ('audio', 'telugu')}           # of the others nothing is changed in its place
   checked(update, dict, 'session')
   if update.get('type') != 'realtime':
     raise Refused(f"session.type is {short(update.get('type'))}; this server has sessions of type 'realtime'", param='session.type')
@@ -116,12 +118,19 @@ def most_tokens(value, param: str):
 
 
 def _tools(value, param):
-  for tool in checked(value, list, param):
+  if _deeper(checked(value, list, param), DEEPEST_TOOLS) or len(json.dumps(value)) > LONGEST_TOOLS:
+    raise Refused(f'{param}: at most {LONGEST_TOOLS} characters of JSON in {DEEPEST_TOOLS} levels are taken', 'string_above_max_length', param)
+  for tool in value:
     checked(tool, dict, param)
     one_of(tool.get('type'), ('function',), f'{param}.type')
     checked(tool.get('name'), str, f'{param}.name')
   return [{name: tool[name] for name in ('type', 'name', 'description', 'parameters')
            if isinstance(tool.get(name), dict if name == 'parameters' else str)} for tool in value]
+
+
+def _deeper(value, levels: int) -> bool:
+  inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+  return levels < 0 or any(_deeper(one, levels - 1) for one in inside)
 
 
 def _audio(audio: dict, update: dict, voice: Voice):
@@ -184,11 +193,11 @@ def _turn_detection(value, param):
   return found
 
 
-def turns(detection: dict) -> turn.Turns:
-  """What finds the user's turns, as a session's turn_detection asks for it."""
+def turns(detection: dict) -> dict:
+  """How turn.Turns finds the user's turns, as a session's turn_detection asks for it."""
   if detection['type'] == 'server_vad':
-    return turn.Turns(detection['threshold'], detection['prefix_padding_ms'], detection['silence_duration_ms'])
-  return turn.Turns(silence_ms=EAGERNESS_MS[detection.get('eagerness', 'auto')])
+    return {'threshold': detection['threshold'], 'prefix_ms': detection['prefix_padding_ms'], 'silence_ms': detection['silence_duration_ms']}
+  return {'silence_ms': EAGERNESS_MS[detection.get('eagerness', 'auto')]}
 
 
 def _voice(value, param, voice):
@@ -208,11 +217,16 @@ def _speed(value, param, voice):
 
 
 def rate_bin(speed: float, bins: int) -> int:
-  """The bin of the speaking rate that a speed stands for: 1 is as it comes (-1), the ends of SPEEDS the slowest and the quickest."""
+  """The bin of the speaking rate that a speed stands for: 1 is as it comes (-1), the ends of SPEEDS the slowest and the quickest.
+
+  Bins are quantiles of what was learnt: the middle one, where there is one, is no speed but 1. Speeds below 1 are those below it.
+  """
   if speed == 1 or not bins:
     return -1
-  share = math.log(speed / SPEEDS[0]) / math.log(SPEEDS[1] / SPEEDS[0])
-  return min(bins - 1, int(share * bins))
+  most = bins // 2
+  if speed < 1:
+    return int(most * math.log(speed / SPEEDS[0]) / math.log(1 / SPEEDS[0]))
+  return bins - most + min(most - 1, int(most * math.log(speed) / math.log(SPEEDS[1])))
 
 
 def _telugu(telugu: dict, update: dict, voice: Voice):

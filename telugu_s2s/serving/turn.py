@@ -27,12 +27,16 @@ class Turns:
   """
 
   def __init__(self, threshold: float = 0.5, prefix_ms: int = 300, silence_ms: int = 500):
-    self._margin_db, self._least_dbfs = 6 + 12 * threshold, -60 + 20 * threshold
-    self._prefix, self._silence = max(0, prefix_ms * SAMPLE_RATE // 1000), max(1, silence_ms * SAMPLE_RATE // 1000)
+    self.set(threshold, prefix_ms, silence_ms)
     self._held, self._before, self._before_size = np.zeros(0, np.float32), collections.deque(), 0
     self._loud = collections.deque(maxlen=ONSET + 1)
     self._floor, self._at, self._last_loud = LEAST_FLOOR_DBFS, 0, 0
     self.speaking = False
+
+  def set(self, threshold: float = 0.5, prefix_ms: int = 300, silence_ms: int = 500) -> None:
+    """Other settings from the next block on; a turn that has begun goes on."""
+    self._margin_db, self._least_dbfs = 6 + 12 * threshold, -60 + 20 * threshold
+    self._prefix, self._silence = max(0, prefix_ms * SAMPLE_RATE // 1000), max(1, silence_ms * SAMPLE_RATE // 1000)
 
   def __call__(self, samples) -> list[tuple]:
     """What happens in the next f32[samples] at 16 kHz.

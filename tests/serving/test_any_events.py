@@ -80,7 +80,7 @@ class Anything(RuleBasedStateMachine):
 
   @rule(data=st.binary(max_size=50))
   def raw(self, data):
-    self.talk.all.received_bytes(data)
+    self.talk.all.received(data)
 
   @rule(frames=st.integers(1, 4), level=st.sampled_from([0.0, 0.1]))
   def engine_says(self, frames, level):

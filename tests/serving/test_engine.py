@@ -2,6 +2,7 @@
 import collections
 import dataclasses
 import queue
+import threading
 import time
 
 import jax
@@ -69,7 +70,7 @@ def offline_answer(engine, samples):
   user = np.concatenate([heard, np.tile(silence, (12 + voice.model.delay, 1))])[None]
   given = {name: jnp.asarray(value)[None] for name, value in voice.given().items()}
   answered = jax.jit(offline.answered, static_argnums=(0, 3, 6))
-  said = answered(voice.model, voice.params, jnp.asarray(user), 9, silence, jax.random.key(3), engine.how, given)
+  said, _ = answered(voice.model, voice.params, jnp.asarray(user), 9, silence, jax.random.key(3), engine.how, given)
   return encoding.decoded(voice.codec, said)[0]
 
 
@@ -297,3 +298,45 @@ def test_a_fault_of_the_device_ends_sessions_and_not_the_engine(engine, tiny, mo
   session.turn(sound(2, 1), frames=3)
   assert len(session.audio()) == 3 * HOP
   made.stop()
+
+
+def test_an_engine_whose_device_stays_away_is_not_alive_until_it_comes_back(engine, tiny, monkeypatch):
+  monkeypatch.setattr(engines, 'RETRY_S', 0.1)
+  made = engines.Engine(tiny, 3, engine.how).start()
+  step, reset, gone = made._step, made._reset, threading.Event()
+
+  def broken(*arguments):
+    gone.set()
+    raise RuntimeError('the device is gone')
+  monkeypatch.setattr(made, '_step', broken)
+  monkeypatch.setattr(made, '_reset', lambda: broken() if gone.is_set() else reset())
+  session = Session(made)
+  session.turn(sound(2, 1))
+  assert session.events.get(timeout=10)[1] == 'failed'
+  time.sleep(0.3)
+  assert not made.alive and not made.ready.is_set() and made.join(lambda *told: None) is None
+  monkeypatch.setattr(made, '_step', step)
+  gone.clear()
+  assert made.ready.wait(10) and made.alive
+  session = Session(made)
+  session.turn(sound(2, 1), frames=3)
+  assert len(session.audio()) == 3 * HOP
+  made.stop()
+
+
+def test_a_session_hears_nothing_of_what_was_no_number_in_the_one_before(engine):
+  wanted = answer_of(engine)
+  with engine.changed:
+    state = engine._state
+    cache = state['lm']['cache'] | {name: jnp.full_like(state['lm']['cache'][name], jnp.nan) for name in ('k', 'v')}
+    engine._state = state | {'lm': state['lm'] | {'cache': cache}}
+  assert np.array_equal(answer_of(engine), wanted)
+
+
+def answer_of(engine):
+  """What a fresh session says to two frames."""
+  session = Session(engine, 3)
+  session.turn(sound(2, 1), frames=3)
+  found = session.audio()
+  session.slot.leave()
+  return found

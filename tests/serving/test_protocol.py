@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from telugu_s2s.serving import protocol
+from telugu_s2s.serving import protocol, settings
 
 RATE = 24_000
 PIECE = 480                                                       # samples of a frame of the tiny voice, at 24 kHz
@@ -18,8 +18,11 @@ class Pretended:
   def __init__(self, most=3_000_000):
     self.samples, self.asked, self.most, self.duplex, self.hushed, self.told = 0, [], most, False, 0, None
 
+  def fits(self, samples):
+    return self.samples + samples <= self.most
+
   def hear(self, samples):
-    if self.samples + len(samples) > self.most:
+    if not self.fits(len(samples)):
       return False
     assert samples.dtype == np.float32 and np.isfinite(samples).all()
     self.samples += len(samples)
@@ -301,13 +304,60 @@ def test_audio_that_is_none_is_an_error_event(talk):
   for data in ('***', 'AAAA', 7, None):
     assert talk.send('input_audio_buffer.append', audio=data) == ['error']
   for data in (b'', b'a'):
-    talk.all.received_bytes(data)
+    talk.all.received(data)
     assert talk.types()[-1] == 'error'
 
 
 def test_bytes_are_audio_without_the_base64(talk):
-  talk.all.received_bytes(tone(0.5))
+  talk.all.received(tone(0.5))
   assert talk.types(1) == ['input_audio_buffer.speech_started']
+
+
+def test_others_are_dealt_with_while_much_audio_is_heard(talk, tiny):
+  other, long = Talk(tiny), tone(10.0)
+  other.audio(long)
+  parts = talk.all.parts(json.dumps({'type': 'input_audio_buffer.append', 'audio': base64.b64encode(long).decode()}))
+  assert sum(1 for _ in parts) >= 6                  # a second of it at a time, of 24,000 samples
+  assert talk.types() == other.types() and talk.slot.samples == other.slot.samples
+
+
+def test_a_turn_goes_on_whatever_of_its_detection_is_changed(talk):
+  assert talk.audio(tone(1.0)) == ['input_audio_buffer.speech_started']
+  for change in ({'silence_duration_ms': 400}, {'create_response': False}, {'interrupt_response': False}):
+    detection = {'type': 'server_vad', **change}
+    assert talk.send('session.update', session={'type': 'realtime', 'audio': {'input': {'turn_detection': detection}}}) == ['session.updated']
+  assert talk.audio(bytes(2 * RATE))[:2] == ['input_audio_buffer.speech_stopped', 'input_audio_buffer.committed']
+
+
+def nested(levels):
+  return {'a': nested(levels - 1)} if levels else {}
+
+
+@pytest.mark.parametrize('parameters', [nested(900), {'a': 'x' * 70_000}, {'a': [nested(40)]}], ids=['deepest', 'long', 'deep'])
+def test_tools_that_would_hold_everybody_up_are_refused(talk, parameters):
+  tools = [{'type': 'function', 'name': 'f', 'parameters': parameters}]
+  assert talk.send('session.update', session={'type': 'realtime', 'tools': tools}) == ['error']
+  assert talk.new[0]['error']['param'] == 'session.tools' and talk.all.session['tools'] == []
+  assert talk.send('session.update', session={'type': 'realtime', 'tools': [tools[0] | {'parameters': nested(20)}]}) == ['session.updated']
+
+
+def test_the_oldest_items_are_forgotten_before_they_fill_the_memory(talk):
+  text = 'x' * 90_000
+  names = []
+  for _ in range(20):
+    talk.send('conversation.item.create', item={'type': 'message', 'role': 'user', 'content': [{'type': 'input_text', 'text': text}]})
+    names.append(talk.new[0]['item']['id'])
+  there = [talk.send('conversation.item.retrieve', item_id=name)[0] == 'conversation.item.retrieved' for name in names]
+  assert there == sorted(there) and 5 < sum(there) < 15
+  long = [{'type': 'input_text', 'text': text}] * 2
+  assert talk.send('conversation.item.create', item={'type': 'message', 'role': 'user', 'content': long}) == ['error']
+
+
+@pytest.mark.parametrize('bins', [2, 3, 5, 8])
+def test_a_greater_speed_never_asks_for_a_slower_bin_and_only_below_1_for_a_slow_one(bins):
+  slow, fast = ([settings.rate_bin(speed, bins) for speed in speeds] for speeds in (np.linspace(0.25, 0.99, 60), np.linspace(1.01, 1.5, 60)))
+  assert slow == sorted(slow) and fast == sorted(fast) and {*slow} == {*range(bins // 2)} and {*fast} == {*range(bins - bins // 2, bins)}
+  assert settings.rate_bin(1, bins) == settings.rate_bin(0.5, 0) == -1
 
 
 def test_too_much_audio_is_refused(tiny):

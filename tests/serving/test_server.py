@@ -253,6 +253,22 @@ def test_a_client_that_is_gone_without_a_word_gives_its_place_back(talk):
   talk(work, ping_s=0.3)
 
 
+def test_without_signs_of_life_a_session_lasts(talk):
+  async def work(client, server):
+    async with await connected(client) as socket:
+      await asyncio.sleep(0.3)
+      assert len(await asked(socket))
+  talk(work, ping_s=0)
+
+
+def test_a_server_that_cannot_serve_any_more_says_so(talk, monkeypatch):
+  async def work(client, server):
+    monkeypatch.setattr(type(server.engine), 'alive', False)
+    answer = await client.get('/healthz')
+    assert answer.status == 503 and (await answer.json())['status'] == 'failed'
+  talk(work)
+
+
 @pytest.mark.parametrize('field,code', [('idle_s', 'session_idle'), ('longest_session_s', 'session_expired')])
 def test_a_session_that_is_idle_or_old_is_ended_with_a_reason(talk, field, code):
   async def work(client, server):

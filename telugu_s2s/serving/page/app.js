@@ -75,6 +75,7 @@ function leave(state = 'idle') {
   devices?.context.close();
   lock?.release();
   devices = microphone = lock = reply = heard = since = null;
+  held = false;
   say($('talk'), 'talk');
   $('talk').setAttribute('aria-pressed', 'false');
   $('mute').disabled = true;
@@ -117,6 +118,7 @@ const EVENTS = {
   },
   'page.lost': ({ opened }) => {
     counts.lost++;
+    held = false;                                        // what was pressed belonged to the connection that is gone
     quiet();
     show('reconnecting');
     warn('lost');
@@ -300,7 +302,7 @@ $('upload').onchange = async () => {
   try {
     if (!session.live) {
       await open(false);
-      await ready();
+      if (!await ready()) return;
     }
     const pcm = await sound.decoded(file, session.rates[0]);
     if (reply && !reply.status) session.send({ type: 'response.cancel' });
@@ -318,8 +320,12 @@ $('upload').onchange = async () => {
   }
 };
 
-/** Resolves when the session takes sound; it never does where it was ended before. */
-const ready = () => new Promise((done) => { const look = () => (session.live ? done() : setTimeout(look, 20)); look(); });
+/** True once the session takes sound, false where it was ended before, by the server or by hand. */
+const ready = () => new Promise((done) => {
+  const mine = devices;
+  const look = () => (!session.wanted || devices !== mine ? done(false) : session.live ? done(true) : setTimeout(look, 20));
+  look();
+});
 
 $('device').onchange = () => {
   if (session.live && microphone) listen().then(() => microphone.send(session.rates[0], onBlock)).catch(fail);

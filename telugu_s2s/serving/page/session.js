@@ -75,7 +75,7 @@ export class Session {
       session.audio = { input: { format }, output: { format } };
     }
     if (choice.detection) session.audio.input.turn_detection = DETECTION[choice.detection];
-    if (choice.voice) session.audio.output.voice = choice.voice;
+    if (choice.voice || ('voice' in choice && this.ready)) session.audio.output.voice = choice.voice || this.own;
     if (choice.speed && (choice.speed !== 1 || this.ready)) session.audio.output.speed = choice.speed;
     if (choice.emotion || ('emotion' in choice && this.ready)) session.telugu = { emotion: choice.emotion };
     this.asked = { id: `page_${++this.number}`, at: performance.now() };
@@ -85,6 +85,7 @@ export class Session {
   receive(event) {
     if (event.type === 'session.created') {
       this.session = event.session;
+      this.own = event.session.audio?.output?.voice;       // as the server has it
       this.on(event);                    // what the server offers decides what is asked for
       return this.update(this.choice);
     }
