@@ -31,6 +31,8 @@ def get_config(size='toy'):
       answer_once=True,                      # in one way each, in all takes
       emotions=('neutral', 'happy'), rates=(0.95, 1.15), pitches=(-6, 6), ranges=(0, 0),
       nonverbal=0.0)                         # share of turns that begin with a breath, and with a filled pause: either can then be asked for
+  # The text slot: what the voice says also stands there in words, told by the dialogues' transcripts; see configs/vocabulary.py, aligner.py.
+  config.text = dict(pieces=0, peaks=200 if toy else 10_000, edges=160 if toy else 10_000)             # 0 pieces = no text slot
   # Of each stage; a 0 of stage2, stage3 or stage4 = as its own config says, which may be more than none.
   config.stage2 = dict(steps=30 if toy else 0)
   # Stage 3 by its heads alone, before it; 0 = none.

@@ -35,8 +35,11 @@ def run(config, workdir) -> None:
   out, shares = Path(workdir) / config.out, shares / shares.sum()
   if any(out.resolve() == weights.file(codec).resolve() for codec in config.codecs):
     raise InputError(f'config.out: {out} is one of config.codecs; give another --workdir or another name')
-  of = {one.name: round(float(share), 6) for one, share in zip(codecs, shares)}
-  files.write(out, weights.to_bytes(mean([one.params for one in codecs], shares), codecs[0].config, {'mean of': json.dumps(of)}))
+  of = {one.identity: round(float(share), 6) for one, share in zip(codecs, shares)}
+  params = mean([one.params for one in codecs], shares)
+  # Where decoders alone differ tokens stay what they are.
+  kept = weights.codes_kept(weights.file(config.codecs[0]), params, codecs[0].config)
+  files.write(out, weights.to_bytes(params, codecs[0].config, {'mean of': json.dumps(of), **kept}))
   print(f'{out}: {weights.load(out).name}, the mean of ' + ', '.join(f'{share:.0%} {name}' for name, share in of.items()))
 
 

@@ -43,7 +43,8 @@ class Config:
     if self.decoder_channels and self.decoder_channels[-1] != self.width:
       raise InputError(f'config.model: decoder_channels end in {self.decoder_channels[-1]}, channels in {self.width}; '
                        'both are the width of the transformers')
-    if min(self.rate, self.latent_stride, self.heads, self.codebooks, *self.strides, *self.channels, *self.decoder_channels) < 1 or self.codes < 2:
+    sizes = (self.rate, self.latent_stride, self.heads, self.codebooks, self.window, self.ffn, self.encoder_layers, self.decoder_layers)
+    if min(*sizes, *self.strides, *self.channels, *self.decoder_channels) < 1 or self.codes < 2:
       raise InputError(f'config.model: {self}: sizes are 1 or more, and codes 2 or more')
     if self.width % (2 * self.heads):
       raise InputError(f'config.model: heads {self.heads} do not divide {self.width} channels into even parts')

@@ -32,7 +32,8 @@ def to_bytes(params, config: Config, facts: dict) -> bytes:
 
   facts: {str: str} of how it was trained, kept in the metadata.
   """
-  return safetensors_bytes(params, {'format': 'telugu_s2s codec 1', 'config': json.dumps(dataclasses.asdict(config)), **facts})
+  sizes = json.dumps(dataclasses.asdict(config))
+  return safetensors_bytes(params, {'format': 'telugu_s2s codec 1', 'config': sizes, 'digest': digest(sizes, halved(params)), **facts})
 
 
 def safetensors_bytes(params, metadata: dict) -> bytes:
@@ -99,6 +100,11 @@ def load(codec='', precision: str = 'float32') -> Trained:
     metadata, flat = opened(path)
     config = Config(**json.loads(metadata['config']))
     fit({name: x.shape for name, x in flat.items()}, config)
+    if strange := [name for name, x in flat.items() if not np.isfinite(x).all()]:
+      raise ValueError(f'{strange[0]} is not finite')
+    whole = digest(metadata['config'], flat)
+    if metadata.get('digest', whole) != whole:
+      raise ValueError('its weights are not those that were written')
     name, made_by = json.loads(metadata.get('codes', '["", ""]'))
     if name and made_by != digest(metadata['config'], coding(flat)):
       raise ValueError(f'its codes are named {name}, and are made by other weights')
@@ -107,7 +113,7 @@ def load(codec='', precision: str = 'float32') -> Trained:
                      'configs/stage1.py') from None
   except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
     raise InputError(f'{path}: not a codec file ({problem}); give one that configs/stage1.py made') from problem
-  whole = f'{config.frame_rate:g}hz-{config.codebooks}x{config.codes}-{digest(metadata["config"], flat)}'
+  whole = f'{config.frame_rate:g}hz-{config.codebooks}x{config.codes}-{whole}'
   return Trained(config, precisions.converted(tree(flat), precision), name or whole, whole)
 
 

@@ -39,7 +39,7 @@ def units(config, table: timing.Timing) -> list[Unit]:
   else:
     asking = [True] * len(recordings)
     bags = coded(folder, recordings, weights.load(config.codec))
-  chosen = matches(recordings, asking, bags, np.random.default_rng(config.seed), config.reuse, answers_ask=by == 'codes')[:config.count]
+  chosen = matches(recordings, asking, bags, np.random.default_rng(config.seed), config.reuse, config.count, answers_ask=by == 'codes')
   if not chosen:
     raise InputError(f'config.folder: {folder} has no question with an answer by another speaker, by {by}; of {len(recordings)} recordings '
                      f'with a speaker {sum(asking)} ask')
@@ -72,14 +72,16 @@ def coded(folder, recordings, trained) -> list[collections.Counter]:
   return bags
 
 
-def matches(recordings, asking, bags, rng, reuse: int, answers_ask: bool = False) -> list[tuple[int, int]]:
-  """[(question, answer)] by their numbers: of another speaker and sentence, and of the same split."""
+def matches(recordings, asking, bags, rng, reuse: int, count: int, answers_ask: bool = False) -> list[tuple[int, int]]:
+  """[(question, answer)] by their numbers, `count` at most: of another speaker and sentence, and of the same split."""
   index = retrieval.Index(bags)
   speaker, split, text = (np.array([getattr(one, name) for one in recordings]) for name in ('speaker', 'split', 'text'))
   free = np.full(len(recordings), reuse)
   may = np.ones(len(recordings), bool) if answers_ask else ~np.array(asking)
   result = []
   for number in rng.permutation(np.flatnonzero(asking)):
+    if len(result) == count:
+      break
     allowed = may & (free > 0) & (speaker != speaker[number]) & (split == split[number]) & ((text != text[number]) | (text == ''))
     allowed[number] = False
     answer = retrieval.best(index.scores(bags[number]), allowed)

@@ -23,7 +23,7 @@ import tqdm
 import telugu_s2s
 from telugu_s2s.audio import files, opus
 from telugu_s2s.corpora import folder as corpus
-from telugu_s2s.corpora import licences
+from telugu_s2s.corpora import licences, splits
 from telugu_s2s.dialogue import timing
 from telugu_s2s.errors import InputError
 
@@ -230,13 +230,14 @@ def one_licence(given: Iterable[str]) -> str:
 def kept_apart(rows: Sequence[Mapping]) -> tuple[list, list[corpus.Skip]]:
   """The rows without dialogues by which a speaker or a sentence would be in split eval and in another one, and skips for those.
 
-  Of what is in both, the dialogues of that side go which has fewer of them; of equally many those that are trained on.
+  Of what is in both, the dialogues of that side go which has fewer of them; of equally many those that are trained on. A sentence is the
+  same however it is written, and what a listener says ("yes", "right") is none.
   """
   groups = [list(group) for _, group in itertools.groupby(rows, lambda row: row['dialogue'])]
   uses = collections.defaultdict(lambda: ([], []))       # (what, value) -> numbers of the dialogues of train, and of eval
   for number, group in enumerate(groups):
     for thing in sorted({('speaker', f'{row["source"]}/{row["speaker"]}') for row in group if row['speaker']} |
-                        {('sentence', row['text']) for row in group if row['text']}):
+                        {('sentence', plain) for row in group if row['act'] == timing.TURN and (plain := splits.plain(row['text']))}):
       uses[thing][group[0]['split'] == 'eval'].append(number)
   out = {}
   for (what, value), sides in uses.items():
@@ -252,8 +253,6 @@ def tsv(rows) -> bytes:
   """A manifest of rows."""
   clean = lambda value: ' '.join(str(value).split())
   return ('\n'.join(['\t'.join(COLUMNS)] + ['\t'.join(clean(row.get(column, '')) for column in COLUMNS) for row in rows]) + '\n').encode()
-
-
 
 
 def tracks(folder, name: str) -> dict[str, np.ndarray]:

@@ -32,20 +32,20 @@ class Index:
 
   def __init__(self, bags: Sequence[collections.Counter]):
     self._lengths = np.array([sum(bag.values()) for bag in bags], float)
-    self._inside = collections.defaultdict(list)              # feature -> [(document, how often)]
+    inside = collections.defaultdict(list)
     for number, bag in enumerate(bags):
       for feature, count in bag.items():
-        self._inside[feature].append((number, count))
+        inside[feature].append((number, count))
+    self._inside = {feature: np.array(found).T for feature, found in inside.items()}           # its documents, and how often in each
 
   def scores(self, bag: collections.Counter) -> np.ndarray:
     """f64[documents], how well each fits a bag, 0 where it shares nothing."""
     total, n = np.zeros(len(self._lengths)), len(self._lengths)
     normal = K1 * (1 - B + B * self._lengths / max(self._lengths.mean(), 1e-9)) if n else total
     for feature, times in bag.items():
-      found = self._inside.get(feature)
-      if found:
-        number, count = np.array(found).T
-        rare = np.log(1 + (n - len(found) + 0.5) / (len(found) + 0.5))
+      if feature in self._inside:
+        number, count = self._inside[feature]
+        rare = np.log(1 + (n - len(number) + 0.5) / (len(number) + 0.5))
         total[number] += times * rare * count * (K1 + 1) / (count + normal[number])
     return total
 

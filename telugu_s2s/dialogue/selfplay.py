@@ -61,8 +61,9 @@ def played(c, params, prompt, silence, key, more: int, how):
   first = c.slots - q
   quiet = jnp.broadcast_to(silence, (b, t, q))
   said = jnp.concatenate([prompt, quiet])                              # [2b t q]
-  moves = jnp.where(jnp.arange(2 * b)[:, None] < b, frames.ABSENT, prosody.silent(t))        # those of a prompt are not known
-  slots = targets(c, said[:, None], moves)
+  asks = jnp.arange(2 * b)[:, None] < b            # the prosody and the words of a prompt are not known
+  moves, words = jnp.where(asks, frames.ABSENT, prosody.silent(t)), jnp.where(asks, frames.ABSENT, jnp.full(t, frames.PAD))
+  slots = targets(c, said[:, None], moves, words)
   lag = 1 + c.delay
   other = lambda x: jnp.concatenate([x[b:], x[:b]])
   padded = jnp.concatenate([jnp.broadcast_to(silence, (2 * b, lag, q)), said], 1)

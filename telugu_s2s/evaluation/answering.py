@@ -4,6 +4,7 @@ Matched by dynamic time warping of cepstra whose mean was taken off, which tells
 Chiba, 1978; Furui, 1981). Beside it stands retrieval: the answer of the question whose codes are most like those of the asked one.
 """
 import collections
+import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import benchmark, generate, reply
 from telugu_s2s.lm import sampling
 from telugu_s2s.tokens import encoding
-from telugu_s2s.training import intervals, loop, runs
+from telugu_s2s.training import intervals, loop, runs, texts
 
 BANDS, CEPSTRA = 40, 12
 WINDOW, HOP = 1024, 640          # 64 ms every 40 ms
@@ -41,21 +42,27 @@ def run(config, workdir):
   folders = Path(config.dialogues or sample.folder()), Path(config.questions or sample.folder() / sample.ASKED)
   learnt, asked = (corpus.recordings(folder, '')[0] for folder in folders)
   takes, pairs = answers_of(learnt), exchanges(learnt)
-  of = {question.text: answer.text for question, answer in pairs}
-  asked = [one for one in asked if of.get(one.text) in takes][::config.every]
+  of = collections.defaultdict(set)              # of a question all of its answers, any of which is right
+  for question, answer in pairs:
+    of[question.text] |= {answer.text} & takes.keys()
+  asked = [one for one in asked if of.get(one.text)][::config.every]
   if not asked:
     raise InputError(f'config.questions: none of these questions has an answer in {folders[0]}')
   encoder, names, right = encoding.Encoder(trained), sorted(takes), [of[one.text] for one in asked]
   heard = lambda folder, some: [corpus.samples(folder, one) for one in some]
   codes = encoder(heard(folders[1], asked))
   given, guidance = generate.guided(config, model, generate.conditions_of(config, model, encoding.Encoder(trained, batch=1)))
-  said = spoken(model, params, trained, codes, encoder.silence().astype(np.int32), config, given, guidance)
-  known = [cepstra(one) for one in heard(folders[0], [min(takes[name], key=begun) for name in names])]
-  others = {name: other for name, some in takes.items() if (other := next((one for one in some if one.speaker != some[0].speaker), None))}
+  vocabulary = texts.of_run(config.run, model)
+  said, words = spoken(model, params, trained, codes, encoder.silence().astype(np.int32), config, given, guidance)
+  first = {name: min(takes[name], key=begun) for name in names}
+  known = [cepstra(one) for one in heard(folders[0], first.values())]
+  others = {name: other for name, some in takes.items() if (other := next((one for one in some if one.speaker != first[name].speaker), None))}
   tried = sorted(others)[::3]
   found = {'model': (matched(said, known, names), right), 'retrieval': (retrieved(codes, pairs, folders[0], trained), right),
-           'ceiling': (matched(heard(folders[0], [others[name] for name in tried]), known, names), tried)}
-  result = {name: intervals.share(np.array(one) == np.array(wanted)) if wanted else None for name, (one, wanted) in found.items()}
+           'words': (written(vocabulary, words, names) if vocabulary else [], right if vocabulary else []),
+           'ceiling': (matched(heard(folders[0], [others[name] for name in tried]), known, names), [{name} for name in tried])}
+  share = lambda one, wanted: intervals.share(np.array([said in known for said, known in zip(one, wanted)])) if wanted else None
+  result = {name: share(*both) for name, both in found.items()}
   result |= {'chance': 1 / len(names), 'answers': len(names), 'revision': loop.revision(), 'machine': benchmark.machine()}
   files.write(workdir / 'answers.json', (json.dumps(result, indent=1) + '\n').encode())
   for name in found:
@@ -79,25 +86,43 @@ def begun(recording) -> bool:
 
 
 def exchanges(recordings) -> list[tuple[corpus.Recording, corpus.Recording]]:
-  """[(question, answer)] of dialogues that have both."""
-  dialogues = collections.defaultdict(dict)
+  """[(question, answer)] of dialogues: each answer with the question before it."""
+  dialogues, found = collections.defaultdict(list), []
   for one in recordings:
-    dialogues[one.dialogue].setdefault(one.style, one)
-  return [(one['question'], one['answer']) for one in dialogues.values() if {'question', 'answer'} <= one.keys()]
+    if one.dialogue:
+      dialogues[one.source, one.dialogue].append(one)
+  for rows in dialogues.values():
+    question = None
+    for one in sorted(rows, key=lambda row: row.turn or 0):
+      if one.style == 'question':
+        question = one
+      elif one.style == 'answer' and question:
+        found.append((question, one))
+        question = None
+  return found
 
 
-def spoken(model, params, trained, codes, silence, config, given, guidance) -> list[np.ndarray]:
-  """f32[samples], what the model says in config.seconds after each of the questions i[t q]."""
+def spoken(model, params, trained, codes, silence, config, given, guidance) -> tuple[list[np.ndarray], list[np.ndarray]]:
+  """What the model says in config.seconds after each of the questions i[t q]: f32[samples], and the texts i32[t] of one with a text slot."""
   longest, after = max(map(len, codes)), round(config.seconds * trained.config.frame_rate)
-  how, found = sampling.Sampling(0.0, 0, int(silence[0]), config.silence_bias, guidance=guidance, floor=config.floor), []
+  how = sampling.Sampling(0.0, 0, int(silence[0]), config.silence_bias, guidance=guidance, floor=config.floor)
+  found, words = [], []
   for at in range(0, len(codes), config.batch):
     some = codes[at:at + config.batch]
     some = some + [some[-1]] * (config.batch - len(some))                    # one shape, one program
     user = jnp.asarray(reply.lined_up(some, silence, longest, after + model.delay))
-    said = reply.answered(model, params, user, longest, silence, jax.random.key(config.seed), how,
+    said, text = reply.answered(model, params, user, longest, silence, jax.random.key(config.seed), how,
                           {name: jnp.broadcast_to(value, (config.batch, *np.shape(value))) for name, value in given.items()})
     found += list(encoding.decoded(trained, said))
-  return found[:len(codes)]
+    words += [] if text is None else list(np.asarray(text))
+  return found[:len(codes)], words[:len(codes)]
+
+
+def written(vocabulary, words, sentences: Sequence[str]) -> list[str]:
+  """The sentence whose letters are most like those of each text i32[t], '' where it holds no word."""
+  found = [vocabulary.decode(one) for one in words]
+  like = lambda text: [difflib.SequenceMatcher(None, text, sentence, autojunk=False).ratio() for sentence in sentences]
+  return [sentences[int(np.argmax(like(text)))] if text else '' for text in found]
 
 
 def cepstra(samples) -> np.ndarray:

@@ -126,7 +126,7 @@ def utterances(model, params, codec, given: dict, seconds: float, questions, sil
   if questions:
     longest = max(map(len, questions))
     user = reply.lined_up(questions, silence, longest, count + model.delay)
-    return encoding.decoded(codec, reply.answered(model, params, jnp.asarray(user), longest, silence, key, how, given))
+    return encoding.decoded(codec, reply.answered(model, params, jnp.asarray(user), longest, silence, key, how, given)[0])
   state = sampling.conditioned(model, params, sampling.empty_state(model, b, how.guidance != 1), given)
   user = jnp.broadcast_to(jnp.asarray(silence), (b, count + model.delay, model.codebooks))
   slots = sampling.burst(model, params, state, user, key, drawing.settings(model, [how] * b))[1]

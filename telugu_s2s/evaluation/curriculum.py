@@ -22,8 +22,8 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import answering, benchmark, control, evaluate, pairs, reply
 from telugu_s2s.evaluation.pace import Pace
 from telugu_s2s.evaluation.recipes import of
-from telugu_s2s.tokens import batches, labels
-from telugu_s2s.training import loop, stage1, stage2, stage3, stage4
+from telugu_s2s.tokens import batches, labels, vocabulary
+from telugu_s2s.training import aligner, loop, stage1, stage2, stage3, stage4, texts
 
 DONE, LEDGER = 'done.json', 'ledger.json'
 # What jobs leave that another one would go on from, or that tells of it; what is made of recordings looks after itself.
@@ -107,15 +107,15 @@ def _field(config, name: str):
 
 
 def _content(field: str, name: str) -> str:
-  """The name of a codec, a checksum of a file or of a folder's manifest, or where it has none of the names and sizes in it."""
+  """The name of a codec, a checksum of a file, or one of the names and sizes in a folder and of its manifest, if it has one."""
   path = Path(name)
   if field == 'codec':
     return weights.load(name).identity
-  if path.is_dir():
-    path = corpus.manifest_of(path) or path
-  told = path.read_bytes() if path.is_file() else json.dumps(sorted(
-      (one.relative_to(path).as_posix(), one.stat().st_size) for one in path.rglob('*') if one.is_file())).encode()
-  return hashlib.sha256(told).hexdigest()
+  if path.is_file():
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+  manifest = corpus.manifest_of(path)
+  told = json.dumps(sorted((one.relative_to(path).as_posix(), one.stat().st_size) for one in path.rglob('*') if one.is_file())).encode()
+  return hashlib.sha256(told + (manifest.read_bytes() if manifest else b'')).hexdigest()
 
 
 def _done(folder, step, inputs) -> bool:
@@ -156,11 +156,22 @@ def planned(config, workdir) -> list[Step]:
               pitches=tuple(said.pitches), ranges=tuple(said.ranges), extras=False, breaths=spoken.MADE if said.nonverbal else '',
               breathed=said.nonverbal, filled=said.nonverbal)
     steps.append(Step('pairs', made, pairs.run, pace.spoken(said), 'pairs/MANIFEST.tsv'))
-  tokens = dict(data__tokens=at('tokens', 'tokens'), data__segments=at('tokens', 'segments', 'train'))
-  heard = dict(heard__views=config.heard.views, heard__echoes=config.heard.echoes)
+  text = {}
+  if config.text.pieces:
+    trained = of('aligner', 'toy' if size == 'toy' else 'full', seed=seed, data__audio=folder, steps__peaks=config.text.peaks,
+                 steps__edges=config.text.edges)
+    words = of('vocabulary', segments=at('aligner', 'segments', 'train'), size=config.text.pieces)
+    steps += [Step('aligner', trained, aligner.run, pace.aligned(trained), 'aligner.safetensors'),
+              Step('vocabulary', words, vocabulary.run, pace.COMPILED_S, texts.FILE)]
+    # All words with the voice: so they are in dialogues, and a toy has nothing to spare.
+    text = dict(text__vocabulary=at('vocabulary', texts.FILE), text__aligner=at('aligner', 'aligner.safetensors'),
+                **dict(text__shares=(1.0, 0.0, 0.0)) if size == 'toy' else {})
+  tokens = dict(data__tokens=at('tokens', 'aligned' if text else 'tokens'), data__segments=at('tokens', 'segments', 'train'))
+  # A toy's answers are told from all of their batch, which is small.
+  heard = dict(heard__views=config.heard.views, heard__echoes=config.heard.echoes, **dict(accumulate=1) if size == 'toy' else {})
   between = {'model__nonverbal': True} if said.nonverbal else {}               # else as the size has it
-  train2 = of('stage2', size, seed=seed, codec=codec, data__audio=config.data.audio, **between, **_steps(config.stage2))
-  data = of('stage2', size, seed=seed, codec=codec, data__audio=folder)
+  train2 = of('stage2', size, seed=seed, codec=codec, data__audio=config.data.audio, **between, **text, **_steps(config.stage2))
+  data = of('stage2', size, seed=seed, codec=codec, data__audio=folder, **text)
   listen = of('stage3', seed=seed, run=at('stage2'), listen_steps=config.listen.steps, replay=0.0, swapped=0.0, interrupted=0.0, followed=0.0,
               **tokens, **heard, **_steps(config.listen))
   train3 = of('stage3', seed=seed, run=at('listen' if config.listen.steps else 'stage2'), **tokens, **_steps(config.stage3), **heard)
@@ -172,7 +183,7 @@ def planned(config, workdir) -> list[Step]:
   model = stage2.sizes(train2, weights.load(config.codec))
   heard_s = (config.heard.views + config.heard.echoes) * pace.tokenised(spoken_s)
   steps += [
-      Step('tokens', data, tokenised, pace.tokenised(spoken_s), 'tokens/eval/manifest.json'),
+      Step('tokens', data, tokenised, pace.tokenised(spoken_s), f'{"aligned" if text else "tokens"}/eval/manifest.json'),
       Step('stage2', train2, stage2.run, pace.tokenised(audio_s) + pace.trained(model, train2), 'summary.json')]
   if config.listen.steps:
     steps.append(Step('listen', listen, stage3.run, heard_s + pace.trained(model, listen), 'summary.json'))
@@ -239,14 +250,16 @@ def summarised(name: str, path) -> list[str]:
   if name == 'stage2':
     return ['Held-out nats a code: ' + ', '.join(f'{one} {value:.3f}' for one, value in found['weighted_nats'].items()) + '.']
   if name == 'stage3':
-    return [f'Held-out answers likelier after their own question: before {percent(found["before"])}, after {percent(found["after"])}; chance 50 %.']
+    return [f'Held-out answers likelier after their own question: before {percent(found["before"])}, after {percent(found["after"])}; chance 50 %.'
+            if found['after']['n'] else 'All held-out questions say the same, so whether answers go with them was not measured.']
   if name == 'stage4':
     return ['Held-out answers likelier than a worse one: ' + ', '.join(f'{kind} {percent(one)}' for kind, one in found['after'].items()) +
             '; chance 50 %.']
   if name == 'answers':
     return [f'Questions that were learnt, asked in a voice that was not: {percent(found["model"])} get their answer, by retrieval of codes '
-            f'{percent(found["retrieval"])}, chance {found["chance"]:.1%}; the answers themselves in that voice are told apart in '
-            f'{percent(found["ceiling"]) if found["ceiling"] else "no case that was tried"}.']
+            f'{percent(found["retrieval"])}, chance {found["chance"]:.1%}; ' + (
+                f'written, it says the right one in {percent(found["words"])}; ' if found.get('words') else '') +
+            f'the answers themselves in that voice are told apart in {percent(found["ceiling"]) if found["ceiling"] else "no case that was tried"}.']
   if name == 'evaluate' and (heard := found.get('control')):
     knobs, emotion = ', '.join(f'{knob} {heard[knob]["spearman"]:+.2f}' for knob in control.HEARD if knob in heard), heard.get('emotion', {})
     between = [f'A {name} is heard in {percent(heard[name]["some"])} of answers that are to have one, in {percent(heard[name]["none"])} of those '

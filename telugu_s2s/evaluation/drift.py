@@ -84,7 +84,8 @@ def measure(config, segments, model, params, codec) -> dict:
   count = min(len(one) for one in spoken) // window
   parts = [one[number * window:(number + 1) * window] for one in spoken for number in range(count)]
   others = [two.audio[:window] if two else None for _, two in chosen]
-  return compared(audio, parts, others, functools.partial(_resynthesised, codec, encoder), np.random.default_rng(config.seed)) | {
+  voices = [one.speaker or one.id for one, _ in chosen]
+  return compared(audio, parts, others, voices, functools.partial(_resynthesised, codec, encoder), np.random.default_rng(config.seed)) | {
       'voices': len(chosen), 'speakers': len({one.speaker for one, _ in chosen}), 'minutes': config.minutes}
 
 
@@ -92,7 +93,7 @@ def _resynthesised(codec, encoder, audio):
   return streaming.audio_of(codec, encoder([audio])[0], len(audio))
 
 
-def compared(references, parts, others, resynthesised, rng) -> dict:
+def compared(references, parts, others, speakers, resynthesised, rng) -> dict:
   """What `measure` says. references: n recordings; parts: n x windows, said in their voice; others: n more of the speakers, or None."""
   n, have = len(references), [number for number, one in enumerate(others) if one is not None]
   heard = [activity.speech(part).mean() * len(part) / files.SAMPLE_RATE >= LEAST_S for part in parts]
@@ -106,11 +107,11 @@ def compared(references, parts, others, resynthesised, rng) -> dict:
   ends = [np.array([mean(row[part]) for row in alike]) for part in (slice(ENDS), slice(-ENDS, None))]
   falls = (ends[0] - ends[1])[np.isfinite(ends[0] - ends[1])]
   cross = mine @ after.T
-  own = np.array(have)[None] == np.arange(n)[:, None]
+  own, same = (np.array(names)[have][None] == np.array(names)[:, None] for names in (range(n), speakers))
   return {'by': name, 'windows': [round(mean(column), 4) for column in alike.T], 'silent': float(1 - np.mean(heard)),
           'first': mean(ends[0]), 'last': mean(ends[1]), 'drift': float(falls.mean()) if len(falls) else float('nan'),
           'drift_interval': intervals.by_group(falls, np.arange(len(falls)), rng) if len(falls) else [float('nan')] * 2,
-          'ceiling': mean(cross[own]), 'others': mean(cross[~own]), 'original': mean(np.einsum('nd,nd->n', mine[have], before))}
+          'ceiling': mean(cross[own]), 'others': mean(cross[~same]), 'original': mean(np.einsum('nd,nd->n', mine[have], before))}
 
 
 def show(result):

@@ -133,7 +133,7 @@ def test(couples, model, params, encoder, bigram, config, converses, rng) -> dic
   weights = shares(losses.code_weights(model.codebooks))
 
   def table(found):
-    return {name: intervals.share(one.ravel()) | {'by_group': intervals.by_group(one.ravel(), groups[:one.size], rng)}
+    return {name: intervals.share(one.ravel()) | {'by_group': intervals.share_by_group(one.ravel(), groups[:one.size], rng)['interval']}
             for name, one in found.items()}
 
   after, alone = scored(functools.partial(nats, model, params), items)

@@ -22,6 +22,7 @@ class Pace:
   COMPILED_S = 20.0              # to compile a program and load a run
   SHARE = 0.26                   # of `flops` that training does
   SPOKEN_S = 0.07                # of an utterance of espeak-ng on two cores
+  ALIGNED_S = 0.02               # of an utterance in a step of the toy aligner on two cores
   UTTERANCE_S = 2.6              # its length
   BETWEEN_S = 1.4                # of a breath and a filled pause, with the silence around them
 
@@ -54,6 +55,10 @@ class Pace:
   def spoken(self, said) -> float:
     """Seconds in which they are."""
     return 2 * said.count * said.takes * self.SPOKEN_S
+
+  def aligned(self, config) -> float:
+    """Seconds in which an aligner is trained; a guess."""
+    return sum(config.steps.values()) * config.batch * self.ALIGNED_S + 2 * self.COMPILED_S
 
   def codec(self, config) -> float:
     """Seconds of stage 1; a guess, as its arithmetic is not counted: 3 times what encoding takes."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
+from telugu_s2s.training import intervals
 
 CLIP = ('name', 'kbps', 'set', 'file', 'seconds', 'lag_ms', 'rtfx')        # lag_ms: what was taken off before measuring
 MEASURES = ('pesq_wb', 'pesq_c2', 'stoi', 'estoi', 'visqol', 'si_sdr', 'ms_mel', 'mel80_db', 'lsd', 'spk_sim', 'dns_ovrl',
@@ -20,7 +21,6 @@ MEASURES = ('pesq_wb', 'pesq_c2', 'stoi', 'estoi', 'visqol', 'si_sdr', 'ms_mel',
 LOWER = {'ms_mel', 'mel80_db', 'lsd', 'f0_rmse_hz', 'f0_cents', 'f0_gpe', 'vuv_err', 'clip_pct', 'short_ms'}    # is better
 COMPARED = ('pesq_wb', 'stoi', 'estoi', 'visqol', 'si_sdr', 'ms_mel', 'mel80_db', 'spk_sim', 'dns_ovrl', 'dns_p808',
             'distillmos', 'f0_cents', 'f0_gpe', 'vuv_err')
-RESAMPLES = 4000
 
 
 def write(path, rows: Iterable[dict]) -> None:
@@ -43,7 +43,7 @@ def read(path) -> list[dict]:
     text = Path(path).read_text('utf-8-sig')
   except (OSError, UnicodeDecodeError) as problem:
     raise InputError(f'{path}: cannot be read as a table ({problem}); give a TSV file of one row a clip') from None
-  table = csv.DictReader(io.StringIO(text, newline=''), delimiter='\t', quoting=csv.QUOTE_NONE)
+  table = csv.DictReader(io.StringIO(text, newline=''), delimiter='\t')
   missing = {'set', 'file'} - set(table.fieldnames or ())
   if missing:
     raise InputError(f'{path}: no column {" or ".join(sorted(missing))} in its first row; '
@@ -64,7 +64,7 @@ def difference(ours: list[dict], theirs: list[dict], rng: np.random.Generator) -
 
   Returns:
     {measure: {clips, mean, low, high, verdict}} of the measures that both took: low and high bound the 95 %
-    interval of the mean over resampled clips; verdict is 'better' or 'worse' where it does not hold 0, else ''.
+    interval of the mean over clips (training/intervals.py); verdict is 'better' or 'worse' where it does not hold 0, else ''.
 
   Raises:
     InputError: no clip is in both.
@@ -76,9 +76,8 @@ def difference(ours: list[dict], theirs: list[dict], rng: np.random.Generator) -
     values = values[np.isfinite(values)]
     if not len(values):
       continue
-    means = values[rng.integers(len(values), size=(RESAMPLES, len(values)))].mean(1)
-    mean, (low, high) = values.mean(), np.percentile(means, [2.5, 97.5])
-    verdict = '' if low <= 0 <= high else 'better' if (mean > 0) != (name in LOWER) else 'worse'
+    mean, (low, high) = values.mean(), intervals.by_group(values, np.arange(len(values)), rng)
+    verdict = '' if not (low > 0 or high < 0) else 'better' if (mean > 0) != (name in LOWER) else 'worse'
     result[name] = {'clips': len(values), 'mean': float(mean), 'low': float(low), 'high': float(high), 'verdict': verdict}
   return result
 

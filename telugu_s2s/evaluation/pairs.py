@@ -9,8 +9,8 @@ from telugu_s2s.corpora import sample
 from telugu_s2s.dialogue import engines, found, matched, measure, own_voice, pairs, selfplay, spoken, timing, voiceprint
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import sampling
-from telugu_s2s.tokens import encoding, labels, vocabulary
-from telugu_s2s.training import runs
+from telugu_s2s.tokens import encoding, labels
+from telugu_s2s.training import runs, texts
 
 SOURCES = ('grammar', 'text', 'recordings', 'retrieval', 'selfplay', 'timing', 'measure')
 
@@ -84,7 +84,7 @@ def from_text(config, workdir):
 def speaker_of(config) -> engines.Engine:
   """The model of config.run as an engine."""
   model, params, trained = runs.loaded(config.run)
-  words = vocabulary.load(Path(config.run) / 'vocabulary.model') if model.text_codes else None
+  words = texts.of_run(config.run, model)
   table = labels.load(Path(config.run) / labels.FILE) if model.speakers else None
 
   def conditions(voice, emotion):
@@ -108,8 +108,6 @@ def speaker_of(config) -> engines.Engine:
 def from_selfplay(config, workdir):
   """Dialogues of a model with itself, begun by recorded questions."""
   model, params, trained = runs.loaded(config.run)
-  if model.text_codes:
-    raise InputError(f'config.run: {config.run} has a text slot, which self-play does not fill; give a run without')
   encoder = encoding.Encoder(trained, batch=1)
   silence = encoder.silence().astype(np.int32)
   how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias)

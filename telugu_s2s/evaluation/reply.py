@@ -13,7 +13,7 @@ from telugu_s2s.evaluation import generate
 from telugu_s2s.lm import frames, sampling
 from telugu_s2s.lm.model import targets
 from telugu_s2s.tokens import encoding, prosody
-from telugu_s2s.training import runs
+from telugu_s2s.training import runs, texts
 
 LEAST_S, MOST_S = 0.2, 60.0      # of a question
 
@@ -22,6 +22,7 @@ def run(config, workdir):
   """The job: `config.count` answers below workdir/replies."""
   generate.check_sizes(config)
   model, params, trained = runs.loaded(config.run)
+  vocabulary = texts.of_run(config.run, model)
   path = Path(config.question or next(iter(sorted((sample.folder() / 'audio').glob('q*')))))
   audio = files.read(path)[0]
   if not LEAST_S <= len(audio) / files.SAMPLE_RATE <= MOST_S:
@@ -34,14 +35,15 @@ def run(config, workdir):
   [user] = lined_up([heard], silence, len(heard), after + model.delay)
   how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias, guidance=guidance, floor=config.floor)
   repeated = lambda x: jnp.broadcast_to(x, (config.count, *np.shape(x)))
-  said = answered(model, params, repeated(user), len(heard), silence, jax.random.key(config.seed), how,
+  said, words = answered(model, params, repeated(user), len(heard), silence, jax.random.key(config.seed), how,
                   {name: repeated(value) for name, value in given.items()})
   for number, one in enumerate(encoding.decoded(trained, said)):
     name = Path(workdir) / 'replies' / f'{path.stem}-{number}'
     files.write_wav(f'{name}.wav', one, comment=mark.SYNTHETIC)
     files.write_wav(f'{name}-both.wav', np.concatenate([audio, one]), comment=mark.SYNTHETIC)
     pictures.spectrogram(f'{name}.png', {'question': audio, 'answer': one})
-    print(f'{name}.wav: {len(one) / files.SAMPLE_RATE:.2f} s in answer to {len(audio) / files.SAMPLE_RATE:.2f} s of {path}')
+    print(f'{name}.wav: {len(one) / files.SAMPLE_RATE:.2f} s in answer to {len(audio) / files.SAMPLE_RATE:.2f} s of {path}' + (
+        f', in words: {vocabulary.decode(np.asarray(words[number]))!r}' if vocabulary else ''))
 
 
 def lined_up(questions, silence, longest: int, after: int) -> np.ndarray:
@@ -52,12 +54,16 @@ def lined_up(questions, silence, longest: int, after: int) -> np.ndarray:
 
 @functools.partial(jax.jit, static_argnames=('model', 'asked', 'how'))
 def answered(model, params, user, asked: int, silence, key, how, given=None):
-  """What the assistant says after the first `asked` frames of `user` i32[b t q], through which it is silent: i32[b t-asked-delay q]."""
+  """What the assistant says after the first `asked` frames of `user` i32[b t q], through which it is silent.
+
+  Returns:
+    Codes i32[b t-asked-delay q], and of a model with a text slot its text i32[b t-asked], else None.
+  """
   state = sampling.empty_state(model, len(user), how.guidance != 1)
   if given:
     state = sampling.conditioned(model, params, state, given)
   quiet = jnp.broadcast_to(jnp.asarray(silence), (len(user), 1, asked, model.codebooks))
-  slots = targets(model, quiet, jnp.broadcast_to(prosody.silent(asked), (len(user), asked)))
+  slots = targets(model, quiet, jnp.broadcast_to(prosody.silent(asked), (len(user), asked)), jnp.full((len(user), asked), frames.PAD))
   state = sampling.prefill(model, params, state, slots, user[:, :asked])
   _, said = sampling.generate(model, params, state, user[:, asked:], key, how)
-  return frames.undelayed(said[..., -model.codebooks:], model.delay)
+  return frames.undelayed(said[..., -model.codebooks:], model.delay), said[..., 0] if model.text_codes else None

@@ -10,6 +10,7 @@ from telugu_s2s import axes
 
 ABSENT = -1                      # an empty slot: its embedding is exactly zero
 SILENT = 0                       # prosody's code of silence, see tokens/prosody.py
+PAD = 0                          # the text slot's number where no word is said, see tokens/vocabulary.py
 
 
 def positions(segment):

@@ -167,13 +167,26 @@ def match_sum(heard, answer, there, same):
   return jnp.sum(jnp.where(there, nats, 0.0)) / 2
 
 
-def by_row(config, every_logits, slots, weight):
-  """f32[b], the mean nats a code of each row, weighted over codebooks. Arguments as in `sums`; weight: f32[b t]."""
-  first, total = config.slots - config.codebooks, 0.0
-  for share, slot in zip(code_weights(config.codebooks), range(first, config.slots)):
-    there = weight * (slots[..., slot] >= 0)
-    total += share * jnp.sum(there * code_nats(every_logits[slot], slots[..., slot])[0], 1) / jnp.maximum(jnp.sum(there, 1), 1.0)
-  return total
+def by_row(config, speak, h, slots, weight, chunk: int = 0):
+  """f32[b], the mean nats a code of each row, weighted over codebooks, and of its text.
+
+  Args:
+    speak: gives the logits of all slots from (h, slots), as in `chunked_sums`.
+    h: f[b t d]; slots: i32[b t slots]; weight: f32[b t].
+    chunk: steps whose logits exist at once; 0 = all.
+  """
+  first, each = config.slots - config.codebooks, slot_weights(config, slots, weight)
+  shares = [(share, first + level) for level, share in enumerate(code_weights(config.codebooks))]
+  shares += [(TEXT_WEIGHT, 0)] if config.text_codes else []
+
+  def sums(of):
+    h, slots, each = of
+    every = speak(h, slots)
+    there = [of_slot(each, slot) * (slots[..., slot] >= 0) for _, slot in shares]
+    return [(jnp.sum(weight * code_nats(every[slot], slots[..., slot])[0], 1), jnp.sum(weight, 1)) for weight, (_, slot) in zip(there, shares)]
+
+  found = in_chunks(sums, (h, slots, each), chunk)
+  return sum(share * nats / jnp.maximum(count, 1.0) for (nats, count), (share, _) in zip(found, shares))
 
 
 def divergence_sum(wanted, logits, target, weight):

@@ -14,6 +14,7 @@ from jax.nn.initializers import constant, normal, zeros
 
 from telugu_s2s import axes
 from telugu_s2s.codec.transformer import Sizes, Transformer, empty_cache, rms_norm
+from telugu_s2s.errors import InputError
 from telugu_s2s.lm import conditions
 from telugu_s2s.lm.frames import before, delayed, looked_up, positions
 
@@ -63,6 +64,21 @@ class Config:
   tasks: int = 0
   guidances: int = 0
   nonverbal: bool = False
+
+  def __post_init__(self):
+    sizes = ('width', 'layers', 'heads', 'kv_heads', 'head_width', 'ffn', 'depth_width', 'depth_layers', 'depth_heads', 'depth_ffn', 'codebooks',
+             'codes', 'prosody_codes', 'user_every', 'window')
+    if low := [name for name in sizes if getattr(self, name) < 1]:
+      raise InputError(f'config.model.{low[0]} {getattr(self, low[0])}: give 1 or more')
+    if low := [name for name in ('delay', 'sinks', 'text_codes', 'ear', 'floor_frames', 'match') if getattr(self, name) < 0]:
+      raise InputError(f'config.model.{low[0]} {getattr(self, low[0])}: give 0 or more')
+    if self.heads % self.kv_heads:
+      raise InputError(f'config.model.heads: {self.heads} do not divide over kv_heads = {self.kv_heads}')
+    if self.head_width % 2 or self.depth_width % (2 * self.depth_heads):
+      raise InputError(f'config.model: head_width {self.head_width} and depth_width / depth_heads {self.depth_width} / {self.depth_heads}: give '
+                       'even numbers, since positions turn pairs')
+    if self.dtype not in ('float32', 'bfloat16', 'float16'):
+      raise InputError(f"config.model.dtype {self.dtype!r}: give 'float32' or 'bfloat16'")
 
   @property
   def temporal(self) -> Sizes:

@@ -11,7 +11,7 @@ from telugu_s2s.codec.precision import dense
 from telugu_s2s.codec.transformer import EMPTY
 from telugu_s2s.lm import drawing, model
 from telugu_s2s.lm.drawing import Sampling
-from telugu_s2s.lm.frames import ABSENT, SILENT
+from telugu_s2s.lm.frames import ABSENT, PAD, SILENT
 
 
 def empty_state(c: model.Config, batch: int, guided=False):
@@ -61,11 +61,13 @@ def _condition(state):
 
 
 def reset(state, rows):
-  """The state with the streams of bool[b] begun anew; keys and values stay, as nothing that has no position is seen."""
+  """The state with the streams of bool[b] begun anew. What has no position is not seen, but a NaN there would be heard for ever."""
   begun = lambda x, value: jnp.where(rows.reshape(-1, *[1] * (x.ndim - 1)), value, x)
-  seen = jnp.where(_twice(state, rows)[:, None], EMPTY, state['cache']['position'])
+  twice = _twice(state, rows)
+  seen = jnp.where(twice[:, None], EMPTY, state['cache']['position'])
+  cache = {name: jnp.where(twice[:, None, None, None], 0, state['cache'][name]) for name in ('k', 'v')}            # [layers b ...]
   fresh = {'position': 0, 'said': ABSENT, 'recent': ABSENT, 'condition': 0.0, 'floor': 0.0}
-  return {'cache': {**state['cache'], 'position': seen}} | {name: begun(state[name], fresh[name]) for name in fresh.keys() & state}
+  return {'cache': {**state['cache'], **cache, 'position': seen}} | {name: begun(state[name], fresh[name]) for name in fresh.keys() & state}
 
 
 def placed(state, one, row):
@@ -119,6 +121,8 @@ def step(c: model.Config, params, state, user, keys, how, forced=None):
       logits = logits[:b] + (how['guidance'] - 1)[:, None] * (logits[:b] - logits[b:])
     if slot == first - 1 and c.floor_frames:
       logits = logits.at[:, SILENT].add(-held)
+    if slot < first - 1 and c.floor_frames:                  # who waits has no words; who begins may have one later
+      logits = logits.at[:, PAD].add(jnp.maximum(-held, 0))
     if slot == first:
       logits -= drawing.barred(state['recent'], how, c.codes)
     last = drawing.draw(logits, jax.vmap(jax.random.fold_in, (0, None))(keys, slot),

@@ -174,7 +174,8 @@ def packed_row(cast, window: Window, silence) -> dict:
     if left < window.align:
       break
     part = one(dataclasses.replace(window, frames=left))
-    taken = min(left, -(-int(part['weight'].sum()) // window.align) * window.align)
+    learnt = int(np.flatnonzero(part['weight']).max(initial=-1)) + 1
+    taken = min(left, -(-learnt // window.align) * window.align)
     if 'asked' in part and part['asked'][0] >= 0:
       first, end, sentence = part['asked']
       part['asked'] = np.array([at + first, at + min(end, taken), sentence], np.int32)

@@ -2,6 +2,7 @@
 import dataclasses
 import hashlib
 import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def of(folder, clips) -> Census:
     with np.load(path) as kept:
       if str(kept['content']) == clips.manifest['content'] and int(kept['version']) == VERSION:
         return Census(kept['frames'], kept['source'], kept['text'], tuple(map(str, kept['sources'])))
-  except (OSError, ValueError, KeyError):        # none yet, or no such file: it is made from the records
+  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):        # none yet, or damaged: it is made from the records
     pass
   found = counted(clips)
   file = io.BytesIO()

@@ -93,7 +93,9 @@ class Epochs:
     if self._cap:
       times = _capped(times, self._census.text, self._cap, rng.permutation(count))
     clips = np.repeat(np.arange(count), times)
-    view = (clips + epoch) % self._views if self._how == 'turns' else np.zeros_like(clips)     # not all in one view at a time
+    # Not all in one view at a time, nor a clip that comes several times in the same one.
+    again = np.arange(len(clips)) - np.repeat(np.cumsum(times) - times, times)
+    view = (clips + epoch + again) % self._views if self._how == 'turns' else np.zeros_like(clips)
     if self._how == 'all':
       view, clips = np.repeat(np.arange(self._views), len(clips)), np.tile(clips, self._views)
     order = rng.permutation(len(clips))

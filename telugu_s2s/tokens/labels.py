@@ -142,8 +142,10 @@ def made(clips, before: Table = Table(), bins: int = 5) -> Table:
   """The table of all clips of a batches.Clips, which goes on where `before` ended."""
   every, counts = [], {name: [0, 0] for name in NONVERBAL}
   for index in range(len(clips)):
-    one = clips[index].labels                  # texts would be gigabytes of a large folder
-    every.append({name: one.get(name) for name in ('source', 'speaker', 'emotion', 'quality')})
+    one = clips[index].labels                  # all of them would be gigabytes of a large folder
+    measured = one.get('quality') or {}
+    every.append({name: one.get(name) for name in ('source', 'speaker', 'emotion')} | {
+        'quality': {name: measured.get(name) for name in KNOBS.values()}})
     for name, value in nonverbal(one).items():
       if value != ABSENT:
         counts[name][value] += 1

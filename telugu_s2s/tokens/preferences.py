@@ -11,6 +11,7 @@ from telugu_s2s.tokens.epochs import Epochs
 KINDS = ('reply', 'speaker', 'emotion')
 TRIES = 8
 WORSE = 'worse_'                 # before the names of the arrays of the worse row
+BOTH = ('codes', 'prosody', 'answer', 'text')            # of which there is a worse one, where there is any
 
 
 class Worse:
@@ -22,7 +23,9 @@ class Worse:
   def __init__(self, found: list[turns.Exchange], text):
     self._found, self._text = found, text
     self._of = {name: collections.defaultdict(list) for name in ('speaker', 'voice', 'text')}
+    self._emotions = collections.defaultdict(set)          # of each speaker
     for one in found:
+      self._emotions[one.voice[0]] |= {one.voice[1]} - {''}
       self._of['speaker'][one.voice[0]].append(one)
       self._of['voice'][one.voice].append(one)
       self._of['text'][int(text[one.answered])].append(one)
@@ -37,19 +40,19 @@ class Worse:
       other = drawn(self._of['voice'][exchange.voice], another, rng)
     elif kind == 'speaker':
       another = lambda one: one.voice[0] != speaker
-      other = drawn(same, another, rng) or drawn(self._found, another, rng)
+      other = drawn(same, another, rng) or drawn(self._found, another, rng, len(self._of['speaker']) > 1)
     else:
       another = lambda one: one.voice[0] == speaker and emotion and one.voice[1] and one.voice[1] != emotion
-      other = drawn(same, another, rng) or drawn(self._of['speaker'][speaker], another, rng)
+      other = drawn(same, another, rng) or drawn(self._of['speaker'][speaker], another, rng, len(self._emotions[speaker]) > 1)
     return other.answered if other else None
 
 
-def drawn(many, fits, rng):
-  """One of those that fit, each as likely; None where none does. Most fit as a rule, and then not all are looked at."""
+def drawn(many, fits, rng, there: bool = True):
+  """One of those that fit, each as likely; None where none does. Most fit as a rule, and then not all are looked at. there: some may."""
   for _ in range(TRIES if many else 0):
     if fits(one := many[int(rng.integers(len(many)))]):
       return one
-  left = [one for one in many if fits(one)]
+  left = [one for one in many if fits(one)] if there else []
   return left[int(rng.integers(len(left)))] if left else None
 
 
@@ -62,7 +65,7 @@ def pair(scenes: turns.Scenes, exchange: turns.Exchange, clip: int, window, seed
   last = dataclasses.replace(exchange.turns[exchange.second], clip=clip)
   other = dataclasses.replace(exchange, turns=exchange.turns[:exchange.second] + (last,) + exchange.turns[exchange.second + 1:])
   better, worse = (scenes.row(one, window, view, drawn(), led=False) for one in (exchange, other))
-  found = better | {WORSE + name: worse[name] for name in ('codes', 'prosody', 'answer')}
+  found = better | {WORSE + name: worse[name] for name in BOTH if name in worse}
   return {name: value.astype(np.float32) if name in ('answer', WORSE + 'answer') else value for name, value in found.items()}
 
 
@@ -70,7 +73,7 @@ class Cast(batches.Cast):
   """Exchanges with a worse answer of a drawn kind beside their own."""
 
   def __init__(self, window, scenes, found, worse: Worse, asked):
-    super().__init__(window, scenes.clips.silence, None, asked)
+    super().__init__(window, scenes.clips.silence, scenes.text, asked)
     self._scenes, self._found, self._worse = scenes, found, worse
 
   def _one(self, item, rng, window):
@@ -98,12 +101,13 @@ def make(scenes: turns.Scenes, found: list[turns.Exchange], window, *, batch, se
 
 
 def tests(scenes: turns.Scenes, found: list[turns.Exchange], window, kind: str, counted: Census, batch: int, seed: int,
-          asked: labels.Asked | None = None) -> tuple[list[dict], int]:
-  """(batches of each exchange beside one that is worse in that way, how many exchanges there are of that), in their order."""
+          asked: labels.Asked | None = None) -> tuple[list[dict], list[int]]:
+  """(batches of each exchange beside one that is worse in that way, a number for what the question of each of them says), in their order."""
   window = dataclasses.replace(window, clips=1, trailing=0)
-  worse, rows = Worse(found, counted.text), []
+  worse, rows, says = Worse(found, counted.text), [], []
   for number, one in enumerate(found):
     clip = worse.clip(one, kind, np.random.default_rng([seed, number]))
     if clip is not None:
+      says.append(turns.sentence(scenes.clips, counted.text, one.asked, 0))
       rows.append(pair(scenes, one, clip, window, None) | (asked.row(scenes.clips[one.answered], True) if asked else {}))
-  return (batches.stacked(rows, batch) if rows else []), len(rows)
+  return (batches.stacked(rows, batch) if rows else []), says

@@ -5,6 +5,7 @@ import numpy as np
 
 from telugu_s2s.tokens.batches import ASSISTANT, USER, Window
 from telugu_s2s.tokens.record import ABSENT
+from telugu_s2s.tokens.vocabulary import PAD
 
 # Where the spans end in which somebody speaks or not, in units of a model's floor_frames: 0.2, 0.6, 1.2 and 2 s (voice
 # activity projection, Ekstedt and Skantze, 2022, 3.1).
@@ -19,10 +20,11 @@ class Said:
   start: int                     # frame of the row; below 0 where its beginning is left out
   prosody: np.ndarray | None = None        # u8[(n + 1) // 2], of an assistant's
   echo: np.ndarray | None = None           # i32[n q], what the user's microphone hears of it
+  text: np.ndarray | None = None           # i32[n], an assistant's text slot, see tokens/slots.py; None = its words are not known
   last: bool = False             # it is the answer that the row is about
 
 
-def laid(said: list[Said], window: Window, silence, background=None, floor: int = 0) -> dict:
+def laid(said: list[Said], window: Window, silence, background=None, floor: int = 0, text: bool = False) -> dict:
   """A row of a batch.
 
   Args:
@@ -30,13 +32,14 @@ def laid(said: list[Said], window: Window, silence, background=None, floor: int 
     silence: i32[q].
     background: i32[t q], what the user's stream holds where nobody speaks; None = silence.
     floor: frames of 0.2 s, of a model that is taught who speaks next; 0 = none.
+    text: whether there is a text slot. It holds the assistant's words, and that there are none where it is silent.
 
   Returns:
-    As `batches.row` without text, and answer: bool[t], the frames of the answer; with `floor` also floor: i32[t 2 spans].
+    As `batches.row` without task and ahead, and answer: bool[t], the frames of the answer; with `floor` also floor: i32[t 2 spans].
   """
   t = window.frames
   codes, active = np.tile(silence.astype(np.int32), (2, t, 1)), np.zeros((2, t), bool)
-  prosody, answer = window.silent, np.zeros(t, bool)
+  prosody, answer, slot = window.silent, np.zeros(t, bool), np.full(t, PAD, np.int32)
   if background is not None:
     codes[USER] = background
   # An assistant's turn begins at an even frame, as every second one has prosody.
@@ -51,11 +54,14 @@ def laid(said: list[Said], window: Window, silence, background=None, floor: int 
       moves = np.full(len(one.codes), ABSENT, np.int32)
       moves[::2] = one.prosody[:(len(one.codes) + 1) // 2]
       _put(prosody, one.start, moves)
+    if one.side == ASSISTANT:
+      _put(slot, one.start, np.full(len(one.codes), ABSENT, np.int32) if one.text is None else one.text)
     if one.last:
       _put(answer, one.start, np.ones(len(one.codes), bool))
   end = min(t, max(one.start + len(one.codes) for one in said) + window.trailing)
   weight = (np.arange(t) < end).astype(np.float32)
-  return {'codes': codes, 'prosody': prosody, 'weight': weight, 'answer': answer} | ({'floor': next_floor(active, end, floor)} if floor else {})
+  return {'codes': codes, 'prosody': prosody, 'weight': weight, 'answer': answer} | ({'text': slot} if text else {}) | (
+      {'floor': next_floor(active, end, floor)} if floor else {})
 
 
 def _put(row, start, values):

@@ -67,6 +67,12 @@ class Text:
     said = [word for word in tokens.words if word.start >= start] if mine or mode.task == RECOGNITION else []
     return laid([(word.start - start - min(mode.ahead, 0), self.vocabulary.encode(word.text)) for word in said], frames)
 
+  def spoken(self, tokens) -> np.ndarray | None:
+    """i32[frames of the clip], its words with the voice; None where they are not known."""
+    if tokens.words is None:
+      return None
+    return laid([(word.start, self.vocabulary.encode(word.text)) for word in tokens.words], len(tokens.codes))
+
 
 def laid(words, frames: int) -> np.ndarray:
   """i32[frames] of [(first frame, numbers of the pieces)]. Where a word's pieces end after the next one's start, that waits."""

@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 
 from telugu_s2s.errors import InputError
-from telugu_s2s.tokens import batches, labels
+from telugu_s2s.tokens import batches, labels, slots
 from telugu_s2s.tokens.batches import ASSISTANT, USER, Clips, Window
 from telugu_s2s.tokens.census import Census
 from telugu_s2s.tokens.epochs import Epochs, Mixture
@@ -162,6 +162,7 @@ class Scenes:
   onset: float = 1.0             # how much an answer's first ONSET_S count in learning, beside its other frames
   overlap: int | None = None     # frames that an answer may begin before its question's end; None = as many as in the timeline
   retold: float = 0.0            # of answers whose words the same speaker has said elsewhere too, how many are said as there
+  text: slots.Text | None = None           # how the text slot is filled; None = there is none. In dialogues text comes with the voice
 
   def row(self, exchange: Exchange, window: Window, view=0, rng=None, swapped=False, then: Exchange | None = None,
           breaks_in=True, silence=None, led=True) -> dict:
@@ -181,7 +182,8 @@ class Scenes:
     if then is not None:
       said = self._gone_on(said, then, breaks_in, window.frames, view, rng)
     silence = self.clips.silence if silence is None else silence
-    return laid(said, window, silence, self.heard.background(window.frames, rng), self.floor)
+    row = laid(said, window, silence, self.heard.background(window.frames, rng), self.floor, self.text is not None)
+    return row | ({'task': np.int32(slots.DIALOGUE), 'ahead': np.int32(0)} if self.text else {})
 
   def pause(self, rng) -> int:
     """Frames between two turns."""
@@ -219,12 +221,12 @@ class Scenes:
     return [dataclasses.replace(one, start=one.start + max(0, min(drawn, room))) for one in said]
 
   def _part(self, clip, side, view, rng):
-    """(codes, prosody, echo) of a clip on a side."""
+    """(codes, prosody, echo, text) of a clip on a side."""
     if side == USER:
-      return self.heard.question(self.clips, clip, view, rng), None, None
+      return self.heard.question(self.clips, clip, view, rng), None, None, None
     tokens = self.clips.view(clip, view)
     echo = self.heard.echo(clip, rng)
-    return tokens.codes.astype(np.int32), tokens.prosody, echo
+    return tokens.codes.astype(np.int32), tokens.prosody, echo, self.text and self.text.spoken(tokens)
 
   def _gone_on(self, said, exchange, breaks_in, frames, view, rng):
     """The same turns, then the user asks something else, which is answered; where it breaks in the turn before breaks off."""
@@ -233,14 +235,15 @@ class Scenes:
       hold = round(HOLD_S * self.rate)
       begin = last.start + int(rng.integers(hold, max(hold + 1, len(last.codes) - hold)))
       spoken = begin + round(YIELD_S * self.rate) - last.start
-      last = dataclasses.replace(last, codes=last.codes[:spoken], echo=None if last.echo is None else last.echo[:spoken])
+      cut = lambda x: None if x is None else x[:spoken]
+      last = dataclasses.replace(last, codes=last.codes[:spoken], echo=cut(last.echo), text=cut(last.text))
     else:
       begin = last.start + len(last.codes) + round(rng.uniform(*NEXT_S) * self.rate)
     question = self._part(exchange.asked, USER, view, rng)[0]
-    answer, prosody, echo = self._part(exchange.answered, ASSISTANT, view, rng)
+    answer, prosody, echo, text = self._part(exchange.answered, ASSISTANT, view, rng)
     at = begin + len(question) + self.pause(rng)
     late = max(0, min(at + len(answer) + 2 - frames, at - frames // 2))        # 2: an answer begins at an even frame, and stays at one
-    every = [*said[:-1], last, Said(question, USER, begin), Said(answer, ASSISTANT, at, prosody, echo, last=True)]
+    every = [*said[:-1], last, Said(question, USER, begin), Said(answer, ASSISTANT, at, prosody, echo, text, last=True)]
     return [dataclasses.replace(one, start=one.start - late - late % 2) for one in every]
 
 
@@ -249,7 +252,7 @@ class Cast(batches.Cast):
 
   def __init__(self, window, scenes: Scenes, found: list[Exchange], asked, text):
     """text: of the clips, see Census."""
-    super().__init__(window, scenes.clips.silence, None, asked)
+    super().__init__(window, scenes.clips.silence, scenes.text, asked)
     self._scenes, self._found, self._says, self._voices = scenes, found, text, collections.defaultdict(list)
     self._takes = collections.defaultdict(list)
     for one in found:
@@ -345,7 +348,8 @@ def make(scenes: Scenes, found: list[Exchange], window: Window, *, batch, seed, 
   frames = np.concatenate([both + behind] * 2 + [both + behind + round(both.mean())] * 2 + [counted.frames])
   source = np.repeat(np.arange(5, dtype=np.int32), [len(found)] * 4 + [len(clips)])
   items = Census(frames, source, np.zeros(len(frames), np.uint64), kinds)
-  epochs = Epochs(items, batches.needs(frames, window), window.frames, window.clips, Mixture(times), clips.views, views, seed,
+  apart = np.where(source == kinds.index(CLIPS), round(scenes.text.apart()), 0) if scenes.text else 0
+  epochs = Epochs(items, batches.needs(frames + apart, window), window.frames, window.clips, Mixture(times), clips.views, views, seed,
                   None if often is None else np.concatenate([*[often] * 4, np.ones(len(clips))]))
 
   def read(item, view):
@@ -355,15 +359,15 @@ def make(scenes: Scenes, found: list[Exchange], window: Window, *, batch, seed, 
   return batches.endless(epochs, read, Cast(window, scenes, found, asked, counted.text), batch, seed, process, processes)
 
 
-def tests(scenes: Scenes, found: list[Exchange], window: Window, batch: int, shift: int = 0, asked: labels.Asked | None = None) -> list[dict]:
+def tests(scenes: Scenes, found: list[Exchange], window: Window, batch: int, questions=None, asked: labels.Asked | None = None) -> list[dict]:
   """Every exchange once, its two turns alone, in batches whose weight is on the answers; the last is filled with rows of weight 0.
 
-  shift: the answer of each exchange comes after the question of the exchange so many further on; 0 = its own.
+  questions: [n], Exchange whose question comes before each answer; None = its own.
   """
   window, scenes = dataclasses.replace(window, trailing=0), dataclasses.replace(scenes, heard=Heard(), history=0)
 
   def one(number):
-    mine, other = found[number], found[(number + shift) % len(found)]
+    mine, other = found[number], (questions or found)[number]
     pair = (dataclasses.replace(other.turns[other.first], at_s=None), dataclasses.replace(mine.turns[mine.second], at_s=None))
     made = scenes.row(Exchange(tuple(dataclasses.replace(turn, speaker=str(place)) for place, turn in enumerate(pair)), 0, 1), window)
     known = asked.row(scenes.clips[mine.answered], True) if asked else {}

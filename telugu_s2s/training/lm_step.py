@@ -41,8 +41,6 @@ def check(model, how: Update, batch: int, mesh) -> None:
                        "'dots_with_no_batch_dims_saveable'")
   if model.attention not in ('xla', 'cudnn', 'auto'):
     raise InputError(f"config.model.attention {model.attention!r}: give 'xla', 'cudnn' or 'auto'")
-  if model.heads % model.kv_heads:
-    raise InputError(f'config.model.heads: {model.heads} do not divide over kv_heads = {model.kv_heads}')
   voices.check(model)
 
 

@@ -190,6 +190,9 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
       state |= {name: jax.device_put(jax.tree.map(np.asarray, tree), where[name], may_alias=False) for name, tree in given.items()}
     else:
       agree(saved.facts(start), stage.facts, workdir)
+      if start > schedule.steps:
+        raise InputError(f'{workdir}: it is trained to step {start}, and config.steps is {schedule.steps}; give as many or more, or another '
+                         '--workdir')
       state, _ = saved.restore(start, shapes)
       print(f'resumed from step {start} of {schedule.steps}', flush=True)
     for name, data in WAITING.pop(workdir.absolute(), {}).items():

@@ -40,9 +40,12 @@ def continued(config, folder):
 
   Where the transformer over frames begins anew, so do the numbers of speakers and the bins of knobs, which said something to that alone.
   """
-  found = ml_collections.ConfigDict(config_of(folder).to_dict())
+  before = config_of(folder)
+  found = ml_collections.ConfigDict(before.to_dict())
   found.unlock()
   found.update({name: value for name, value in config.to_dict().items() if name != 'data'})
+  if found.get('accumulate') == 0:
+    found.accumulate = parts(config.batch, max(1, before.batch // before.accumulate))
   # Those that tokens were made of; of tokens from elsewhere nobody knows.
   found.data.segments = config.data.get('segments', '') or (
       '' if config.data.tokens else found.data.get('segments', '') or str(Path(folder) / 'segments' / 'train'))
@@ -50,6 +53,11 @@ def continued(config, folder):
   found.labels = str(table) if table.exists() and not config.get('anew') else ''
   found.data.tokens = config.data.tokens or str(stage2.folders(found, folder)[0].parent)
   return found
+
+
+def parts(batch: int, rows: int) -> int:
+  """The fewest equal parts of a batch of which none has more rows."""
+  return next(count for count in range(1, batch + 1) if batch % count == 0 and batch // count <= rows)
 
 
 def state_of(config, model, key):

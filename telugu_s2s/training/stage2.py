@@ -16,11 +16,13 @@ from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import frames, losses, sampling
 from telugu_s2s.lm.model import Config, targets
-from telugu_s2s.preparation import prepare
+from telugu_s2s.preparation import prepare, read
 from telugu_s2s.tokens import baselines, batches, census, encoding, tokenize
 from telugu_s2s.tokens.epochs import Mixture, weights as mixed
 from telugu_s2s.training import hosts, loop, optimiser, texts, voices
 from telugu_s2s.training.lm_step import Update, check, init, learnt, parts_of, step
+
+COUNTED_H = 20.0                 # of training clips that counting baselines are made of, at most
 
 
 def run(config, workdir):
@@ -81,6 +83,9 @@ def update_of(config):
 def window_of(config, model):
   """The batches.Window of a run. Raises InputError where clips cannot be packed in rows of this length."""
   align = math.lcm(2, model.user_every)
+  if not model.delay < config.frames or model.sinks and config.frames > model.window:
+    raise InputError(f'config.frames {config.frames}: give more than config.model.delay = {model.delay} and, since the first frames are never '
+                     f'forgotten, at most config.model.window = {model.window}')
   if config.packed > 1 and config.frames % align:
     raise InputError(f'config.frames: {config.frames} is no multiple of {align}, at which the clips of a packed row begin; give '
                      f'{-(-config.frames // align) * align}, or config.packed = 1')
@@ -198,13 +203,16 @@ def evaluated(score, params, tests, mesh):
 
 def finish(params, model, trained, config, clips, held_out, scores, workdir):
   """Prints the table of losses and writes three continuations of held-out clips; returns the summary."""
-  every = [[source[index].codes for index in range(len(source))] for source in (clips, held_out)]
+  # Counts of thousands of hours would fill the memory.
+  known = read.spread(len(clips), max(1, round(COUNTED_H * 3600 / max(clips.seconds / len(clips), 0.01))))
+  every = [[source[index].codes for index in chosen] for source, chosen in ((clips, known), (held_out, range(len(held_out))))]
   every[1] = [codes[:config.frames] for codes in every[1]]         # what the model is measured on
   counted = baselines.nats(*every, trained.config.codes)
   share = losses.code_weights(model.codebooks)
   levels = [f'a{level}' for level in range(model.codebooks)]
   table = counted | {'model': np.array([scores[name] for name in levels])}
-  print(f'held-out cross-entropy, nats a code ({sum(map(len, every[1]))} frames of {len(every[1])} clips):')
+  print(f'held-out cross-entropy, nats a code ({sum(map(len, every[1]))} frames of {len(every[1])} clips' + (
+      f'; counts are of {len(known)} of {len(clips)} training clips):' if len(known) < len(clips) else '):'))
   print('          ' + ' '.join(f'{name:>6}' for name in levels) + '  weighted')
   for name, values in table.items():
     print(f'{name:>8}  ' + ' '.join(f'{value:6.3f}' for value in values) + f'  {share @ values:8.3f}')

@@ -18,7 +18,8 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.lm import model as lm
 from telugu_s2s.lm.model import AudioLM
 from telugu_s2s.tokens import batches, turns
-from telugu_s2s.training import heard, hosts, intervals, lm_step, loop, runs, stage2, voices
+from telugu_s2s.tokens.census import counted
+from telugu_s2s.training import heard, hosts, intervals, lm_step, loop, runs, stage2, texts, voices
 
 FLOOR_S = 0.2                    # of the first span in which it is told who speaks
 AFTER_S = 2.0                    # of silence behind an answer that are learnt: a voice that has answered waits for the user
@@ -28,12 +29,13 @@ def run(config, workdir):
   """The job: exchanges of the run's data -> train or resume -> what answers are worth after their own question and after another."""
   of = Path(config.run).absolute()
   model, params, trained = begun(of, config.floor, config.match, config.seed, config.anew)
-  config = runs.continued(config, of)
+  config, text = texts.continued(runs.continued(config, of), of, model)
   config.model.floor_frames, config.model.match = model.floor_frames, model.match
   if config.listen_steps and not (model.floor_frames and model.match):
     raise InputError(f'config.listen_steps {config.listen_steps}: a model learns to listen by both heads; set config.floor and config.match too')
   workdir, tx, how = loop.begin(config, workdir), stage2.optimiser_of(config), stage2.update_of(config)
-  talk = talk_of(config, of, model, trained, workdir, knobs=False)
+  texts.keep(text, config, workdir)
+  talk = talk_of(config, of, model, trained, workdir, text, knobs=False)
   learnt = fitted(
       config, workdir, model, talk, talk.batches(config), stage=3, init=lambda key: lm_step.init(model, tx, key, how.ema), given={'params': params},
       phases=((0, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key, listening)),
@@ -70,13 +72,8 @@ def begun(of, floor: bool, match: int, seed: int, anew: bool = False):
 
   anew: its temporal transformer is a fresh one, while what it knows of codes and of a frame's levels stays. Weights that were
     trained before learn something else more slowly than fresh ones (Ash and Adams, On warm-starting neural network training, 2020).
-
-  Raises:
-    InputError: the run has a text slot.
   """
   model, params, trained = runs.loaded(of)
-  if model.text_codes:
-    raise InputError(f"config.run: {of} has a text slot, which stage 3 does not fill yet; train stage 2 with config.text.vocabulary = ''")
   params = hosts.whole(params)
   if anew:
     del params['temporal']
@@ -106,24 +103,26 @@ class Talk:
                       counted=self.counted, often=often)
 
 
-def talk_of(config, of, model, trained, workdir, knobs: bool) -> Talk:
+def talk_of(config, of, model, trained, workdir, text, knobs: bool) -> Talk:
   """The exchanges of a run's data. Raises InputError where fewer than two are held out, or model, batch and mesh do not go together.
 
+  text: how the text slot is filled, or None.
   knobs: whether an answer's prosody is told. It tells which of a few hundred answers it is, and who is told so does not listen.
   """
   lm_step.check(model, stage2.update_of(config), config.batch, axes.mesh(**config.mesh))
   train, held_out = stage2.folders(config, workdir)
   clips, tested, rate = batches.Clips(train, trained.name), batches.Clips(held_out, trained.name), trained.config.frame_rate
+  texts.check(text, clips, train)
   found, held = turns.exchanges(clips), turns.exchanges(tested)
   if len(held) < 2:
     raise InputError(f'{held_out}: {len(held)} exchanges, and at least 2 are compared; hold out dialogues')
   print(f'exchanges: {len(found)} to learn from, {len(held)} held out', flush=True)
   asked, asked_then = voices.asked(config, model, workdir, clips, tested, (train, held_out), rate, knobs)
   scenes = turns.Scenes(clips, rate, heard.of(config, of, workdir, trained, clips, train), round(config.history_s * rate),
-                        model.floor_frames, config.onset, round(config.overlap_s * rate), config.retold)
+                        model.floor_frames, config.onset, round(config.overlap_s * rate), config.retold, text)
   window = dataclasses.replace(stage2.window_of(config, model), trailing=round(AFTER_S * rate))
   return Talk(clips, stage2.census_of(train, clips), found, held, window, scenes,
-              turns.Scenes(tested, rate, floor=model.floor_frames), asked, asked_then)
+              turns.Scenes(tested, rate, floor=model.floor_frames, text=text), asked, asked_then)
 
 
 def grown(model, params, rate: float, floor: bool, match: int, seed: int):
@@ -162,18 +161,38 @@ def line(values):
 def listens(model, every, talk: Talk) -> list[dict]:
   """Whether answers are likelier after their own question than after another one, of held-out exchanges, by each of several weights.
 
+  The other one says something else and is answered by something else. Takes of one question are no independent ones.
+
   Returns:
-    Of each {own, other: mean nats a code of the answers (weighted over codebooks); n, share: of the answers that are likelier after
-    their own question, with its interval, see intervals.share}.
+    Of each {own, other: mean nats a code of the answers (weighted over codebooks), with those of their text; n, share: of the answers
+    that are likelier after their own question, with its interval, see intervals.share_by_group}; {n: 0} where all held-out questions
+    say the same.
   """
-  one = lambda params, row: lm_step.parts_of(model, params, jax.tree.map(lambda x: x[None], row))[1]['codes']
-  score, found = jax.jit(jax.vmap(one, (None, 0))), talk.held
-  sides = [turns.tests(talk.compared, found, talk.window, 8, shift, talk.asked_then) for shift in (0, 1 + len(found) // 2)]
-  result = []
+  def one(params, row):
+    parts = lm_step.parts_of(model, params, jax.tree.map(lambda x: x[None], row))[1]
+    return parts['codes'] + parts.get('text', 0.0)
+  found, others, says = with_others(talk)
+  if not found:
+    return [{'n': 0} for _ in every]
+  score, result = jax.jit(jax.vmap(one, (None, 0))), []
+  sides = [turns.tests(talk.compared, found, talk.window, 8, questions, talk.asked_then) for questions in (None, others)]
   for params in every:
     own, other = (np.concatenate([np.asarray(score(params, batch)) for batch in side])[:len(found)] for side in sides)
-    result.append({'own': float(own.mean()), 'other': float(other.mean()), **intervals.share(own < other)})
+    result.append({'own': float(own.mean()), 'other': float(other.mean()),
+                   **intervals.share_by_group(own < other, says, np.random.default_rng(0))})
   return result
+
+
+def with_others(talk: Talk) -> tuple[list, list, list]:
+  """(held-out exchanges, for each another one whose question and answer say something else, a number for what each question says)."""
+  clips, held = talk.compared.clips, talk.held
+  text = counted(clips).text
+  says = [tuple(turns.sentence(clips, text, clip, 0) for clip in (one.asked, one.answered)) for one in held]
+  far = 1 + len(held) // 2
+  other = [next((place for place in (np.arange(len(held)) + number + far) % len(held)
+                 if says[place][0] != says[number][0] and says[place][1] != says[number][1]), None) for number in range(len(held))]
+  kept = [number for number, place in enumerate(other) if place is not None]
+  return [held[number] for number in kept], [held[other[number]] for number in kept], [says[number][0] for number in kept]
 
 
 def show(summary):
@@ -181,5 +200,8 @@ def show(summary):
   print('         after their own question   after another   likelier after their own')
   for name in ('before', 'after'):
     one = summary[name]
+    if not one['n']:
+      print(f'{name:>6} not measured: all held-out questions say the same; hold out more dialogues')
+      continue
     low, high = one['interval']
     print(f'{name:>6} {one["own"]:26.4f} {one["other"]:15.4f}   {one["share"]:.0%} ({low:.0%} to {high:.0%}; chance is 50 %)')

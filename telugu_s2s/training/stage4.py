@@ -19,7 +19,7 @@ from telugu_s2s.lm import losses
 from telugu_s2s.lm.model import AudioLM
 from telugu_s2s.tokens import preferences, turns
 from telugu_s2s.tokens.census import counted
-from telugu_s2s.training import intervals, lm_step, loop, runs, stage2, stage3, voices
+from telugu_s2s.training import intervals, lm_step, loop, runs, stage2, stage3, texts, voices
 
 
 def run(config, workdir):
@@ -29,12 +29,13 @@ def run(config, workdir):
   if not voices.of_data(model):
     raise InputError(f'config.run: {of} has no speakers, recordings, emotions, knobs or breaths, so no voice can be asked for; train stage 2 with '
                      'config.model.speakers, reference, emotions, knob_bins or nonverbal')
-  config = runs.continued(config, of)
+  config, text = texts.continued(runs.continued(config, of), of, model)
   steps = config.steps - config.preference_steps
   if not 0 <= steps <= config.steps:
     raise InputError(f'config.preference_steps {config.preference_steps}: give 0 to config.steps = {config.steps}')
   workdir, tx, how = loop.begin(config, workdir), stage2.optimiser_of(config), stage2.update_of(config)
-  talk = stage3.talk_of(config, of, model, trained, workdir, knobs=True)
+  texts.keep(text, config, workdir)
+  talk = stage3.talk_of(config, of, model, trained, workdir, text, knobs=True)
   often = turns.balanced(talk.found, config.balance)
   print(told(talk.found), flush=True)
   learnt = stage3.fitted(
@@ -91,7 +92,7 @@ def parts_of(model, params, batch, chunk=0, divisors=None, *, teacher, beta, anc
   if divisors is None:
     divisors = lm_step.counts(model, batch)
   loss, parts = lm_step.parts_of(model, params, batch, chunk, divisors)
-  moved = advantage(model, teacher, batch), advantage(model, params, batch)
+  moved = advantage(model, teacher, batch, chunk), advantage(model, params, batch, chunk)
   margin = beta * (moved[1] - jax.lax.stop_gradient(moved[0]))
   there = batch['compared']
   mean = lambda value: jnp.sum(there * value) / divisors[5]
@@ -100,18 +101,18 @@ def parts_of(model, params, batch, chunk=0, divisors=None, *, teacher, beta, anc
   return loss, parts | {'loss': loss, 'preference': preference, 'preferred': mean(moved[1] > 0), 'margin': mean(margin)}
 
 
-def advantage(model, params, batch):
+def advantage(model, params, batch, chunk=0):
   """f32[b], how many nats a code the better answer is likelier than the worse one, weighted over codebooks."""
-  worse = {name: batch[preferences.WORSE + name] for name in ('codes', 'prosody', 'answer')}
-  return nats(model, params, batch | worse) - nats(model, params, batch)
+  worse = {name: batch[preferences.WORSE + name] for name in preferences.BOTH if name in batch}
+  return nats(model, params, batch | worse, chunk) - nats(model, params, batch, chunk)
 
 
-def nats(model, params, batch):
-  """f32[b], of the answers of a batch of rows, a code."""
+def nats(model, params, batch, chunk=0):
+  """f32[b], of the answers of a batch of rows, a code, and of their text. chunk: frames whose logits exist at once; 0 = all."""
   net, (condition, _) = AudioLM(model), lm_step.conditioned(model, params, batch)
-  h, slots = net.apply({'params': params}, batch['codes'], batch['prosody'], None, condition, method='hear')
-  every = net.apply({'params': params}, h, slots, method='speak')
-  return losses.by_row(model, every, slots, batch['answer'])
+  h, slots = net.apply({'params': params}, batch['codes'], batch['prosody'], batch.get('text'), condition, method='hear')
+  speak = lambda h, slots: net.apply({'params': params}, h, slots, method='speak')
+  return losses.by_row(model, speak, h, slots, batch['answer'], chunk)
 
 
 def prefers(model, every, talk, seed: int) -> list[dict]:
@@ -119,10 +120,11 @@ def prefers(model, every, talk, seed: int) -> list[dict]:
   score, census = jax.jit(lambda params, batch: advantage(model, params, batch)), counted(talk.compared.clips)
   result = [{} for _ in every]
   for kind in preferences.KINDS:
-    tests, n = preferences.tests(talk.compared, talk.held, talk.window, kind, census, 8, seed, talk.asked_then)
+    tests, says = preferences.tests(talk.compared, talk.held, talk.window, kind, census, 8, seed, talk.asked_then)
     for params, found in zip(every, result):
-      if n:
-        found[kind] = intervals.share(np.concatenate([np.asarray(score(params, batch)) for batch in tests])[:n] > 0)
+      if says:
+        right = np.concatenate([np.asarray(score(params, batch)) for batch in tests])[:len(says)] > 0
+        found[kind] = intervals.share_by_group(right, says, np.random.default_rng(seed))
   return result
 
 

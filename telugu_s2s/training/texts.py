@@ -7,6 +7,8 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.tokens import align, slots, vocabulary
 from telugu_s2s.training import loop
 
+FILE = 'vocabulary.model'        # in the folder of a run
+
 
 def chosen(config):
   """(the config with the size of its vocabulary in `model.text_codes`, how the text slot is filled or None where it is off).
@@ -16,7 +18,7 @@ def chosen(config):
   """
   given = config.text
   if not given.vocabulary:
-    # A slot that nothing fills would be learnt all the same, and stages 3 and 4 do without one.
+    # A slot that nothing fills would be learnt all the same.
     if config.model.text_codes:
       config = copy.deepcopy(config)
       config.model.text_codes = 0
@@ -30,10 +32,24 @@ def chosen(config):
   return config, text
 
 
+def continued(config, of, model):
+  """As `chosen`, of a job that goes on from the run in the folder `of`: its model reads the words of that run's vocabulary, or none."""
+  if not model.text_codes:
+    return config, None
+  config = copy.deepcopy(config)
+  config.text.vocabulary = str(Path(of) / FILE)
+  return chosen(config)
+
+
 def keep(text: slots.Text | None, config, workdir) -> None:
   """Puts the vocabulary beside what is learnt, which would be numbers without it."""
   if text:
-    loop.beside(workdir, {'vocabulary.model': Path(config.text.vocabulary).read_bytes()})
+    loop.beside(workdir, {FILE: Path(config.text.vocabulary).read_bytes()})
+
+
+def of_run(folder, model) -> vocabulary.Vocabulary | None:
+  """The vocabulary of a run, None where its model has no text slot. Raises InputError where it is missing or damaged."""
+  return vocabulary.load(Path(folder) / FILE) if model.text_codes else None
 
 
 def with_words(config, workdir, split: str) -> Path:
@@ -47,5 +63,5 @@ def with_words(config, workdir, split: str) -> Path:
 def check(text: slots.Text | None, clips, folder) -> None:
   """Raises InputError where a text slot is wanted and no clip in a folder of tokens has words."""
   if text and not clips.manifest.get('words', {}).get('aligned'):
-    raise InputError(f'{folder}: no clip has words for the text slot; align the tokens with configs/align.py, or leave '
-                     'config.text.vocabulary empty')
+    raise InputError(f'{folder}: no clip has words for the text slot; align the tokens with configs/align.py, or train '
+                     'stage 2 without config.text.vocabulary')

@@ -72,3 +72,13 @@ def test_codecs_of_other_sizes_are_refused(some, tmp_path):
   files.write(tmp_path / 'other.safetensors', weights.to_bytes(trained.params, other, {}))
   with pytest.raises(InputError, match='other.safetensors has other sizes'):
     average.run(of([some[0], tmp_path / 'other.safetensors']), tmp_path)
+
+
+def test_where_decoders_alone_differ_the_codes_keep_their_name(some, tmp_path):
+  trained = weights.load(some[0])
+  params = trained.params | {'decoder': jax.tree.map(lambda x: x + 0.01, trained.params['decoder'])}
+  files.write(tmp_path / 'tuned.safetensors', weights.to_bytes(params, trained.config, weights.codes_kept(some[0], params, trained.config)))
+  average.run(of([some[0], tmp_path / 'tuned.safetensors']), tmp_path)
+  found, tuned = weights.load(tmp_path / 'codec.safetensors'), weights.load(tmp_path / 'tuned.safetensors')
+  assert found.name == trained.name == tuned.name and len({found.identity, trained.identity, tuned.identity}) == 3
+  assert weights.opened(tmp_path / 'codec.safetensors')[0]['mean of'].count('0.5') == 2

@@ -98,13 +98,16 @@ def damaged(kind, data, path, trained):
       'no json': safetensors.numpy.save(flat, {**meta, 'config': '{'}),
       'foreign': safetensors.numpy.save({'lstm.weight': np.zeros((3, 4), np.float16)}, meta),
       'other sizes': safetensors.numpy.save(flat, {**meta, 'config': meta['config'].replace('"ffn": 20', '"ffn": 24')}),
+      'flipped': data[:-9] + bytes([data[-9] ^ 1]) + data[-8:],
+      'no number': safetensors.numpy.save({name: x * np.float16('nan') for name, x in flat.items()},
+                                          {name: meta[name] for name in meta if name != 'digest'}),
       'part missing': safetensors.numpy.save({name: flat[name] for name in list(flat)[1:]}, meta),
   }[kind]
   path.write_bytes(content)
 
 
 @pytest.mark.parametrize('kind', ['missing', 'folder', 'empty', 'text', 'truncated', 'half', 'no metadata', 'unknown size',
-                                  'no json', 'no sizes', 'foreign', 'other sizes', 'part missing'])
+                                  'no json', 'no sizes', 'foreign', 'other sizes', 'part missing', 'flipped', 'no number'])
 def test_what_is_no_codec_is_refused_in_a_line_that_names_it(tmp_path, trained, codec_file, kind):
   path = tmp_path / 'a.safetensors'
   damaged(kind, codec_file.read_bytes(), path, trained)

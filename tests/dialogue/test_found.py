@@ -134,7 +134,7 @@ def test_matching_takes_the_nearest_other_speaker_and_no_recording_too_often():
   bags = [matched.retrieval.grams(one.text) for one in rows]
   asking = [matched.asks(one) for one in rows]
   assert asking == [True, True, False, False, False, False]
-  of = lambda reuse: {rows[asked].path: rows[answer].path for asked, answer in matched.matches(rows, asking, bags, np.random.default_rng(0), reuse)}
+  of = lambda reuse, count=99: {rows[asked].path: rows[answer].path for asked, answer in matched.matches(rows, asking, bags, np.random.default_rng(0), reuse, count)}
   assert of(2)['q'] == 'near' and of(2)['r'] in ('same', 'near')
   assert len(set(of(1).values())) == 2
 

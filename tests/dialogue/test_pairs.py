@@ -160,6 +160,15 @@ def test_a_speaker_and_a_sentence_are_on_one_side_of_the_split_alone(tmp_path):
   assert 'sentence y is in split eval too' in (tmp_path / 'report.tsv').read_text()
 
 
+def test_a_sentence_is_the_same_without_its_question_mark_and_what_a_listener_says_is_none(tmp_path):
+  heard = turn(1.0, 'L', text='సరే', act='backchannel')
+  both = [Dialogue(name, split, [turn(0, name, text=text), dataclasses.replace(heard, speaker=split)])
+          for name, split, text in (('a', 'train', 'నీ పేరు ఏమిటి?'), ('b', 'train', 'x'), ('c', 'eval', 'నీ పేరు ఏమిటి'),
+                                    ('d', 'eval', 'y'))]
+  written(both, tmp_path)
+  assert {row['dialogue'] for row in manifest(tmp_path / 'pairs')} == {'b', 'c', 'd'}
+
+
 def test_rejects_are_kept_apart_with_their_reason(tmp_path):
   written([Dialogue('a', 'train', [turn()]), Dialogue('b', 'train', [turn()], negative='repeats')], tmp_path)
   assert [row['negative'] for row in manifest(tmp_path / 'negatives')] == ['repeats'] and [row['negative'] for row in manifest(tmp_path / 'pairs')] == ['']

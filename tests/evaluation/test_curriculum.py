@@ -119,6 +119,10 @@ def test_other_recordings_in_the_same_folder_are_other_inputs(folder, tmp_path):
   keys = lambda: {name: curriculum.key(one, '') for name, one in steps.items()}
   before = keys()
   table = mine / 'MANIFEST.tsv'
+  one = next(iter(sorted((mine / 'audio').iterdir())))
+  one.write_bytes(one.read_bytes() + b'longer')
+  assert {name for name, key in keys().items() if key != before[name]} == {'tokens', 'stage2', 'answers', 'evaluate'}
+  before = keys()
   table.write_text('\n'.join(table.read_text().splitlines()[:-1]) + '\n')
   assert {name for name, one in keys().items() if one != before[name]} == {'tokens', 'stage2', 'answers', 'evaluate'}
 

@@ -32,18 +32,23 @@ def test_drift_is_told_from_the_ends_and_stands_beside_the_codecs_ceiling(vector
   turned = [0.1, 0.1, 0.1, 0.3, 0.3, 0.5, 0.5, 0.5]
   parts = [pointing(of + turn) for of in (0.0, 1.0, 2.0) for turn in turned]
   others = [pointing(0.2), None, pointing(2.2)]
-  found = drift.compared(references, parts, others, lambda audio: pointing(audio[0] + 0.1), np.random.default_rng(0))
+  resynthesised = lambda audio: pointing(audio[0] + 0.1)
+  found = drift.compared(references, parts, others, ['a', 'b', 'c'], resynthesised, np.random.default_rng(0))
   assert found['by'] == 'ge2e' and found['silent'] == 0
   np.testing.assert_allclose(found['windows'], np.cos(turned), atol=1e-4)
   assert found['first'] == pytest.approx(np.cos(0.1)) and found['last'] == pytest.approx(np.cos(0.5))
   assert found['drift'] == pytest.approx(np.cos(0.1) - np.cos(0.5))
   assert found['ceiling'] == pytest.approx(np.cos(0.3)) and found['original'] == pytest.approx(np.cos(0.2))
   assert found['others'] == pytest.approx(np.mean([np.cos(a - b) for a, b in ((0, 2.3), (1, 0.3), (1, 2.3), (2, 0.3))]))
+  # Recordings of one speaker are no others of each other.
+  found = drift.compared(references, parts, others, ['a', 'a', 'c'], resynthesised, np.random.default_rng(0))
+  assert found['others'] == pytest.approx(np.mean([np.cos(a - b) for a, b in ((0, 2.3), (1, 2.3), (2, 0.3))]))
+  assert np.isnan(drift.compared(references, parts, others, ['a'] * 3, resynthesised, np.random.default_rng(0))['others'])
 
 
 def test_a_window_without_speech_tells_nothing(vectors):
   silent = np.zeros(160000, np.float32)
-  found = drift.compared([pointing(0.0)], [pointing(0.1)] * 3 + [silent] * 3, [None], None, np.random.default_rng(0))
+  found = drift.compared([pointing(0.0)], [pointing(0.1)] * 3 + [silent] * 3, [None], ['a'], None, np.random.default_rng(0))
   assert found['silent'] == 0.5 and np.isnan(found['last']) and np.isnan(found['drift']) and np.isnan(found['ceiling'])
 
 

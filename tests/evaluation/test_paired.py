@@ -81,3 +81,13 @@ def test_a_clip_that_one_of_them_could_not_score_is_left_out(capsys):
   assert found['pesq_wb']['clips'] == 1 and found['pesq_wb']['mean'] == 1.0
   paired.show(ours, theirs, found)
   assert 'ours (2.00 kbit/s) minus peer (2.00 kbit/s), 3 paired clips' in capsys.readouterr().out
+
+
+def test_a_name_with_a_quote_comes_back_and_one_clip_decides_nothing(tmp_path):
+  ours, theirs = rows('ours', [2.0]), rows('theirs', [1.0])
+  for some in (ours, theirs):
+    some[0]['file'] = 'a"b.wav'
+  paired.write(tmp_path / 'a.tsv', ours)
+  assert paired.read(tmp_path / 'a.tsv')[0]['file'] == 'a"b.wav'
+  found = paired.difference(ours, theirs, np.random.default_rng(0))['pesq_wb']
+  assert found['mean'] == 1.0 and found['verdict'] == ''

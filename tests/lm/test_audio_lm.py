@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from telugu_s2s.errors import InputError
 from telugu_s2s.lm import frames, model, sampling
 
 SMALL = model.Config(width=24, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=16, depth_layers=2,
@@ -227,3 +228,10 @@ def test_a_bias_against_silence_keeps_its_code_from_being_said(params):
   said = lambda how: np.asarray(generated(params, user, jax.random.key(0), how))[0, :, 1]
   silence = int(np.bincount(said(GREEDY)).argmax())
   assert silence not in said(sampling.Sampling(temperature=0, silence=silence, silence_bias=1e9))
+
+
+@pytest.mark.parametrize('field, value', [('head_width', 7), ('depth_width', 6), ('user_every', 0), ('delay', -1), ('dtype', 'bf16'), ('layers', 0),
+                                          ('kv_heads', 3), ('window', 0), ('depth_ffn', 0)])
+def test_sizes_that_cannot_be_are_named(field, value):
+  with pytest.raises(InputError, match=f'config.model.*{field if field != "kv_heads" else "heads"}'):
+    dataclasses.replace(SMALL, **{field: value})

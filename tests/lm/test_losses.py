@@ -89,3 +89,16 @@ def test_large_logits_do_not_overflow():
   logits = jnp.array([[[1e4, 0.0, 0.0]]])
   mean, square = losses.masked_mean(logits, jnp.array([[0]]), jnp.ones((1, 1)))
   assert mean == 0 and square == pytest.approx(1e8)
+
+
+@pytest.mark.parametrize('text', [0, 6])
+def test_the_nats_of_rows_are_the_same_however_few_logits_exist_at_once(text):
+  c = dataclasses.replace(CONFIG, text_codes=text)
+  rng = np.random.default_rng(1)
+  slots = jnp.asarray(np.stack([rng.integers(-1, size, (B, T)) for size in c.vocabularies], -1))
+  h, tables = jnp.asarray(rng.normal(size=(B, T, 3)), jnp.float32), [rng.normal(size=(3, size)).astype(np.float32) for size in c.vocabularies]
+  speak = lambda h, slots: [h @ table for table in tables]
+  weight = jnp.array([[0, 1, 1, 1, 0], [1, 1, 0, 0, 0]], jnp.float32)
+  whole, parts = (losses.by_row(c, speak, h, slots, weight, chunk) for chunk in (0, 2))
+  assert whole.shape == (B,) and (whole > 0).all()
+  np.testing.assert_allclose(whole, parts, rtol=1e-6)

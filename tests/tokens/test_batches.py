@@ -186,9 +186,10 @@ def test_a_census_is_made_once_and_again_when_the_clips_change(clips, tmp_path):
   mine.view = None                                                         # no record is read again
   again = census.of(folder, mine)
   assert again.frames.tolist() == LENGTHS and (folder / census.FILE).read_bytes() == kept
-  (folder / census.FILE).write_bytes(b'damaged')
-  assert census.of(folder, batches.Clips(folder, CODEC)).frames.tolist() == LENGTHS
-  assert (folder / census.FILE).read_bytes() == kept
+  for damaged in (b'damaged', b'', kept[:len(kept) // 2]):
+    (folder / census.FILE).write_bytes(damaged)
+    assert census.of(folder, batches.Clips(folder, CODEC)).frames.tolist() == LENGTHS
+    assert (folder / census.FILE).read_bytes() == kept
 
 
 @pytest.mark.parametrize('batch', [1, 3, 7, 10])

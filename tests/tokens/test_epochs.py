@@ -101,3 +101,10 @@ def test_a_mixture_is_read_and_a_wrong_one_is_refused():
     of(census(2), mixture=Mixture({'a': 1e-6, 'b': 0}))
   with pytest.raises(InputError, match='config.views'):
     of(how='some')
+
+
+def test_a_clip_that_comes_several_times_comes_in_other_views():
+  seen = collections.defaultdict(set)
+  for clip, view in epoch(of(views=4, times=np.full(400, 3.0))):
+    seen[clip].add(view)
+  assert all(len(views) == 3 for views in seen.values())

@@ -51,8 +51,8 @@ def test_batches_have_every_exchange_beside_a_worse_one(clips):
   assert all(row['compared'] == 1 and said(row, 'worse_codes') != said(row, 'codes') for row in rows)
   again = preferences.make(turns.Scenes(clips, RATE), FOUND, WINDOW, batch=6, seed=0, counted=counted)[0]
   assert all(np.array_equal(again[name], values) for name, values in made[0].items())
-  tests, n = preferences.tests(turns.Scenes(clips, RATE), FOUND, WINDOW, 'emotion', counted, 4, 0)
-  assert n == 5 and len(tests) == 2 and tests[0]['codes'].shape == (4, 2, 40, Q)
+  tests, says = preferences.tests(turns.Scenes(clips, RATE), FOUND, WINDOW, 'emotion', counted, 4, 0)
+  assert len(says) == 5 and len(tests) == 2 and tests[0]['codes'].shape == (4, 2, 40, Q)
 
 
 def test_voices_come_equally_often():

@@ -8,7 +8,8 @@ from hypothesis import given, strategies as st
 
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import shards
-from telugu_s2s.tokens import batches, census, prosody, record, turns
+from telugu_s2s.tokens import batches, census, preferences, prosody, record, slots, turns
+from telugu_s2s.tokens.vocabulary import EPAD, PAD
 
 CODEC, Q, SILENCE, RATE = 'codec-a', 3, np.array([7, 8, 9]), 25.0
 WINDOW = batches.Window(frames=40, user_share=0.5, trailing=3)
@@ -68,6 +69,51 @@ class Said:
 
   def view(self, number, view):
     return clip(number, self.lengths[number])
+
+
+class Spelt:
+  """A vocabulary whose only words are numbers, each a piece."""
+
+  def encode(self, text):
+    return [int(text)]
+
+
+class Worded(Said):
+  """Clips that say their number and a hundred more at their frames 2 and 5; the last one's words are not known."""
+
+  def view(self, number, view):
+    words = tuple(record.Word(str(10 + number + 100 * at), start, start + 2, 1.0) for at, start in enumerate((2, 5)))
+    return dataclasses.replace(super().view(number, view), words=words if number < len(self.lengths) - 1 else None)
+
+
+WORDS = turns.Scenes(Worded(12, 12, 12, 12, 12), RATE, text=slots.Text(Spelt(), (1.0, 0.0, 0.0)))
+
+
+def test_the_text_slot_has_what_the_assistant_says_where_it_says_it():
+  row = WORDS.row(exchange((1, 'a'), (0, 'b')), batches.Window(40, trailing=3))
+  first, frames = spans(row, batches.ASSISTANT)[0]
+  wanted = np.full(40, PAD)
+  wanted[[first + 1, first + 2, first + 4, first + 5]] = EPAD, 10, EPAD, 110
+  assert row['text'].tolist() == wanted.tolist() and (row['task'], row['ahead']) == (slots.DIALOGUE, 0)
+  swapped = WORDS.row(exchange((1, 'a'), (0, 'b')), batches.Window(40, trailing=3), swapped=True)
+  assert sorted({*swapped['text'].tolist()}) == [PAD, EPAD, 11, 111]          # the question, which is the assistant's then
+
+
+def test_of_a_turn_that_is_broken_off_the_words_are_too_and_unknown_ones_are_absent():
+  window = batches.Window(80, trailing=3)
+  for seed in range(20):
+    row = WORDS.row(exchange((1, 'a'), (0, 'b')), window, rng=np.random.default_rng(seed), then=exchange((2, 'a'), (3, 'b')))
+    mine = spans(row, batches.ASSISTANT)
+    said = {name: start for start, name in enumerate(row['text'].tolist()) if name > EPAD}
+    assert said == {10 + clip + 100 * at: mine[clip][0] + place for clip in (0, 3) for at, place in enumerate((2, 5)) if place < mine[clip][1]}
+  row = WORDS.row(exchange((1, 'a'), (4, 'b')), window)
+  first, frames = spans(row, batches.ASSISTANT)[4]
+  assert (row['text'][first:first + frames] == record.ABSENT).all() and (np.delete(row['text'], range(first, first + frames)) == PAD).all()
+
+
+def test_a_worse_answer_has_its_own_words():
+  row = preferences.pair(WORDS, exchange((1, 'a'), (0, 'b')), 2, batches.Window(40, trailing=3), None)
+  assert {*row['text'].tolist()} == {PAD, EPAD, 10, 110} and {*row['worse_text'].tolist()} == {PAD, EPAD, 12, 112}
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 2 ** 32 - 1))
@@ -285,7 +331,7 @@ def test_where_answers_are_told_moves_with_them_in_packed_rows(clips):
 def test_tests_have_each_answer_after_its_own_question_or_after_another(clips, scenes):
   found = turns.exchanges(clips)
   for shift, asked in ((0, [101, 100, 106]), (1, [100, 106, 101])):
-    batch, = turns.tests(scenes, found, WINDOW, 4, shift)
+    batch, = turns.tests(scenes, found, WINDOW, 4, found[shift:] + found[:shift] if shift else None)
     assert [max(row[batches.USER, :, 0]) for row in batch['codes'][:3]] == asked
     assert [max(row[batches.ASSISTANT, :, 0]) for row in batch['codes'][:3]] == [100, 102, 107]
     np.testing.assert_array_equal(batch['weight'][:3], batch['codes'][:3, batches.ASSISTANT, :, 0] >= 100)

@@ -147,6 +147,12 @@ def test_a_finished_run_does_nothing_more(toy, tmp_path):
   assert_same(state, again)
 
 
+def test_fewer_steps_than_were_trained_are_refused(toy, tmp_path):
+  fit(toy(), tmp_path)
+  with pytest.raises(InputError, match='trained to step 6, and config.steps is 4'):
+    fit(toy(), tmp_path, steps=4)
+
+
 def test_the_log_has_one_line_a_step_whatever_was_left_behind(toy, tmp_path):
   fit(toy(), tmp_path, steps=3)
   with open(tmp_path / 'log.jsonl', 'a') as file:                           # as a killed run leaves it

@@ -14,7 +14,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.training import stage2
 
 LM = dict(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=1, depth_heads=2,
-          depth_ffn=12, window=64, delay=1)
+          depth_ffn=12, window=512, delay=1)
 
 
 def made(audio, codec_file, **fields):

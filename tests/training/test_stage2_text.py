@@ -11,12 +11,15 @@ import pytest
 from telugu_s2s import usage
 from telugu_s2s.codec import aligner, weights
 from telugu_s2s.errors import InputError
-from telugu_s2s.evaluation import recipes
+from telugu_s2s.evaluation import answering, recipes, reply
 from telugu_s2s.tokens import batches, graphemes, vocabulary
-from telugu_s2s.training import runs, stage2, texts
+from telugu_s2s.training import runs, stage2, stage3, stage4, texts
+
+from tests.corpora.excerpt import excerpt
+from tests.training import test_voices
 
 LM = dict(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=1, depth_heads=2,
-          depth_ffn=12, window=64, text_codes=0, delay=1)
+          depth_ffn=12, window=512, text_codes=0, delay=1)
 STEPS = 24
 
 pytestmark = pytest.mark.slow
@@ -101,6 +104,44 @@ def test_what_the_slot_lacks_is_named(done, audio, codec_file, given, tmp_path):
 def test_without_a_vocabulary_a_size_that_has_a_text_slot_goes_without():
   config = recipes.of('stage2', '500m')
   chosen, text = texts.chosen(config)
-  assert config.model.text_codes > 0 == chosen.model.text_codes and text is None      # stages 3 and 4 take no run that has one
+  assert config.model.text_codes > 0 == chosen.model.text_codes and text is None
   with pytest.raises(InputError, match='no size .huge.; give one of toy, 150m'):
     recipes.of('stage2', 'huge')
+
+
+@pytest.fixture(scope='module')
+def answers(codec_file, given, tmp_path_factory):
+  """The folders of a stage 3 and a stage 4 run that answer in words, of four exchanges of train and two of eval."""
+  folder, at = excerpt(tmp_path_factory.mktemp('dialogues'), 8, 4), tmp_path_factory.mktemp('runs')
+  config = test_voices.made(folder, codec_file)
+  config.text.update(dict(vocabulary=str(given / 'vocabulary.model'), aligner=str(given / 'aligner.safetensors'), least=0.0, shares=(1.0, 0.0, 0.0)))
+  stage2.run(config, at / 'stage2')
+  heard = dict(heard__views=0, heard__echoes=0, frames=400, save_every=10, evaluate_every=10)
+  stage3.run(recipes.of('stage3', run=str(at / 'stage2'), steps=10, **heard), at / 'stage3')
+  stage4.run(recipes.of('stage4', run=str(at / 'stage3'), steps=6, preference_steps=3, **heard), at / 'stage4')
+  return at, folder
+
+
+def test_stages_3_and_4_go_on_with_the_words(answers, given):
+  at, _ = answers
+  for stage in ('stage3', 'stage4'):
+    lines = [json.loads(line) for line in (at / stage / 'log.jsonl').read_text().splitlines()]
+    assert all(line['train/text'] > 0 for line in lines if 'train/loss' in line)
+    assert (at / stage / 'vocabulary.model').read_bytes() == (given / 'vocabulary.model').read_bytes()
+  first, then = (runs.loaded(at / stage)[1]['text_vd'] for stage in ('stage2', 'stage4'))
+  assert np.abs(first - then).max() > 0
+
+
+def test_an_answer_is_told_in_words(answers, tmp_path, capsys):
+  at, folder = answers
+  reply.run(recipes.of('reply', run=str(at / 'stage4'), seconds=1.0, count=1), tmp_path)
+  assert ', in words: ' in capsys.readouterr().out
+  answering.run(recipes.of('answers', run=str(at / 'stage4'), dialogues=str(folder), questions=str(folder), seconds=1.0), tmp_path)
+  found = json.loads((tmp_path / 'answers.json').read_text())
+  assert found['words']['n'] == found['model']['n'] > 0
+
+
+def test_tokens_without_words_are_refused_by_a_run_that_has_them(answers, tmp_path):
+  at, _ = answers
+  with pytest.raises(InputError, match='no clip has words.*configs/align.py'):
+    stage3.run(recipes.of('stage3', run=str(at / 'stage2'), data__tokens=str(at / 'stage2' / 'tokens'), steps=2), tmp_path)

@@ -17,7 +17,6 @@ from telugu_s2s.training import lm_step, runs, stage2, stage3, stage4
 
 from tests.corpora.excerpt import excerpt
 from tests.training import test_voices
-from tests.training.test_lm_step import LM
 
 
 @pytest.fixture(scope='module')
@@ -139,12 +138,6 @@ def test_only_the_transformer_over_frames_begins_anew(before):
 def test_speakers_keep_the_numbers_that_they_had_in_stage_2(before):
   of = lambda **fields: runs.continued(config('stage3', run=str(before), **fields), before).labels
   assert of() == str(before / 'labels.json') and of(anew=True) == ''
-
-
-def test_a_run_with_a_text_slot_is_refused(monkeypatch, tmp_path):
-  monkeypatch.setattr(runs, 'loaded', lambda folder: (LM, {}, None))
-  with pytest.raises(InputError, match='has a text slot'):
-    stage3.run(config('stage3', run=str(tmp_path)), tmp_path / 'out')
 
 
 @pytest.fixture(scope='module')
