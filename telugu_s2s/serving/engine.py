@@ -17,6 +17,7 @@ from telugu_s2s.lm import drawing
 from telugu_s2s.serving import tick
 from telugu_s2s.serving.slot import Slot, key_of
 from telugu_s2s.serving.voice import Voice
+from telugu_s2s.tokens.vocabulary import UNKNOWN
 
 LEAD = 3                         # frames that a reply is ahead of its time, 120 ms: what of it is on its way when it is broken off
 BEGINS = 10                      # frames of a reply that was asked for, 0.4 s, in which it begins to speak if the model can tell a turn
@@ -255,7 +256,7 @@ class Engine:
     others = told.keys() - begins
     if others and self.voice.given():
       self._begin(others, told, self._asked)
-    audio, rms = self._step(given, how)
+    audio, rms, words = self._step(given, how)
     took = time.monotonic() - start
     self.tick_s.append(took)
     self.ticked = start + took
@@ -264,6 +265,8 @@ class Engine:
     with self.changed:
       for slot, reply, kind in rows:
         if self._slots.get(slot.row) is slot:
+          if words[slot.row] > UNKNOWN and (slot.duplex or kind == 'reply' and slot.reply is reply):
+            slot.tell('word', reply and reply.id, int(words[slot.row]))
           self._told_of(slot, reply, kind, beat, audio[slot.row], float(rms[slot.row]), given['sounds'][slot.row])
 
   def _told_of(self, slot, reply, kind, beat, audio, rms, sounds):
@@ -291,5 +294,5 @@ class Engine:
     return self._how
 
   def _step(self, given, how):
-    audio, rms, self._state = self._tick(self._params, self._state, given, how)
-    return np.asarray(audio), np.asarray(rms)
+    audio, rms, words, self._state = self._tick(self._params, self._state, given, how)
+    return np.asarray(audio), np.asarray(rms), np.asarray(words)

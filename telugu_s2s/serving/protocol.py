@@ -4,6 +4,7 @@ Nothing here waits or knows of a network: every event is dealt with at once, who
 not change in between. What comes late of a reply that is over finds that it is, and is dropped.
 """
 import base64
+import collections
 import dataclasses
 import math
 import time
@@ -24,14 +25,6 @@ ENDLESS_S = 1e9                  # of a reply that the model itself ends, in ful
 HUSH_S = 1.0                     # that a full-duplex reply which is cancelled stays silent
 
 
-@dataclasses.dataclass(frozen=True)
-class Endings:
-  """When replies are over, see turn.Ending."""
-  quiet_s: float = 0.8
-  waits_s: float = 2.0
-  longest_s: float = 20.0
-
-
 class Conversation:
   """One session.
 
@@ -43,7 +36,7 @@ class Conversation:
     metrics: each reply ends with an event of our own, telugu.metrics.
   """
 
-  def __init__(self, voice: Voice, slot, send, how=drawing.Sampling(), name='0', expires_at=0, endings=Endings(),
+  def __init__(self, voice: Voice, slot, send, how=drawing.Sampling(), name='0', expires_at=0, endings=turn.Endings(),
                note=lambda what, value: None, clock=time.monotonic, key='', metrics=False):
     self._voice, self._slot, self._send_event, self._note, self._clock = voice, slot, send, note, clock
     self._how, self._endings, self._name, self._numbers, self._key, self._metrics = how, endings, name, 0, key, metrics
@@ -52,7 +45,9 @@ class Conversation:
     self.reply, self._owed = None, False           # the running one; whether another is wanted after it
     self._turn_item, self._turn_samples = self._new('item'), 0
     self._samples, self._stopped = 0, clock()      # heard so far; when the user last was
+    self._frame_s = 1 / voice.codec.config.frame_rate
     self._ending = self._before = None             # of a full-duplex reply; the frame before
+    self._words = collections.deque(maxlen=8)      # that came before its first sound
     self._adapt(None)
 
   def opened(self) -> None:
@@ -93,10 +88,14 @@ class Conversation:
     """Takes what the engine made, see slot.Slot."""
     if kind == 'audio' and reply is None:
       self._overheard(*value)
+    elif kind == 'word' and reply is None:
+      (self.reply.words if self.reply else self._words).append(value)
     elif self.reply is None or self.reply.id != reply:
       return                                       # it was cancelled meanwhile
     elif kind == 'audio':
       self._say(value[0])
+    elif kind == 'word':
+      self.reply.words.append(value)
     elif value and self.reply.most_tokens != 'inf' and self.reply.frames >= self.reply.most_tokens:
       self._finish('incomplete', {'type': 'incomplete', 'reason': 'max_output_tokens'})
     else:                                          # at the server's own limit too: there is no more to come
@@ -235,10 +234,6 @@ class Conversation:
       longest = min(longest, most * self._frame_s)
     self._slot.ask(reply.id, turn.Ending(self._frame_s, self._endings.quiet_s, self._endings.waits_s, longest))
 
-  @property
-  def _frame_s(self):
-    return 1 / self._voice.codec.config.frame_rate
-
   def _begin(self, metadata=None, most='inf') -> Reply:
     self.reply = reply = Reply(self._new('resp'), items.message(self._new('item'), 'assistant', [], 'in_progress'),
                                formats.Outgoing(self.session['audio']['output']['format'], self._key), metadata, most, self._stopped)
@@ -253,6 +248,7 @@ class Conversation:
       reply.first_s = self._clock() - reply.since
       self._note('first_audio_s', reply.first_s)
     reply.frames += 1
+    self._write(whole=False)
     self._deltas(reply.outgoing(samples))
 
   def _introduce(self, reply):
@@ -267,6 +263,10 @@ class Conversation:
   def _part(self):
     return {'response_id': self.reply.id, 'item_id': self.reply.item['id'], 'output_index': 0, 'content_index': 0}
 
+  def _write(self, whole):
+    if new := self.reply.transcript(self._voice.vocabulary, whole):
+      self._send('response.output_audio_transcript.delta', **self._part(), delta=new)
+
   def _deltas(self, pieces):
     for piece in pieces:
       self._send('response.output_audio.delta', **self._part(), delta=base64.b64encode(piece).decode())
@@ -277,10 +277,12 @@ class Conversation:
     if reply.heard:
       if status != 'cancelled':
         self._deltas(reply.outgoing.rest())
+      self._write(whole=True)
+      reply.item['content'][0]['transcript'] = reply.told
       reply.item['status'] = 'completed' if status == 'completed' else 'incomplete'
       self._send('response.output_audio.done', **self._part())
-      self._send('response.output_audio_transcript.done', **self._part(), transcript='')
-      self._send('response.content_part.done', **self._part(), part={'type': 'audio', 'transcript': ''})
+      self._send('response.output_audio_transcript.done', **self._part(), transcript=reply.told)
+      self._send('response.content_part.done', **self._part(), part={'type': 'audio', 'transcript': reply.told})
       self._send('conversation.item.done', previous_item_id=reply.before, item=reply.item)
       self._send('response.output_item.done', response_id=reply.id, output_index=0, item=reply.item)
     if self._metrics:
@@ -313,7 +315,8 @@ class Conversation:
     if self._kind != 'full_duplex':
       return
     if self.reply is None and rms > 10 ** (turn.QUIET_DBFS / 20):
-      self._begin()
+      self._begin().words += self._words
+      self._words.clear()
       self._ending = turn.Ending(self._frame_s, self._endings.quiet_s, self._endings.waits_s, ENDLESS_S)
       if self._before is not None:
         self._say(self._before)                    # onsets are soft
@@ -360,9 +363,6 @@ class Conversation:
     end = settings.between(event.get('audio_end_ms'), 0, 1 << 31, 'audio_end_ms', int)
     self._send('conversation.item.truncated', item_id=item['id'], content_index=index, audio_end_ms=end)
 
-  def _retrieve(self, event):
-    self._send('conversation.item.retrieved', item=self._items.named(event.get('item_id')))
-
   def _delete(self, event):
     item = self._items.named(event.get('item_id'))
     if self.reply and self.reply.item['id'] == item['id']:
@@ -393,6 +393,7 @@ EVENTS = {
     'response.cancel': Conversation._cancelled,
     'conversation.item.create': Conversation._item_create,
     'conversation.item.truncate': Conversation._truncate,
-    'conversation.item.retrieve': Conversation._retrieve,
+    'conversation.item.retrieve': lambda conversation, event: conversation._send(
+        'conversation.item.retrieved', item=conversation._items.named(event.get('item_id'))),
     'conversation.item.delete': Conversation._delete,
 }

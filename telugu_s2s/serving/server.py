@@ -25,7 +25,7 @@ except ImportError:
   raise InputError('the server takes aiohttp: pip install -e .[serving] -c constraints.txt, or run it by ./launch/run') from None
 
 from telugu_s2s.lm import drawing
-from telugu_s2s.serving import connection, protocol, voice
+from telugu_s2s.serving import connection, protocol, turn, voice
 from telugu_s2s.serving.engine import Engine
 from telugu_s2s.serving.metrics import Metrics
 
@@ -232,7 +232,7 @@ class Server:
       client.transport = request.transport
       client.conversation = protocol.Conversation(
           self.engine.voice, slot, client.send, self.engine.how, secrets.token_hex(8), int(time.time() + self.config.longest_session_s),
-          protocol.Endings(longest_s=self.config.longest_reply_s), self.metrics.note,
+          turn.Endings(longest_s=self.config.longest_reply_s), self.metrics.note,
           key=self._mark, metrics=request.query.get('metrics') == '1')
       self.clients.add(client)
       await client.talk(self.config)

@@ -23,7 +23,8 @@ class Slot:
   """A session's place. Its methods may be called from any thread; `tell` is called from the engine's.
 
   tell(kind, reply, value): ('audio', the reply's id or None in full duplex, (f32[hop], its root mean square)); ('over', id,
-  whether it ended at its limit); ('failed', None, None), after which the slot is of no use.
+  whether it ended at its limit); ('word', id or None, the number of a piece of the vocabulary), before the audio that says it;
+  ('failed', None, None), after which the slot is of no use.
   """
 
   def __init__(self, engine, row: int, tell):

@@ -125,7 +125,7 @@ async def asked(given) -> None:
   async with connected(given.url, given.key) as session:
     await session.set({'type': 'server_vad'}, given.voice, given.emotion)
     said = np.concatenate([question, np.zeros(round(AFTER_S * files.SAMPLE_RATE), np.float32)])
-    speaking, heard, stopped, first = None, False, None, None
+    speaking, heard, stopped, first, words = None, False, None, None, ''
 
     async def speak():
       await spoken(session, said)
@@ -142,6 +142,8 @@ async def asked(given) -> None:
       elif event['type'] == 'response.output_audio.delta':
         first = first or time.monotonic()
         found.append(event['samples'])
+      elif event['type'] == 'response.output_audio_transcript.done':
+        words = event['transcript']
       elif event['type'] == 'response.done' and event['response']['status'] == 'cancelled':
         found, first = [], None        # it was begun in a pause of the question, which went on
       elif event['type'] == 'response.done':
@@ -152,7 +154,8 @@ async def asked(given) -> None:
     raise InputError(f'{given.wav}: there was no answer; is there speech in it?')
   answer = np.concatenate(found)
   files.write_wav(given.out, answer, comment=mark.SYNTHETIC)
-  print(f'{given.out}: {len(answer) / files.SAMPLE_RATE:.2f} s, begun {1000 * (first - stopped):.0f} ms after the end of the turn')
+  print(f'{given.out}: {len(answer) / files.SAMPLE_RATE:.2f} s, begun {1000 * (first - stopped):.0f} ms after the end of the turn' + (
+      f', in words: {words!r}' if words else ''))
 
 
 class Speakers:
@@ -213,6 +216,8 @@ async def conversation(given) -> None:
           await session.send('conversation.item.truncate', item_id=item, content_index=0,
                              audio_end_ms=1000 * played // files.SAMPLE_RATE)
           item = None
+        elif event['type'] == 'response.output_audio_transcript.done' and event['transcript']:
+          print(event['transcript'], flush=True)
       talking.cancel()
 
 

@@ -65,7 +65,8 @@ def tick(c: Sizes, params, state, given, how):
     how: from drawing.settings.
 
   Returns:
-    Audio f32[b hop] in [-1, 1], of rows that sound; its root mean square f32[b]; and the next state.
+    Audio f32[b hop] in [-1, 1], of rows that sound; its root mean square f32[b]; the text slot i32[b] of what is said, ABSENT where
+    there is none; and the next state.
   """
   hears, speaks, sounds = (given[name] for name in ('hears', 'speaks', 'sounds'))
   how = how | {'floor': given['floor']}
@@ -98,7 +99,8 @@ def tick(c: Sizes, params, state, given, how):
       lambda frame, memory: (jnp.zeros_like(given['audio']), memory), frame, memory)
   audio = jnp.clip(audio, -1, 1)
   goes_on = hears | speaks
-  return audio, jnp.sqrt(jnp.mean(audio ** 2, -1)), {
+  word = said[:, 0] if c.model.text_codes else jnp.full(len(hears), frames.ABSENT)
+  return audio, jnp.sqrt(jnp.mean(audio ** 2, -1)), word, {
       'encoder': _kept(state['encoder'], encoder, hears), 'decoder': _kept(memory, decoder, sounds),
       'lm': _moved(lm, after, goes_on), 'marked': marked, 'first': _where(goes_on, firsts[:, 1:], state['first'])}
 

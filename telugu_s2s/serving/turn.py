@@ -4,6 +4,7 @@ The level of each 20 ms is compared with a noise floor that falls at once and ri
 beginning belongs to the turn, as onsets are soft.
 """
 import collections
+import dataclasses
 
 import numpy as np
 
@@ -92,6 +93,14 @@ class Turns:
       self._before.popleft()
       self._before_size -= BLOCK
     return []
+
+
+@dataclasses.dataclass(frozen=True)
+class Endings:
+  """When replies are over, see `Ending`."""
+  quiet_s: float = 0.8
+  waits_s: float = 2.0
+  longest_s: float = 20.0
 
 
 class Ending:

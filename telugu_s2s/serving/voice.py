@@ -11,7 +11,8 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.lm import model
 from telugu_s2s.serving import packaging
 from telugu_s2s.tokens import encoding, labels
-from telugu_s2s.training import runs
+from telugu_s2s.tokens.vocabulary import Vocabulary
+from telugu_s2s.training import runs, texts
 
 SHIPPED = Path(__file__).parent / 'toy'          # a toy that was trained on the sample corpus and dialogues of it, synthetic all
 DEFAULT = 'default'              # the voice of a model that was not told who speaks
@@ -27,6 +28,7 @@ class Voice:
   silence: tuple[int, ...]       # the codes that lasting silence settles on
   speakers: tuple[str, ...] = () # in the order of the model's table
   nonverbal: tuple[str, ...] = ()          # what may be asked for between words
+  vocabulary: Vocabulary | None = None     # of what it says in words, None = it has no text slot
 
   @property
   def names(self) -> tuple[str, ...]:
@@ -69,9 +71,9 @@ def load(path, context_s: float = 30.0, precision: str = 'float32') -> Voice:
   path = path or SHIPPED
   if packaging.is_packed(path):
     packed = packaging.load(path)
-    config, params, trained, table = packed.model, packed.params, packed.codec, packed.labels
+    config, params, trained, table, folder = packed.model, packed.params, packed.codec, packed.labels, packed.folder
   else:
-    config, params, trained = runs.loaded(path)
+    folder, (config, params, trained) = path, runs.loaded(path)
     place = Path(path) / labels.FILE
     table = labels.load(place) if place.exists() else labels.Table()
   if not context_s * trained.config.frame_rate >= 1:
@@ -82,4 +84,4 @@ def load(path, context_s: float = 30.0, precision: str = 'float32') -> Voice:
   silence = tuple(int(code) for code in encoding.Encoder(trained, batch=1).silence())
   return Voice(Path(path).absolute().name, dataclasses.replace(config, window=window, remat='none', depth_remat='none', attention='xla'),
                precisions.converted(params, precision), trained, silence, table.speakers[:config.speakers],
-               table.told_apart if config.nonverbal else ())
+               table.told_apart if config.nonverbal else (), texts.of_run(folder, config))

@@ -35,6 +35,7 @@ def assert_sound(printed, found, parameters, most):
     assert word in printed
 
 
+@pytest.mark.slow
 def test_the_toy_is_described_with_what_xla_counts(tmp_path, codec_file):
   printed, found = described(tmp_path, 'toy', f'--config.codec={codec_file}', '--config.frames=20', '--config.batch=8',
                              '--config.model.width=32', '--config.model.depth_width=16')

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from telugu_s2s.evaluation import reply as offline
-from telugu_s2s.lm import drawing
+from telugu_s2s.lm import drawing, model
 from telugu_s2s.serving import engine as engines
 from telugu_s2s.serving import turn
 from telugu_s2s.tokens import encoding
+from telugu_s2s.tokens.vocabulary import UNKNOWN
 
 HOP, FRAME_S = 320, 0.02
 
@@ -22,7 +23,7 @@ class Session:
   """A place in the engine, and what was told to it."""
 
   def __init__(self, engine, seed=None):
-    self.events = queue.Queue()
+    self.events, self.words = queue.Queue(), []
     self.slot = engine.join(lambda *event: self.events.put((time.monotonic(), *event)))
     if seed is not None:
       self.slot.speak_as(engine.voice.given(), engine.how, seed)
@@ -40,7 +41,10 @@ class Session:
       assert reply == name and kind != 'failed'
       if kind == 'over':
         return np.concatenate(found)
-      found.append(value[0])
+      if kind == 'word':
+        self.words.append(value)
+      else:
+        found.append(value[0])
 
 
 def sound(frames, seed):
@@ -65,13 +69,17 @@ def answer(engine, samples, seed, among=()):
 
 def offline_answer(engine, samples):
   """What the engine's model says offline to nine frames that were heard, drawn with seed 3."""
+  return encoding.decoded(engine.voice.codec, offline_said(engine, samples)[0])[0]
+
+
+def offline_said(engine, samples):
+  """Its codes and words."""
   voice, silence = engine.voice, np.array(engine.voice.silence, np.int32)
   heard = encoding.Encoder(voice.codec, batch=1)([samples])[0].astype(np.int32)
   user = np.concatenate([heard, np.tile(silence, (12 + voice.model.delay, 1))])[None]
   given = {name: jnp.asarray(value)[None] for name, value in voice.given().items()}
   answered = jax.jit(offline.answered, static_argnums=(0, 3, 6))
-  said, _ = answered(voice.model, voice.params, jnp.asarray(user), 9, silence, jax.random.key(3), engine.how, given)
-  return encoding.decoded(voice.codec, said)[0]
+  return answered(voice.model, voice.params, jnp.asarray(user), 9, silence, jax.random.key(3), engine.how, given)
 
 
 def compiled(engine):
@@ -94,6 +102,22 @@ def test_a_voice_without_a_delay_says_what_it_says_offline(tiny):
     found = answer(made, samples, seed=3)
     np.testing.assert_allclose(found, offline_answer(made, samples), atol=1e-5)
     assert len(found) == 12 * HOP
+  finally:
+    made.stop()
+
+
+def test_a_voice_with_words_tells_those_that_it_says_offline(tiny):
+  config = dataclasses.replace(tiny.model, text_codes=12)
+  params = jax.jit(model.AudioLM(config).init)(jax.random.key(1), jnp.zeros((1, 2, 4, 3), jnp.int32), jnp.zeros((1, 4), jnp.int32))['params']
+  voice = dataclasses.replace(tiny, model=config, params=params)
+  made = engines.Engine(voice, 1, drawing.Sampling(2.0, 0), seed=5).start()
+  try:
+    session = Session(made, seed=3)
+    session.turn(sound(9, 1))
+    session.audio()
+    words = offline_said(made, sound(9, 1))[1][0]
+    assert session.words and session.words == [word for word in words.tolist() if word > UNKNOWN][:len(session.words)]
+    assert len(session.words) >= sum(words[:12] > UNKNOWN)
   finally:
     made.stop()
 

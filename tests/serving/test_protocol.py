@@ -1,11 +1,12 @@
 """The protocol, event by event, with an engine that is only pretended."""
 import base64
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from telugu_s2s.serving import protocol, settings
+from telugu_s2s.serving import protocol
 
 RATE = 24_000
 PIECE = 480                                                       # samples of a frame of the tiny voice, at 24 kHz
@@ -125,6 +126,44 @@ def test_a_turn_by_hand_and_its_reply_come_in_the_protocols_order(talk):
   assert done['status'] == 'completed' and done['output'][0]['role'] == 'assistant' and done['usage']['output_tokens'] == 3
   pcm = b''.join(base64.b64decode(event['delta']) for event in talk.sent if event['type'] == 'response.output_audio.delta')
   assert abs(len(pcm) / 2 - 3 * PIECE) <= 1 and len({event['event_id'] for event in talk.sent}) == len(talk.sent)
+
+
+class Letters:
+  """A vocabulary of letters."""
+
+  def decode(self, numbers):
+    return ''.join(map(chr, numbers))
+
+
+def test_what_a_voice_says_in_words_is_told_word_by_word_as_it_is_said(tiny):
+  talk = Talk(dataclasses.replace(tiny, vocabulary=Letters()))
+  talk.manual()
+  talk.ask()
+  for part in ('he', 'ar', ' ', 'yo', 'u no', 'w'):
+    for letter in part:
+      talk.all.told('word', talk.slot.asked[0][0], ord(letter))
+    talk.say()
+  talk.all.told('word', 'of another reply', ord('x'))
+  talk.over()
+  told = [event['delta'] for event in talk.sent if event['type'] == 'response.output_audio_transcript.delta']
+  done = next(event for event in talk.sent if event['type'] == 'response.output_audio_transcript.done')
+  assert told == ['hear ', 'you ', 'now'] and done['transcript'] == 'hear you now'
+  response = talk.sent[-1]['response']
+  assert response['output'][0]['content'] == [{'type': 'output_audio', 'transcript': 'hear you now'}]
+  assert response['usage']['output_token_details'] == {'text_tokens': 12, 'audio_tokens': 6}
+
+
+def test_in_full_duplex_words_belong_to_the_reply_whose_sound_follows(tiny):
+  talk = Talk(dataclasses.replace(tiny, vocabulary=Letters()))
+  talk.send('session.update', session={'type': 'realtime', 'audio': {'input': {'turn_detection': {'type': 'full_duplex'}}}})
+  frame = lambda level: talk.all.told('audio', None, (np.full(320, level, np.float32), level))
+  for round_ in 'ab':
+    talk.all.told('word', None, ord(round_))
+    frame(0.1)
+    talk.all.told('word', None, ord('!'))
+    for _ in range(200):
+      frame(0.0)
+  assert [event['transcript'] for event in talk.sent if event['type'] == 'response.output_audio_transcript.done'] == ['a!', 'b!']
 
 
 def test_whoever_speaks_is_answered_and_whoever_speaks_in_between_silences_the_reply(talk):
@@ -351,13 +390,6 @@ def test_the_oldest_items_are_forgotten_before_they_fill_the_memory(talk):
   assert there == sorted(there) and 5 < sum(there) < 15
   long = [{'type': 'input_text', 'text': text}] * 2
   assert talk.send('conversation.item.create', item={'type': 'message', 'role': 'user', 'content': long}) == ['error']
-
-
-@pytest.mark.parametrize('bins', [2, 3, 5, 8])
-def test_a_greater_speed_never_asks_for_a_slower_bin_and_only_below_1_for_a_slow_one(bins):
-  slow, fast = ([settings.rate_bin(speed, bins) for speed in speeds] for speeds in (np.linspace(0.25, 0.99, 60), np.linspace(1.01, 1.5, 60)))
-  assert slow == sorted(slow) and fast == sorted(fast) and {*slow} == {*range(bins // 2)} and {*fast} == {*range(bins - bins // 2, bins)}
-  assert settings.rate_bin(1, bins) == settings.rate_bin(0.5, 0) == -1
 
 
 def test_too_much_audio_is_refused(tiny):

@@ -61,6 +61,7 @@ def test_a_batch_read_in_parts_gives_the_gradient_of_the_whole(state, batch, pla
   assert_alike(graded(how, state, batch), plain)
 
 
+@pytest.mark.slow
 def test_preferences_read_in_parts_give_the_gradient_of_the_whole(batch):
   few = dataclasses.replace(LM, layers=1, codebooks=2, text_codes=0)
   params = lm_step.fresh(few, jax.random.key(0))

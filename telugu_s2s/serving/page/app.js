@@ -139,10 +139,11 @@ const EVENTS = {
     if (session.choice.detection !== 'duplex') show('thinking');
   },
   'response.created': ({ response }) => {
-    reply = { id: response.id, blocks: [], since, rate: session.rates[1] };
+    reply = { id: response.id, blocks: [], since, rate: session.rates[1], text: '' };
     since = null;
   },
   'response.output_item.added': ({ item }) => { if (reply) reply.item = item.id; },
+  'response.output_audio_transcript.delta': ({ response_id, delta }) => { if (reply?.id === response_id) reply.text += delta; },
   'response.output_audio.delta': ({ response_id, item_id, delta }) => {
     if (reply?.id !== response_id) return;               // of one that was interrupted
     const pcm = samples(delta);
@@ -250,7 +251,7 @@ function keepUser(end_ms) {
 
 function keepReply() {
   const pcm = sound.joined(reply.blocks);
-  if (pcm.length) turns.add({ who: 'reply', pcm, rate: reply.rate, synthetic: true, status: reply.status });
+  if (pcm.length) turns.add({ who: 'reply', pcm, rate: reply.rate, synthetic: true, status: reply.status, text: reply.text });
 }
 
 // ---- controls

@@ -10,7 +10,7 @@ export class Turns {
     this.count = 0;
   }
 
-  /** turn: {who: 'you' or 'reply', pcm: Int16Array, rate, synthetic, status}. */
+  /** turn: {who: 'you' or 'reply', pcm: Int16Array, rate, synthetic, status, text}. */
   add(turn) {
     const number = ++this.count;
     const name = document.createElement('span'), who = document.createElement('span'), row = document.createElement('span');
@@ -25,6 +25,12 @@ export class Turns {
     row.append(this.player(turn), this.download(turn, `${String(number).padStart(2, '0')}-${turn.who}.wav`));
     const item = document.createElement('li');
     item.append(name, row);
+    if (turn.text) {
+      const text = document.createElement('q');
+      text.lang = 'te';
+      text.textContent = turn.text;
+      name.after(text);
+    }
     item.dataset.who = turn.who;
     this.list.prepend(item);
     while (this.list.children.length > MOST) this.remove(this.list.lastChild);
