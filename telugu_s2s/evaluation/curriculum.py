@@ -28,7 +28,7 @@ from telugu_s2s.training import aligner, loop, stage1, stage2, stage3, stage4, t
 DONE, LEDGER = 'done.json', 'ledger.json'
 # What jobs leave that another one would go on from, or that tells of it; what is made of recordings looks after itself.
 MADE = ('checkpoints', 'log.jsonl', 'tensorboard', 'samples', 'replies', 'config.json', 'labels.json', 'summary.json', 'codec.safetensors',
-        'answers.json', 'evaluate.json', DONE)
+        'aligner.safetensors', texts.FILE, 'answers.json', 'evaluate.json', DONE)
 INPUTS = ('data.audio', 'dialogues', 'questions', 'question', 'codec')       # fields that name files
 
 
