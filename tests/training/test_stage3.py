@@ -21,8 +21,8 @@ from tests.training import test_voices
 
 @pytest.fixture(scope='module')
 def before(codec_file, tmp_path_factory):
-  """The folder of a stage 2 run on four exchanges of train and two of eval."""
-  folder = excerpt(tmp_path_factory.mktemp('dialogues'), 8, 4)
+  """The folder of a stage 2 run on four exchanges of train and four of eval, two takes of two."""
+  folder = excerpt(tmp_path_factory.mktemp('dialogues'), 8, 8)
   workdir = tmp_path_factory.mktemp('run')
   stage2.run(test_voices.made(folder, codec_file), workdir)
   return workdir
@@ -59,9 +59,10 @@ def done(before, tmp_path_factory):
 @pytest.mark.slow
 def test_the_job_goes_on_from_stage_2_and_says_whether_it_listens(done, before, capsys):
   summary = json.loads((done / 'summary.json').read_text())
-  assert (summary['exchanges'], summary['held_out']) == (4, 2)
+  assert (summary['exchanges'], summary['held_out']) == (4, 4)
   for one in (summary['before'], summary['after']):
     assert 0 < one['own'] < 6 and 0 < one['other'] < 6 and one['interval'][0] <= one['share'] <= one['interval'][1]
+    assert (one['n'], one['groups']) == (4, 2)
   assert summary['before'] != summary['after']
   stage3.run(conversation(before, steps=4), done)
   said = capsys.readouterr().out
@@ -159,9 +160,10 @@ def test_stage_4_prefers_answers_to_worse_ones_after_a_teacher_that_stays(voiced
   assert told[4]['train/preference'] == pytest.approx(np.log(2), abs=1e-5) and told[4]['train/margin'] == pytest.approx(0, abs=1e-5)
   assert told[6]['train/margin'] != 0                                        # the model moves, its teacher does not
   summary = json.loads((workdir / 'summary.json').read_text())
-  assert set(summary['after']) == {'speaker'}        # one sentence and one emotion are held out
+  # One emotion is held out; of two takes each has one the voice of another answer.
+  assert {name: one['n'] for name, one in summary['after'].items()} == {'reply': 2, 'speaker': 4}
   for one in summary['after'].values():
-    assert one['n'] == 2 and one['interval'][0] <= one['share'] <= one['interval'][1]
+    assert one['interval'][0] <= one['share'] <= one['interval'][1]
   reply.run(config('reply', run=str(workdir), seconds=0.2, speaker='sample-mezzo', count=1), workdir)
   assert list((workdir / 'replies').glob('*.wav'))
 
