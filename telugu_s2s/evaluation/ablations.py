@@ -82,7 +82,7 @@ def nats(model, params, batch):
   every = AudioLM(model).apply({'params': params}, batch['codes'], batch['prosody'])[0]
   slots, weight = targets(model, batch['codes'], batch['prosody']), batch['weight']
   total = jax.vmap(lambda *row: sum(nats for nats, _ in losses.sums(*row)))(every, slots, weight)
-  return jnp.stack([losses.by_row(model, lambda *_: every, slots, slots, weight), total / jnp.maximum(jnp.sum(weight, 1), 1.0)])
+  return jnp.stack([losses.by_row(model, losses.row_sums(model, every, slots, weight)), total / jnp.maximum(jnp.sum(weight, 1), 1.0)])
 
 
 def guided(run, config) -> dict:

@@ -59,7 +59,7 @@ def run(config, workdir):
   others = {name: other for name, some in takes.items() if (other := next((one for one in some if one.speaker != first[name].speaker), None))}
   tried = sorted(others)[::3]
   found = {'model': (matched(said, known, names), right), 'retrieval': (retrieved(codes, pairs, folders[0], trained), right),
-           'words': (written(vocabulary, words, names) if vocabulary else [], right if vocabulary else []),
+           'words': (written(vocabulary, words, names), right if words else []),
            'ceiling': (matched(heard(folders[0], [others[name] for name in tried]), known, names), [{name} for name in tried])}
   share = lambda one, wanted: intervals.share(np.array([said in known for said, known in zip(one, wanted)])) if wanted else None
   result = {name: share(*both) for name, both in found.items()}

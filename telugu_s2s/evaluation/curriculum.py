@@ -23,12 +23,12 @@ from telugu_s2s.evaluation import answering, benchmark, control, evaluate, pairs
 from telugu_s2s.evaluation.pace import Pace
 from telugu_s2s.evaluation.recipes import of
 from telugu_s2s.tokens import batches, labels, vocabulary
-from telugu_s2s.training import aligner, loop, stage1, stage2, stage3, stage4, texts
+from telugu_s2s.training import aligner, loop, stage1, stage2, stage3, stage4
 
 DONE, LEDGER = 'done.json', 'ledger.json'
 # What jobs leave that another one would go on from, or that tells of it; what is made of recordings looks after itself.
 MADE = ('checkpoints', 'log.jsonl', 'tensorboard', 'samples', 'replies', 'config.json', 'labels.json', 'summary.json', 'codec.safetensors',
-        'aligner.safetensors', texts.FILE, 'answers.json', 'evaluate.json', DONE)
+        'aligner.safetensors', vocabulary.FILE, 'answers.json', 'evaluate.json', DONE)
 INPUTS = ('data.audio', 'dialogues', 'questions', 'question', 'codec')       # fields that name files
 
 
@@ -162,9 +162,9 @@ def planned(config, workdir) -> list[Step]:
                  steps__edges=config.text.edges)
     words = of('vocabulary', segments=at('aligner', 'segments', 'train'), size=config.text.pieces)
     steps += [Step('aligner', trained, aligner.run, pace.aligned(trained), 'aligner.safetensors'),
-              Step('vocabulary', words, vocabulary.run, pace.COMPILED_S, texts.FILE)]
+              Step('vocabulary', words, vocabulary.run, pace.COMPILED_S, vocabulary.FILE)]
     # All words with the voice: so they are in dialogues, and a toy has nothing to spare.
-    text = dict(text__vocabulary=at('vocabulary', texts.FILE), text__aligner=at('aligner', 'aligner.safetensors'),
+    text = dict(text__vocabulary=at('vocabulary', vocabulary.FILE), text__aligner=at('aligner', 'aligner.safetensors'),
                 **dict(text__shares=(1.0, 0.0, 0.0)) if size == 'toy' else {})
   tokens = dict(data__tokens=at('tokens', 'aligned' if text else 'tokens'), data__segments=at('tokens', 'segments', 'train'))
   # A toy's answers are told from all of their batch, which is small.

@@ -167,26 +167,21 @@ def match_sum(heard, answer, there, same):
   return jnp.sum(jnp.where(there, nats, 0.0)) / 2
 
 
-def by_row(config, speak, h, slots, weight, chunk: int = 0):
-  """f32[b], the mean nats a code of each row, weighted over codebooks, and of its text.
+def row_sums(config, every_logits, slots, weight):
+  """[(sum of cross-entropy, what it is divided by)] of each row, f32[b] both, of each codebook and of the text.
 
-  Args:
-    speak: gives the logits of all slots from (h, slots), as in `chunked_sums`.
-    h: f[b t d]; slots: i32[b t slots]; weight: f32[b t].
-    chunk: steps whose logits exist at once; 0 = all.
+  Arguments as in `sums`; weight: f32[b t].
   """
-  first, each = config.slots - config.codebooks, slot_weights(config, slots, weight)
-  shares = [(share, first + level) for level, share in enumerate(code_weights(config.codebooks))]
-  shares += [(TEXT_WEIGHT, 0)] if config.text_codes else []
+  each, found = slot_weights(config, slots, weight), []
+  for slot in [*range(config.slots - config.codebooks, config.slots), *([0] if config.text_codes else [])]:
+    there = of_slot(each, slot) * (slots[..., slot] >= 0)
+    found.append((jnp.sum(there * code_nats(every_logits[slot], slots[..., slot])[0], 1), jnp.sum(there, 1)))
+  return found
 
-  def sums(of):
-    h, slots, each = of
-    every = speak(h, slots)
-    there = [of_slot(each, slot) * (slots[..., slot] >= 0) for _, slot in shares]
-    return [(jnp.sum(weight * code_nats(every[slot], slots[..., slot])[0], 1), jnp.sum(weight, 1)) for weight, (_, slot) in zip(there, shares)]
 
-  found = in_chunks(sums, (h, slots, each), chunk)
-  return sum(share * nats / jnp.maximum(count, 1.0) for (nats, count), (share, _) in zip(found, shares))
+def by_row(config, found):
+  """f32[b], the mean nats a code of each row, weighted over codebooks, and of its text. found: from `row_sums`."""
+  return sum(share * nats / jnp.maximum(count, 1.0) for share, (nats, count) in zip([*code_weights(config.codebooks), TEXT_WEIGHT], found))
 
 
 def divergence_sum(wanted, logits, target, weight):

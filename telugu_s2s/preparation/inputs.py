@@ -59,12 +59,12 @@ def gather(data, folders: Sequence, out) -> Gathered:
       held += [(folder, one, name) for one in recordings if one.split != splits.TRAIN]
     skips += [dataclasses.replace(skip, path=name + skip.path) for skip in more + refused]
   _check_split(data, have, ', '.join(map(str, folders)))
-  unheard = []
-  found, held = _decodable(found, skips), _decodable(held, unheard)
+  lost = []
+  found, held = _decodable(found, skips), _decodable(held, lost)
   where = lambda folder, one: f'{folder}/{one.path}'
   paths = (where(folder, one) for folder, one, _ in itertools.chain(held, found))
   hashed = hashes.of_files(paths, out, len(held) + len(found))
-  taken, aside, unheard = {}, [], len(unheard)
+  taken, aside, unheard = {}, [], len(lost)
   for (folder, one, _), (sha256, failed) in zip(held, hashed):
     unheard += bool(failed)
     if not failed:

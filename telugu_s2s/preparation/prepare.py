@@ -68,8 +68,10 @@ class Data:
     engine.check(self.engine, self.address)
     measures.check(self.activity, self.mos, self.measures)
     splits.check_share(self.eval_share)
-    for name in self.rules().filters:
-      if name not in (there := measures.names(self.mos, self.measures)):
+    filters = self.rules().filters
+    there = measures.names(self.mos, self.measures) if filters else ()
+    for name in filters:
+      if name not in there:
         raise InputError(f'data.filters.{name}: segments will have no such measure, they have {", ".join(sorted(there))}; data.mos and '
                          'data.measures give more')
 

@@ -265,19 +265,21 @@ class Engine:
     with self.changed:
       for slot, reply, kind in rows:
         if self._slots.get(slot.row) is slot:
-          if words[slot.row] > UNKNOWN and (slot.duplex or kind == 'reply' and slot.reply is reply):
-            slot.tell('word', reply and reply.id, int(words[slot.row]))
-          self._told_of(slot, reply, kind, beat, audio[slot.row], float(rms[slot.row]), given['sounds'][slot.row])
+          self._told_of(slot, reply, kind, beat, audio[slot.row], float(rms[slot.row]), int(words[slot.row]), given['sounds'][slot.row])
 
-  def _told_of(self, slot, reply, kind, beat, audio, rms, sounds):
+  def _told_of(self, slot, reply, kind, beat, audio, rms, word, sounds):
     """Tells a session what a tick made for it, unless it no longer wants it."""
     if not np.isfinite(rms):
       del self._slots[slot.row]
       slot.tell('failed', None, None)
     elif kind in ('duplex', 'missing'):
       if slot.duplex:
+        self._tell_word(slot, None, word)
         slot.tell('audio', None, (audio, rms))
-    elif kind == 'reply' and slot.reply is reply and sounds:
+    elif kind == 'reply' and slot.reply is reply:
+      self._tell_word(slot, reply.id, word)
+      if not sounds:                           # of the first frame not all codes are known yet
+        return
       if reply.began is None:
         reply.began = beat
       self.underruns += reply.made < beat - reply.began
@@ -287,6 +289,11 @@ class Engine:
       if over:
         slot.reply = None
         slot.tell('over', reply.id, reply.ending.cut)
+
+  @staticmethod
+  def _tell_word(slot, reply, word):
+    if word > UNKNOWN:
+      slot.tell('word', reply, word)
 
   def _settings(self):
     if self._how is None:

@@ -12,7 +12,7 @@ PCM, ULAW, ALAW, OPUS = 'audio/pcm', 'audio/pcmu', 'audio/pcma', 'audio/opus'
 RATES = (24_000, 16_000, 8_000, 48_000)        # of pcm16; the first is the protocol's
 OPUS_BPS = 32_000
 OPUS_RATE = 48_000                              # at which its decoder speaks, whatever was sent
-PIECE_S = 1.0                                  # that are unpacked at a time, where others wait
+PIECE_S = 1.0                                  # that are unpacked at a time: others wait, and a sample takes some 100 numbers to resample
 ULAW_BIAS = 132                                # ITU-T G.711, in steps of 16-bit samples
 
 

@@ -2,7 +2,11 @@
 import base64
 import binascii
 import collections
+from collections.abc import Iterator
 
+import numpy as np
+
+from telugu_s2s.errors import InputError
 from telugu_s2s.serving.settings import Refused, checked, one_of, short
 
 MOST, MOST_TEXT = 256, 1_000_000         # items and characters that are remembered; the oldest are forgotten first
@@ -101,3 +105,11 @@ def unpacked(value, param: str = 'audio') -> bytes:
     return base64.b64decode(value, validate=True)
   except (binascii.Error, ValueError):
     raise Refused(f'{param} is no base64: {short(value, 40)}', 'invalid_base64', param) from None
+
+
+def pieces(incoming, data: bytes, param: str = 'audio') -> Iterator[np.ndarray]:
+  """As `formats.Incoming.pieces`. Raises Refused."""
+  try:
+    yield from incoming.pieces(data)
+  except InputError as problem:
+    raise Refused(str(problem), 'invalid_audio', param) from None

@@ -32,11 +32,12 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.lm.model import AudioLM, Config
 from telugu_s2s.serving import card
 from telugu_s2s.tokens import batches, labels
+from telugu_s2s.tokens.vocabulary import FILE as VOCABULARY
 from telugu_s2s.training import lm_step, loop, runs, stage2
 
 FORMAT = 'telugu_s2s model 1'
-NAMES = ('config.json', 'model.safetensors', 'codec.safetensors', 'vocabulary.model', 'README.md', 'NOTICE')
-CONFIG, MODEL, CODEC, VOCABULARY, CARD, NOTICE = NAMES
+NAMES = ('config.json', 'model.safetensors', 'codec.safetensors', VOCABULARY, 'README.md', 'NOTICE')
+CONFIG, MODEL, CODEC, _, CARD, NOTICE = NAMES
 DTYPES = {'F32': np.float32, 'F16': np.float16, 'BF16': jnp.bfloat16}
 PRECISIONS = {'float32': np.float32, 'float16': np.float16, 'bfloat16': jnp.bfloat16}
 CONFIG_BYTES = 16 * 2**20        # most of config.json: names of speakers are the larger part

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from telugu_s2s.audio.files import SAMPLE_RATE
-from telugu_s2s.errors import InputError
 from telugu_s2s.lm import drawing
 from telugu_s2s.serving import events, formats, items, settings, turn
 from telugu_s2s.serving.reply import Reply
@@ -89,13 +88,14 @@ class Conversation:
     if kind == 'audio' and reply is None:
       self._overheard(*value)
     elif kind == 'word' and reply is None:
-      (self.reply.words if self.reply else self._words).append(value)
+      if self._kind == 'full_duplex':
+        self._word(value)
     elif self.reply is None or self.reply.id != reply:
       return                                       # it was cancelled meanwhile
     elif kind == 'audio':
       self._say(value[0])
     elif kind == 'word':
-      self.reply.words.append(value)
+      self._word(value)
     elif value and self.reply.most_tokens != 'inf' and self.reply.frames >= self.reply.most_tokens:
       self._finish('incomplete', {'type': 'incomplete', 'reason': 'max_output_tokens'})
     else:                                          # at the server's own limit too: there is no more to come
@@ -138,13 +138,11 @@ class Conversation:
       self._slot.speak_as(told, how, telugu['seed'])
 
   def _hear(self, data):
-    self._fits(self._incoming.samples(data) if self._kind in (None, 'full_duplex') else 0)
-    try:
-      for samples in self._incoming.pieces(data):
-        self._heard(samples)
-        yield
-    except InputError as problem:
-      raise problem if isinstance(problem, Refused) else Refused(str(problem), 'invalid_audio', 'audio') from None
+    if self._kind in (None, 'full_duplex'):
+      self._room(self._slot.fits(self._incoming.samples(data)))
+    for samples in items.pieces(self._incoming, data):
+      self._heard(samples)
+      yield
 
   def _heard(self, samples):
     self._samples += len(samples)
@@ -164,13 +162,12 @@ class Conversation:
         self._end_turn(self.session['audio']['input']['turn_detection'].get('create_response', False))
 
   def _take(self, samples):
-    self._fits(len(samples))
-    self._slot.hear(samples)
+    self._room(self._slot.hear(samples))
     self._turn_samples += len(samples)
 
-  def _fits(self, samples, param='audio'):
-    """Raises Refused where so much more audio would not be taken."""
-    if not self._slot.fits(samples):
+  def _room(self, there, param='audio'):
+    """Raises Refused where there is none for the audio that came."""
+    if not there:
       raise Refused('more audio is waiting than is taken; send it as it is spoken', 'input_audio_buffer_full', param)
 
   def _start(self, sample):
@@ -248,7 +245,6 @@ class Conversation:
       reply.first_s = self._clock() - reply.since
       self._note('first_audio_s', reply.first_s)
     reply.frames += 1
-    self._write(whole=False)
     self._deltas(reply.outgoing(samples))
 
   def _introduce(self, reply):
@@ -259,9 +255,16 @@ class Conversation:
     self._send('conversation.item.added', previous_item_id=reply.before, item=reply.item)
     reply.item['content'] = [{'type': 'output_audio', 'transcript': ''}]
     self._send('response.content_part.added', **self._part(), part={'type': 'audio', 'transcript': ''})
+    self._write(whole=False)
 
   def _part(self):
     return {'response_id': self.reply.id, 'item_id': self.reply.item['id'], 'output_index': 0, 'content_index': 0}
+
+  def _word(self, piece):
+    """Takes a piece of what is said, which may come before the reply's first sound."""
+    (self.reply.words if self.reply else self._words).append(piece)
+    if self.reply and self.reply.heard:
+      self._write(whole=False)
 
   def _write(self, whole):
     if new := self.reply.transcript(self._voice.vocabulary, whole):
@@ -334,18 +337,13 @@ class Conversation:
     incoming = formats.Incoming(self.session['audio']['input']['format'])
     heard = []
     if self._kind != 'full_duplex':
-      self._fits(sum(map(incoming.samples, sounds)), 'item.content.audio')
-    try:
-      for data in sounds:
-        for samples in incoming.pieces(data):
-          heard.append(samples)
-          yield
-    except InputError as problem:
-      raise Refused(str(problem), 'invalid_audio', 'item.content.audio') from None
+      self._room(self._slot.fits(sum(map(incoming.samples, sounds))), 'item.content.audio')
+    for data in sounds:
+      for samples in items.pieces(incoming, data, 'item.content.audio'):
+        heard.append(samples)
+        yield
     if heard and self._kind != 'full_duplex':
-      heard = np.concatenate([*heard, incoming.rest()])
-      self._fits(len(heard), 'item.content.audio')
-      self._slot.hear(heard)
+      self._room(self._slot.hear(np.concatenate([*heard, incoming.rest()])), 'item.content.audio')
       self._slot.commit()
       self._stopped = self._clock()
     before = self._items.last

@@ -10,7 +10,6 @@ import numpy as np
 
 REACH = 24                       # samples of the lower rate on either side of one: 1.5 ms at 16 kHz
 ATTENUATION_BETA = 8.0           # of Kaiser's window: 80 dB (Kaiser, 1974)
-PIECE = 1 << 14                  # samples of the source that are filtered at a time: each takes some 100 numbers of memory
 PASSED = 0.94                    # of the lower rate's band
 
 
@@ -39,11 +38,6 @@ class Resampler:
 
   def __call__(self, samples) -> np.ndarray:
     """f32[some], the next samples at the target's rate. samples: f32[any]."""
-    if len(samples) <= PIECE:
-      return self._next(samples)
-    return np.concatenate([self._next(samples[at:at + PIECE]) for at in range(0, len(samples), PIECE)])
-
-  def _next(self, samples):
     width = self._taps.shape[1]
     held = np.concatenate([self._held, np.asarray(samples, np.float32)])
     count = max(0, -(-((len(held) - width + 1) * self._up - self._at) // self._down))

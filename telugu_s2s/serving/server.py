@@ -173,10 +173,11 @@ class Server:
 
   async def health(self, request):
     """200 while the process lives; 503 where it cannot serve any more and is to be started anew."""
-    status = 'failed' if not self.engine.alive else 'draining' if self.draining else 'ok'
+    alive = self.engine.alive
+    status = 'failed' if not alive else 'draining' if self.draining else 'ok'
     return web.json_response({'status': status, 'model': self.engine.voice.name,
                               'sessions': self.engine.sessions, 'places': self.engine.places},
-                             status=200 if self.engine.alive else 503)
+                             status=200 if alive else 503)
 
   async def ready(self, request):
     """200 while sessions can be begun, 503 otherwise."""

@@ -270,8 +270,7 @@ def evaluation(clips: Clips, window: Window, batch: int, text: slots.Text | None
 
   def cast(index, window):
     clip = clips[index]
-    mode = slots.NOTHING if clip.words is None else slots.Mode(slots.DIALOGUE, 0)
-    return row(clip, ASSISTANT, 0, window, clips.silence, text, mode) | (asked.row(clip, True) if asked else {})
+    return row(clip, ASSISTANT, 0, window, clips.silence, text, slots.beside(clip)) | (asked.row(clip, True) if asked else {})
 
   if window.clips > 1:
     held = packed(needs(counted(clips).frames, window), window.frames, window.clips)

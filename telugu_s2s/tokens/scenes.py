@@ -20,11 +20,11 @@ class Said:
   start: int                     # frame of the row; below 0 where its beginning is left out
   prosody: np.ndarray | None = None        # u8[(n + 1) // 2], of an assistant's
   echo: np.ndarray | None = None           # i32[n q], what the user's microphone hears of it
-  text: np.ndarray | None = None           # i32[n], an assistant's text slot, see tokens/slots.py; None = its words are not known
+  text: np.ndarray | None = None           # i32[n], an assistant's text slot, see tokens/slots.py; None = there is no such slot
   last: bool = False             # it is the answer that the row is about
 
 
-def laid(said: list[Said], window: Window, silence, background=None, floor: int = 0, text: bool = False) -> dict:
+def laid(said: list[Said], window: Window, silence, background=None, floor: int = 0) -> dict:
   """A row of a batch.
 
   Args:
@@ -32,10 +32,10 @@ def laid(said: list[Said], window: Window, silence, background=None, floor: int 
     silence: i32[q].
     background: i32[t q], what the user's stream holds where nobody speaks; None = silence.
     floor: frames of 0.2 s, of a model that is taught who speaks next; 0 = none.
-    text: whether there is a text slot. It holds the assistant's words, and that there are none where it is silent.
 
   Returns:
-    As `batches.row` without task and ahead, and answer: bool[t], the frames of the answer; with `floor` also floor: i32[t 2 spans].
+    As `batches.row` without task and ahead, and answer: bool[t], the frames of the answer; with `floor` also floor: i32[t 2 spans]. Where
+    turns have a text slot, it says of a silent assistant that there is no word.
   """
   t = window.frames
   codes, active = np.tile(silence.astype(np.int32), (2, t, 1)), np.zeros((2, t), bool)
@@ -54,13 +54,14 @@ def laid(said: list[Said], window: Window, silence, background=None, floor: int 
       moves = np.full(len(one.codes), ABSENT, np.int32)
       moves[::2] = one.prosody[:(len(one.codes) + 1) // 2]
       _put(prosody, one.start, moves)
-    if one.side == ASSISTANT:
-      _put(slot, one.start, np.full(len(one.codes), ABSENT, np.int32) if one.text is None else one.text)
+    if one.text is not None:
+      _put(slot, one.start, one.text)
     if one.last:
       _put(answer, one.start, np.ones(len(one.codes), bool))
   end = min(t, max(one.start + len(one.codes) for one in said) + window.trailing)
   weight = (np.arange(t) < end).astype(np.float32)
-  return {'codes': codes, 'prosody': prosody, 'weight': weight, 'answer': answer} | ({'text': slot} if text else {}) | (
+  return {'codes': codes, 'prosody': prosody, 'weight': weight, 'answer': answer} | (
+      {'text': slot} if any(one.text is not None for one in said) else {}) | (
       {'floor': next_floor(active, end, floor)} if floor else {})
 
 

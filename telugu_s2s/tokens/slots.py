@@ -24,6 +24,11 @@ class Mode:
 NOTHING = Mode(ABSENT, 0)
 
 
+def beside(tokens) -> Mode:
+  """Text with the voice, where the clip has words."""
+  return NOTHING if tokens.words is None else Mode(DIALOGUE, 0)
+
+
 @dataclasses.dataclass(frozen=True)
 class Text:
   """How the text slot is filled."""
@@ -66,12 +71,6 @@ class Text:
       return np.full(frames, ABSENT, np.int32)
     said = [word for word in tokens.words if word.start >= start] if mine or mode.task == RECOGNITION else []
     return laid([(word.start - start - min(mode.ahead, 0), self.vocabulary.encode(word.text)) for word in said], frames)
-
-  def spoken(self, tokens) -> np.ndarray | None:
-    """i32[frames of the clip], its words with the voice; None where they are not known."""
-    if tokens.words is None:
-      return None
-    return laid([(word.start, self.vocabulary.encode(word.text)) for word in tokens.words], len(tokens.codes))
 
 
 def laid(words, frames: int) -> np.ndarray:

@@ -182,7 +182,7 @@ class Scenes:
     if then is not None:
       said = self._gone_on(said, then, breaks_in, window.frames, view, rng)
     silence = self.clips.silence if silence is None else silence
-    row = laid(said, window, silence, self.heard.background(window.frames, rng), self.floor, self.text is not None)
+    row = laid(said, window, silence, self.heard.background(window.frames, rng), self.floor)
     return row | ({'task': np.int32(slots.DIALOGUE), 'ahead': np.int32(0)} if self.text else {})
 
   def pause(self, rng) -> int:
@@ -226,7 +226,8 @@ class Scenes:
       return self.heard.question(self.clips, clip, view, rng), None, None, None
     tokens = self.clips.view(clip, view)
     echo = self.heard.echo(clip, rng)
-    return tokens.codes.astype(np.int32), tokens.prosody, echo, self.text and self.text.spoken(tokens)
+    text = self.text and self.text.slot(tokens, slots.beside(tokens), True, len(tokens.codes), 0)
+    return tokens.codes.astype(np.int32), tokens.prosody, echo, text
 
   def _gone_on(self, said, exchange, breaks_in, frames, view, rng):
     """The same turns, then the user asks something else, which is answered; where it breaks in the turn before breaks off."""

@@ -18,6 +18,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import read, shards
 
 KIND, VERSION = 'vocabulary', 1
+FILE = 'vocabulary.model'        # in a folder of its own, of a run or of a packed model
 PAD, EPAD, BOS, EOS = range(4)   # nothing is said; a word comes next; a text begins, and ends
 SPECIALS = ('<pad>', '<epad>', '<bos>', '<eos>')
 UNKNOWN = 4                      # the library wants one; with the bytes at hand it is never given
@@ -127,7 +128,7 @@ def run(config, workdir) -> Vocabulary:
   if not config.texts and not config.segments:
     texts = [one.text for one in folder.recordings(sample.folder(), licences.OWN)[0] if one.split == 'train']
   found = trained(sample_of(texts, config.most), config.size)
-  path = Path(workdir) / 'vocabulary.model'
+  path = Path(workdir) / FILE
   save(path, found, {'texts': hashlib.sha256('\n'.join(sorted(set(texts))).encode('utf-8', 'replace')).hexdigest(),
                      'most': config.most, 'size': config.size})
   numbers = [found.encode(text) for text in texts]

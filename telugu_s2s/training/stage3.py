@@ -42,7 +42,7 @@ def run(config, workdir):
               (config.listen_steps, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key))), line=line)
   if learnt is None:
     return
-  before, after = listens(model, (params, learnt), talk)
+  before, after = listens(model, (params, learnt), talk, config.seed)
   summary = {'exchanges': len(talk.found), 'held_out': len(talk.held), 'before': before, 'after': after}
   files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
   show(summary)
@@ -95,6 +95,11 @@ class Talk:
   compared: turns.Scenes         # of held-out ones
   asked: object                  # labels.Asked or None
   asked_then: object
+
+  @functools.cached_property
+  def counted_then(self):
+    """The census of held-out clips, each of which is read."""
+    return counted(self.compared.clips)
 
   def batches(self, config, often=None):
     """Those of stage 3."""
@@ -158,7 +163,7 @@ def line(values):
   return (stage2.line(values) if 'codes' in values else f'loss {values["loss"]:.3f}') + heads
 
 
-def listens(model, every, talk: Talk) -> list[dict]:
+def listens(model, every, talk: Talk, seed: int) -> list[dict]:
   """Whether answers are likelier after their own question than after another one, of held-out exchanges, by each of several weights.
 
   The other one says something else and is answered by something else. Takes of one question are no independent ones.
@@ -179,14 +184,14 @@ def listens(model, every, talk: Talk) -> list[dict]:
   for params in every:
     own, other = (np.concatenate([np.asarray(score(params, batch)) for batch in side])[:len(found)] for side in sides)
     result.append({'own': float(own.mean()), 'other': float(other.mean()),
-                   **intervals.share_by_group(own < other, says, np.random.default_rng(0))})
+                   **intervals.share_by_group(own < other, says, np.random.default_rng(seed))})
   return result
 
 
 def with_others(talk: Talk) -> tuple[list, list, list]:
   """(held-out exchanges, for each another one whose question and answer say something else, a number for what each question says)."""
   clips, held = talk.compared.clips, talk.held
-  text = counted(clips).text
+  text = talk.counted_then.text
   says = [tuple(turns.sentence(clips, text, clip, 0) for clip in (one.asked, one.answered)) for one in held]
   far = 1 + len(held) // 2
   other = [next((place for place in (np.arange(len(held)) + number + far) % len(held)

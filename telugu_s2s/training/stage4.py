@@ -18,7 +18,6 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.lm import losses
 from telugu_s2s.lm.model import AudioLM
 from telugu_s2s.tokens import preferences, turns
-from telugu_s2s.tokens.census import counted
 from telugu_s2s.training import intervals, lm_step, loop, runs, stage2, stage3, texts, voices
 
 
@@ -46,7 +45,7 @@ def run(config, workdir):
   if learnt is None:
     return
   before, after = prefers(model, (params, learnt), talk, config.seed)
-  heard, heard_then = stage3.listens(model, (params, learnt), talk)
+  heard, heard_then = stage3.listens(model, (params, learnt), talk, config.seed)
   summary = {'exchanges': len(talk.found), 'voices': len({one.voice for one in talk.found}), 'held_out': len(talk.held),
              'before': before, 'after': after, 'listens': {'before': heard, 'after': heard_then}}
   files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
@@ -111,16 +110,15 @@ def nats(model, params, batch, chunk=0):
   """f32[b], of the answers of a batch of rows, a code, and of their text. chunk: frames whose logits exist at once; 0 = all."""
   net, (condition, _) = AudioLM(model), lm_step.conditioned(model, params, batch)
   h, slots = net.apply({'params': params}, batch['codes'], batch['prosody'], batch.get('text'), condition, method='hear')
-  speak = lambda h, slots: net.apply({'params': params}, h, slots, method='speak')
-  return losses.by_row(model, speak, h, slots, batch['answer'], chunk)
+  sums = lambda of: losses.row_sums(model, net.apply({'params': params}, *of[:2], method='speak'), *of[1:])
+  return losses.by_row(model, losses.in_chunks(sums, (h, slots, batch['answer']), chunk))
 
 
 def prefers(model, every, talk, seed: int) -> list[dict]:
   """Of each of several weights {kind: the share of the held-out answers that are likelier than a worse one}, of the kinds that there are."""
-  score, census = jax.jit(lambda params, batch: advantage(model, params, batch)), counted(talk.compared.clips)
-  result = [{} for _ in every]
+  score, result = jax.jit(lambda params, batch: advantage(model, params, batch)), [{} for _ in every]
   for kind in preferences.KINDS:
-    tests, says = preferences.tests(talk.compared, talk.held, talk.window, kind, census, 8, seed, talk.asked_then)
+    tests, says = preferences.tests(talk.compared, talk.held, talk.window, kind, talk.counted_then, 8, seed, talk.asked_then)
     for params, found in zip(every, result):
       if says:
         right = np.concatenate([np.asarray(score(params, batch)) for batch in tests])[:len(says)] > 0

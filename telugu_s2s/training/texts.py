@@ -7,8 +7,6 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.tokens import align, slots, vocabulary
 from telugu_s2s.training import loop
 
-FILE = 'vocabulary.model'        # in the folder of a run
-
 
 def chosen(config):
   """(the config with the size of its vocabulary in `model.text_codes`, how the text slot is filled or None where it is off).
@@ -37,19 +35,19 @@ def continued(config, of, model):
   if not model.text_codes:
     return config, None
   config = copy.deepcopy(config)
-  config.text.vocabulary = str(Path(of) / FILE)
+  config.text.vocabulary = str(Path(of) / vocabulary.FILE)
   return chosen(config)
 
 
 def keep(text: slots.Text | None, config, workdir) -> None:
   """Puts the vocabulary beside what is learnt, which would be numbers without it."""
   if text:
-    loop.beside(workdir, {FILE: Path(config.text.vocabulary).read_bytes()})
+    loop.beside(workdir, {vocabulary.FILE: Path(config.text.vocabulary).read_bytes()})
 
 
 def of_run(folder, model) -> vocabulary.Vocabulary | None:
   """The vocabulary of a run, None where its model has no text slot. Raises InputError where it is missing or damaged."""
-  return vocabulary.load(Path(folder) / FILE) if model.text_codes else None
+  return vocabulary.load(Path(folder) / vocabulary.FILE) if model.text_codes else None
 
 
 def with_words(config, workdir, split: str) -> Path:

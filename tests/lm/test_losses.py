@@ -99,6 +99,7 @@ def test_the_nats_of_rows_are_the_same_however_few_logits_exist_at_once(text):
   h, tables = jnp.asarray(rng.normal(size=(B, T, 3)), jnp.float32), [rng.normal(size=(3, size)).astype(np.float32) for size in c.vocabularies]
   speak = lambda h, slots: [h @ table for table in tables]
   weight = jnp.array([[0, 1, 1, 1, 0], [1, 1, 0, 0, 0]], jnp.float32)
-  whole, parts = (losses.by_row(c, speak, h, slots, weight, chunk) for chunk in (0, 2))
+  sums = lambda of: losses.row_sums(c, speak(*of[:2]), *of[1:])
+  whole, parts = (losses.by_row(c, losses.in_chunks(sums, (h, slots, weight), chunk)) for chunk in (0, 2))
   assert whole.shape == (B,) and (whole > 0).all()
   np.testing.assert_allclose(whole, parts, rtol=1e-6)
