@@ -34,7 +34,11 @@ class Segments:
 
   def labels(self, index) -> dict:
     """What is known of a segment, without its audio, which is not decoded. Raises as `[index]` does."""
-    return self._read(index, lambda record: shards.unpack(record, segment.KIND, segment.VERSION)[1])
+    return self._read(index, lambda record: segment.outline(record)[0])
+
+  def outline(self, index) -> tuple[dict, int]:
+    """`labels`, and of how many samples the audio is, which is not decoded. Raises as `[index]` does."""
+    return self._read(index, segment.outline)
 
   def _read(self, index, made):
     if not 0 <= index < len(self):
@@ -68,6 +72,10 @@ class Kept:
       self._room -= pcm.nbytes
       self._found[index] = dataclasses.replace(one, audio=None), pcm
     return one
+
+  def outline(self, index) -> tuple[dict, int]:
+    """As of `Segments`."""
+    return self._segments.outline(index)
 
   def __repr__(self) -> str:
     return f'Kept({self._segments!r})'

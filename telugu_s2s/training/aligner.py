@@ -51,7 +51,7 @@ class Transcribed:
   """The segments that have a transcript, are not too long, and have a frame for each grapheme; as rows of a batch.
 
   Args:
-    segments: an indexable source of preparation's Segment.
+    segments: of preparation, such as `read.Segments`.
     longest_s: of a segment.
 
   Raises:
@@ -60,8 +60,8 @@ class Transcribed:
 
   def __init__(self, segments, longest_s):
     self._segments = segments
-    texts = {index: (clip.text, len(clip.audio)) for index in range(len(segments)) for clip in [segments[index]]
-             if clip.text and clip.seconds <= longest_s}
+    texts = {index: (labels['text'], samples) for index in range(len(segments)) for labels, samples in [segments.outline(index)]
+             if labels['text'] and samples <= longest_s * files.SAMPLE_RATE}
     self.table = graphemes.table(text for text, _ in texts.values())
     self._rows, self.seconds, lengths = [], 0.0, [0]
     for index, (text, samples) in texts.items():

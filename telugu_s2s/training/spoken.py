@@ -1,6 +1,4 @@
 """Whole utterances with their transcripts, for the head that spells; a batch is a function of seed and step."""
-import concurrent.futures
-
 import grain
 import numpy as np
 
@@ -12,7 +10,7 @@ class Spoken:
   """The segments that have a transcript, are not too long, and leave CTC enough frames.
 
   Args:
-    segments: an indexable source of preparation's Segment.
+    segments: of preparation, such as `read.Segments`.
     longest_s: of an utterance.
     hop: samples a frame.
     rate: samples a second.
@@ -21,18 +19,15 @@ class Spoken:
   def __init__(self, segments, longest_s, hop, rate):
     self._segments, self._hop = segments, hop
     self.frames = round(longest_s * rate / hop)
-
-    def known(index):
-      clip = segments[index]
-      return clip.text, len(clip.audio)
-
-    with concurrent.futures.ThreadPoolExecutor() as readers:      # what takes time is decoding, which holds no lock
-      found = list(readers.map(known, range(len(segments))))
-    texts = {index: text for index, (text, samples) in enumerate(found) if text and samples <= self.frames * hop}
+    texts, frames = {}, {}
+    for index in range(len(segments)):
+      labels, samples = segments.outline(index)
+      if labels['text'] and samples <= self.frames * hop:
+        texts[index], frames[index] = labels['text'], samples // hop
     self.table = graphemes.table(texts.values())
     numbers = {index: graphemes.encoded(text, self.table) for index, text in texts.items()}
-    self._rows = [(index, text) for index, text in numbers.items() if len(text) and needed(text) <= found[index][1] // hop]
-    self.longest = max((len(found) for _, found in self._rows), default=0)
+    self._rows = [(index, text) for index, text in numbers.items() if len(text) and needed(text) <= frames[index]]
+    self.longest = max((len(text) for _, text in self._rows), default=0)
 
   def __len__(self):
     return len(self._rows)

@@ -25,7 +25,7 @@ def test_nats_of_a_clip_are_those_of_its_own_frames(spoken, delay):
   params = jax.tree.map(jnp.asarray, made(config))
   weight = (np.arange(T) < np.array([[T], [9]])).astype(np.float32)
   batch = {'codes': codes, 'prosody': prosody, 'weight': weight}
-  every = model.AudioLM(config).apply({'params': params}, codes, prosody)[0]
+  every = jax.jit(model.AudioLM(config).apply)({'params': params}, codes, prosody)[0]
   slots, total = np.asarray(model.targets(config, codes, prosody)), np.zeros(B)
   for slot, logits in enumerate(every):
     likely = np.asarray(jax.nn.log_softmax(logits), np.float64)
@@ -33,7 +33,7 @@ def test_nats_of_a_clip_are_those_of_its_own_frames(spoken, delay):
       total[row] -= sum(likely[row, t, slots[row, t, slot]] for t in range(T) if weight[row, t] and slots[row, t, slot] >= 0)
   found = np.asarray(ablations.nats(config, params, batch))
   np.testing.assert_allclose(found[1], total / weight.sum(1), rtol=1e-5)
-  whole = lm_step.parts_of(config, params, {name: value[:1] for name, value in batch.items()})[1]
+  whole = jax.jit(lm_step.parts_of, static_argnums=0)(config, params, {name: value[:1] for name, value in batch.items()})[1]
   assert found[0, 0] == pytest.approx(float(whole['codes']), rel=1e-5)
 
 

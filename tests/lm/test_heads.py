@@ -40,8 +40,14 @@ def meeting(params, h, batch):
   return np.array(heard), np.array(answers)
 
 
+def graded(params, batch, how=lm_step.Update()):
+  """Compiled: one after another the operations of a gradient take three times as long."""
+  return jax.jit(lm_step.gradients, static_argnums=(0, 3))(LM, params, batch, how)
+
+
 def test_losses_of_heads_are_what_they_are_in_numpy(params, batch):
-  total, parts = lm_step.parts_of(LM, params, batch)
+  parts_of = jax.jit(lm_step.parts_of, static_argnums=0)
+  total, parts = parts_of(LM, params, batch)
   net = model.AudioLM(LM)
   h, _ = net.apply({'params': params}, batch['codes'], batch['prosody'], method='hear')
   logits = np.asarray(net.apply({'params': params}, h, method='floor'), np.float64)
@@ -52,7 +58,7 @@ def test_losses_of_heads_are_what_they_are_in_numpy(params, batch):
   scores = [one @ answers.T for one in heard]
   match = -np.mean([np.diag(score - np.log(np.exp(score).sum(axis, keepdims=True))) for score in scores for axis in (0, 1)])
   assert float(parts['floor']) == pytest.approx(floor, rel=1e-5) and float(parts['match']) == pytest.approx(match, rel=1e-5)
-  plain = lm_step.parts_of(dataclasses.replace(LM, floor_frames=0, match=0), params, batch)[0]
+  plain = parts_of(dataclasses.replace(LM, floor_frames=0, match=0), params, batch)[0]
   assert float(total) == pytest.approx(float(plain) + losses.FLOOR_WEIGHT * floor + losses.MATCH_WEIGHT * match, rel=1e-5)
 
 
@@ -105,14 +111,13 @@ def test_what_comes_behind_a_short_answer_does_not_count_as_heard_in_it(params, 
 def test_a_row_without_an_exchange_leaves_every_gradient_finite(params, batch, absent):
   batch = {**batch, 'asked': batch['asked'].copy()}
   batch['asked'][absent] = -1
-  parts, grads = lm_step.gradients(LM, params, batch, lm_step.Update())
+  parts, grads = graded(params, batch)
   assert all(np.isfinite(x).all() for x in jax.tree.leaves((parts, grads)))
 
 
 @pytest.mark.slow
 def test_a_batch_in_parts_and_chunks_has_the_same_heads(params, batch):
-  gradients = lambda how: jax.jit(lambda params: lm_step.gradients(LM, params, batch, how))(params)
-  (one, grads), (other, again) = gradients(lm_step.Update()), gradients(lm_step.Update(accumulate=2, loss_chunk=5))
+  (one, grads), (other, again) = graded(params, batch), graded(params, batch, lm_step.Update(accumulate=2, loss_chunk=5))
   for name in one.keys() - {'match', 'loss'}:                                # an answer is told from those of its part
     assert float(one[name]) == pytest.approx(float(other[name]), rel=1e-4), name
   for name in ('floor_dc',):

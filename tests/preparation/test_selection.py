@@ -65,11 +65,14 @@ def test_the_table_says_what_the_segments_say(folder, tmp_path):
     assert row['seconds'] == pytest.approx(one.seconds, abs=1e-3) and row['dropped'] == ''
 
 
-def test_labels_are_read_without_the_audio_of_what_stays(folder, tmp_path):
+def test_labels_and_lengths_are_read_without_the_audio_of_what_stays(folder, tmp_path, monkeypatch):
   made(folder, tmp_path / 'out', text_cap=1)
   source = read.Segments(tmp_path / 'out')
-  for index, one in enumerate(source):
+  every = list(source)
+  monkeypatch.setattr(files, 'decoded', None)
+  for index, one in enumerate(every):
     assert source.labels(index) == {name: value for name, value in vars(one).items() if name != 'audio'}
+    assert read.Kept(source).outline(index) == (source.labels(index), len(one.audio))
   with pytest.raises(IndexError):
     source.labels(len(source))
 
