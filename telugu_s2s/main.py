@@ -148,6 +148,9 @@ def parse(value, rest):
     raise InputError(refusal(str(problem), base)) from problem
   if extra:
     raise InputError(f'{extra[0]!r} is no flag: a field is set with --config.FIELD=VALUE')
+  for field, number in flat(chosen.value).items():
+    if field.rpartition('.')[2] == 'seed' and isinstance(number, int) and number < 0:
+      raise InputError(f'config.{field} {number}: give 0 or more')
   if chosen.value.get('job') not in JOBS:
     raise InputError(f'--config={path}: job {chosen.value.get("job")!r} is none of {", ".join(JOBS)}')
   check_tuples(flat(chosen.value), fields)

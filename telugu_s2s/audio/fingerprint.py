@@ -43,22 +43,6 @@ def fingerprint(audio) -> np.ndarray:
   return np.packbits(bits, axis=1).view('>u4')[:, 0].astype(np.uint32)
 
 
-def distance(a, b, least: float = 0.5) -> float:
-  """The bit error rate of two fingerprints where they fit best: 0 for the same sound, about 0.5 for others.
-
-  Args:
-    a, b: u32[frames].
-    least: the part of the shorter one that has to overlap the other, from 0 to 1.
-
-  Returns:
-    The rate, lowest over all shifts by whole frames; 1 where nothing can be compared.
-  """
-  overlap = max(1, round(least * min(len(a), len(b))))
-  shifts = range(overlap - len(b), len(a) - overlap + 1) if min(len(a), len(b)) else ()
-  rates = (error_rate(a, b, shift) for shift in shifts)
-  return min((rate for rate, frames in rates if frames >= overlap), default=1.0)
-
-
 def error_rate(a, b, shift: int) -> tuple[float, int]:
   """The bit error rate of a[shift + n] against b[n], and the frames compared: those where neither is silent."""
   a, b = a[max(shift, 0):shift + len(b)], b[max(-shift, 0):]

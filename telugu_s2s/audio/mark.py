@@ -2,7 +2,7 @@
 
 Cells of 150 Hz and 10 ms become louder or softer by a decibel and a half, as the key says. The pattern is multiplied, so that it is
 masked by what it changes, and loudness does not matter (after the patchwork of Bender et al., 1996, 'Techniques for data
-hiding'). It tells whoever wants to know; it does not resist whoever wants it gone. `tone` is the mark that everybody hears.
+hiding'). It tells whoever wants to know; it does not resist whoever wants it gone.
 
 The detector keeps what varies from cell to cell by more than its neighbours do, in time and in frequency, and correlates
 that with the pattern in every position, so that a part of a recording is enough.
@@ -25,7 +25,6 @@ CLIP_DB = 4.0                                    # of a cell's difference: a few
 FLOOR_DB = 50.0                                  # below the loudest cell: what a codec or a narrow band has taken away
 MARKED = 5.0                                     # a score that chance gives once in 10,000: 400 positions, each normal
 LEAST_S = 0.5                                    # that can be judged
-TONE_HZ, TONE_S, TONE_DBFS = 880.0, 0.12, -30.0
 _TAPER = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(WINDOW) + 0.5) / WINDOW))      # its square adds up to one
 
 
@@ -104,10 +103,3 @@ def folds(samples):
     difference = np.clip(difference, -CLIP_DB, CLIP_DB) * (level > level.max() - FLOOR_DB)
     folded = np.pad(difference, ((0, -len(level) % PERIOD), (0, 0))).reshape(-1, PERIOD, BANDS).sum(0)
     yield folded, np.sqrt(np.square(folded).sum()) + 1e-9        # of sums with random signs: no assumption on speech is needed
-
-
-def tone() -> np.ndarray:
-  """f32[samples]: a short, soft tone that can be put before a reply, so that everybody hears that a machine speaks."""
-  count = round(TONE_S * files.SAMPLE_RATE)
-  wave = np.sin(2 * np.pi * TONE_HZ * np.arange(count) / files.SAMPLE_RATE)
-  return (10 ** (TONE_DBFS / 20) * np.sqrt(2) * np.hanning(count) * wave).astype(np.float32)

@@ -65,12 +65,13 @@ class Skip:
   end_s: float | None = None
 
 
-def recordings(folder, licence: str) -> tuple[list[Recording], list[Skip]]:
+def recordings(folder, licence: str, field: str = 'data.audio') -> tuple[list[Recording], list[Skip]]:
   """The recordings of a folder in the order of their paths, and what cannot be one.
 
   Args:
     folder: a folder of audio files, with an optional manifest in its root.
     licence: the SPDX identifier of a recording whose manifest names none.
+    field: of the config that names the folder, for errors.
 
   Returns:
     Recordings, and skips for a missing file, a path that leaves the folder, a second row of one path,
@@ -82,12 +83,12 @@ def recordings(folder, licence: str) -> tuple[list[Recording], list[Skip]]:
   folder = Path(folder)
   if not folder.is_dir():
     what = 'is no folder' if folder.exists() else 'does not exist'
-    raise InputError(f'data.audio: {folder} {what}; give a folder of {", ".join(EXTENSIONS)} files')
+    raise InputError(f'{field}: {folder} {what}; give a folder of {", ".join(EXTENSIONS)} files')
   manifest = manifest_of(folder)
   found, skips = _listed(folder, manifest, licence) if manifest else _walked(folder, licence)
   if not found:
     why = f' ({counted(reasons(skips))})' if skips else ''
-    raise InputError(f'data.audio: no audio file in {folder}{why}; '
+    raise InputError(f'{field}: no audio file in {folder}{why}; '
                      f'it takes {", ".join(EXTENSIONS)} files' + (f' named in {manifest.name}' if manifest else ''))
   found.sort(key=lambda one: (one.path, *(-1 if value is None else value for value in (one.channel, one.start_s, one.end_s))))
   return [dataclasses.replace(one, bytes=0) if before and before.path == one.path and (one.start_s, one.end_s) != (None, None) else one

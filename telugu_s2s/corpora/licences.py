@@ -20,6 +20,7 @@ PROFILES = {
     'share_alike': 'ABC',
     'research': 'ABCD',
 }
+CLASSES = {'A': 'no condition', 'B': 'attribution', 'C': 'share-alike', 'D': 'non-commercial, no derivatives, unclear or unknown', 'E': 'paid'}
 _FREE = {'CC0-1.0', 'PDDL-1.0', 'UNLICENSE', '0BSD', 'CC-PDDC', 'CC-PDM-1.0', 'PUBLIC-DOMAIN', OWN.upper()}
 _ATTRIBUTION = {'APACHE-2.0', 'MIT', 'MIT-0', 'BSD-2-CLAUSE', 'BSD-3-CLAUSE', 'ISC', 'ODC-BY-1.0'}
 _VERSIONS = {'1.0', '2.0', '2.1', '2.5', '3.0', '4.0'}

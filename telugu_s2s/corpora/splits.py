@@ -3,11 +3,9 @@
 A hash of the speaker and a hash of the sentence decide, each alone. Nothing else can keep speakers and sentences apart
 without looking at the other recordings, and it has a price: what is held out in one respect only is left out of both.
 """
-import collections
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterable
 
 from telugu_s2s.corpora.folder import Recording
 from telugu_s2s.errors import InputError
@@ -64,28 +62,6 @@ def check_share(eval_share: float) -> None:
   """Raises InputError for what is no share."""
   if not 0 <= eval_share <= 1:
     raise InputError(f'data.eval_share {eval_share}: a share is between 0 and 1')
-
-
-def assign(recordings: Iterable[Recording], seed: int, eval_share: float) -> tuple[list[str], dict]:
-  """The split of each recording, and what each split holds.
-
-  Returns:
-    One of SPLITS a recording, in their order, and {split: {recordings, bytes, voices, sentences}} of all SPLITS;
-    the recordings of all four together are the ones that came in.
-
-  Raises:
-    InputError: eval_share is no share.
-  """
-  splits, counts = [], {name: collections.Counter(recordings=0, bytes=0) for name in SPLITS}
-  voices, sentences = collections.defaultdict(set), collections.defaultdict(set)
-  for one in recordings:
-    name = split(one, seed, eval_share)
-    splits.append(name)
-    counts[name].update(recordings=1, bytes=one.bytes)
-    voices[name].add(voice(one))
-    sentences[name].add(plain(one.text))
-  return splits, {name: {**counts[name], 'voices': len(voices[name]), 'sentences': len(sentences[name] - {''})}
-                  for name in SPLITS}
 
 
 def _place(seed, *names):

@@ -140,7 +140,7 @@ def _by_vectors(samples, speech):
 
 
 def halves(vectors) -> np.ndarray:
-  """i64[n], 0 or 1: two clusters of vectors f32[n d] by average linkage cut at two, then refined by their means."""
+  """i64[n], 0 or 1: two clusters of vectors f32[n d], by k-means from the most distant pairs."""
   squared = np.sum(vectors ** 2, 1)
   distance = np.maximum(squared[:, None] + squared - 2 * vectors @ vectors.T, 0)
   best, result = np.inf, np.zeros(len(vectors), int)
@@ -189,39 +189,4 @@ def path(scores, switch: float) -> np.ndarray:
   for frame in range(len(scores) - 1, -1, -1):
     result[frame] = side
     side = int(back[frame, side])
-  return result
-
-
-def error(reference: list[Span], found: list[Span], collar_s: float = 0.0) -> dict:
-  """The diarisation error of found turns: {error, missed, false_alarm, confusion}, shares of the reference's speech.
-
-  Speakers are matched so that the error is least. collar_s: around each edge of the reference nothing is counted.
-  """
-  end_s = max(one.end_s for one in [*reference, *found])
-  frames = round(end_s * SAMPLE_RATE / HOP) + 1
-  names = sorted({one.speaker for one in reference})
-  if len(names) > 2 or len({one.speaker for one in found}) > 2:
-    raise ValueError('more than two speakers')
-  raster = lambda spans, name: _raster([one for one in spans if one.speaker == name], frames)
-  there = np.stack([raster(reference, name) for name in (names + [''])[:2]])
-  heard = np.stack([raster(found, name) for name in ('0', '1')])
-  counted = np.ones(frames, bool)
-  for one in reference if collar_s else ():
-    for edge in (one.start_s, one.end_s):
-      counted[max(0, round((edge - collar_s) * SAMPLE_RATE / HOP)):round((edge + collar_s) * SAMPLE_RATE / HOP)] = False
-  there, heard = there[:, counted], heard[:, counted]
-  speech = there.sum()
-  least = lambda heard: np.minimum(there.sum(0), heard.sum(0)).sum() - (there & heard).sum()
-  missed = np.maximum(there.sum(0) - heard.sum(0), 0).sum()
-  alarm = np.maximum(heard.sum(0) - there.sum(0), 0).sum()
-  confusion = min(least(heard), least(heard[::-1]))
-  return {name: float(value / speech) for name, value in (
-      ('error', missed + alarm + confusion), ('missed', missed), ('false_alarm', alarm), ('confusion', confusion))}
-
-
-def _raster(spans, frames):
-  """bool[frames] of 10 ms, where any of the spans is."""
-  result = np.zeros(frames, bool)
-  for one in spans:
-    result[round(one.start_s * SAMPLE_RATE / HOP):round(one.end_s * SAMPLE_RATE / HOP)] = True
   return result

@@ -4,6 +4,7 @@ espeak-ng (synthesis.py), Festival's Telugu voice, any command, and people whose
 this project is one more, see own_voice.py. An engine that cannot give an emotion says which one it gave.
 """
 import dataclasses
+import hashlib
 import importlib.metadata
 import shlex
 import shutil
@@ -64,6 +65,7 @@ class Engine:
   real: bool                     # people's recordings, not synthesis
   speak: Callable[[str, str, str, float, int], Spoken]
   voices: Callable[[Sequence[str], str], list[str]]      # those of a split that can say all of some texts
+  skips: Sequence[corpus.Skip] = ()                      # recordings that it cannot say anything with
 
 
 def voices_of(names: Mapping[str, bool]):
@@ -190,8 +192,8 @@ def recorded(folder, licence: str) -> Engine:
   Raises:
     InputError: the folder cannot be used, or has no recording with text and speaker.
   """
-  found = {}
-  for one in corpus.recordings(folder, licence)[0]:
+  found, (rows, skips) = {}, corpus.recordings(folder, licence, 'config.folder')
+  for one in rows:
     if one.text and one.speaker:
       found.setdefault(retrieval.plain(one.text), {}).setdefault(one.speaker, []).append(one)
   if not found:
@@ -213,7 +215,8 @@ def recorded(folder, licence: str) -> Engine:
       raise Unspoken(str(problem)) from None
     return Spoken(samples, one.speaker, one.gender, one.emotion, one.source, one.licence, one.custom.get('attribution', ''))
 
-  return Engine('recorded', str(Path(folder).resolve().name), True, speak, voices)
+  version = hashlib.sha256(repr(sorted(rows, key=lambda one: one.path)).encode()).hexdigest()[:16]
+  return Engine('recorded', version, True, speak, voices, skips)
 
 
 def chosen(config, model: Engine | None = None) -> Engine:
@@ -222,7 +225,7 @@ def chosen(config, model: Engine | None = None) -> Engine:
   Raises:
     InputError: there is no such engine, or it is not installed.
   """
-  held = {name: False for name in _names(config.voice_names)} | {name: True for name in _names(config.held_out_names)}
+  held = {name: False for name in names(config.voice_names)} | {name: True for name in names(config.held_out_names)}
   if config.engine == 'espeak':
     return espeak(varied(config.voices, config.variants), tuple(config.pitches), tuple(config.ranges))
   if config.engine == 'festival':
@@ -238,5 +241,6 @@ def chosen(config, model: Engine | None = None) -> Engine:
   raise InputError(f'config.engine {config.engine!r}: choose one of {", ".join(NAMES)}; model takes config.run')
 
 
-def _names(given):
+def names(given: str) -> list[str]:
+  """Those that a setting has, parted by commas."""
   return [name.strip() for name in given.split(',') if name.strip()]

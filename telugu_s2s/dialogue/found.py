@@ -4,6 +4,7 @@ Of one channel, turns over which the other speaks are left out, as nothing here 
 """
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -40,13 +41,14 @@ class Part:
   speaker: str
   labels: Mapping                # of Turn
   channel: int | None = None
+  file_s: float = 0.0            # of the dialogue, where the recording's file begins
 
   @property
   def seconds(self) -> float:
     return self.end_s - self.start_s
 
 
-def units(config, how: How) -> list[Unit]:
+def units(config, how: How) -> tuple[list[Unit], list[corpus.Skip]]:
   """A unit for each conversation of `config.folder`, and for each recording in which no row names a turn.
 
   Raises:
@@ -56,27 +58,30 @@ def units(config, how: How) -> list[Unit]:
     raise InputError(f'config.layout {config.layout!r}: choose one of {", ".join(LAYOUTS[1:])}, or leave it empty for a manifest, or none')
   if not config.folder:
     raise InputError('config.folder is empty: name a folder of conversations')
+  if not 0 < config.longest_s < math.inf:
+    raise InputError(f'config.longest_s {config.longest_s}: give seconds of a dialogue')
   folder, groups = Path(config.folder), {}
-  for one in _rows(config, folder):
+  rows, skips = _rows(config, folder)
+  for one in rows:
     groups.setdefault((one.source, one.dialogue or one.path.rpartition('.')[0]), []).append(one)
   groups = dict(list(groups.items())[:config.count])
   names = pairs.named('-'.join(key) for key in groups)
   return [Unit(name, functools.partial(dialogues, folder, name, group, how), pairs.hashed(group))
-          for name, group in zip(names.values(), groups.values())]
+          for name, group in zip(names.values(), groups.values())], skips
 
 
 def _rows(config, folder):
-  """Recordings as the layout has them."""
+  """Recordings as the layout has them, and skips."""
   if not config.layout:
-    found, skips = corpus.recordings(folder, config.licence)
-    return found
+    return corpus.recordings(folder, config.licence, 'config.folder')
   fields = {field.name for field in dataclasses.fields(corpus.Recording)}
-  rows = [row for row in getattr(conversation, config.layout)(folder) if isinstance(row, dict)]
+  every = list(getattr(conversation, config.layout)(folder))
+  rows, skips = ([one for one in every if isinstance(one, kind)] for kind in (dict, corpus.Skip))
   if not rows:
     raise InputError(f'config.folder: {folder} holds no conversation in the layout {config.layout}')
   return [corpus.Recording(**{'licence': config.licence, 'source': folder.resolve().name} |
                            {name: value for name, value in row.items() if name in fields},
-                           custom={name: value for name, value in row.items() if name not in fields and isinstance(value, str)}) for row in rows]
+                           custom={name: value for name, value in row.items() if name not in fields and isinstance(value, str)}) for row in rows], skips
 
 
 def dialogues(folder, name, group: Sequence[corpus.Recording], how: How) -> list[Dialogue | Aside]:
@@ -131,12 +136,20 @@ def runs(usable: Sequence[Part], parts: Sequence[Part], longest_s: float):
 
 
 def _parts(audio, group, how):
-  """The turns of a conversation: as rows name them, of each channel, or as they sound."""
+  """The turns of a conversation: as rows name them, of each channel, or as they sound.
+
+  Raises:
+    Aside: turns that are files of their own do not say when they begin.
+  """
+  apart = len({one.path for one in group}) > 1
   for one in group:
-    labels = dict(path=one.path, source=one.source, licence=one.licence, text=one.text, text_provenance=one.text_provenance if one.text else '',
-                  gender=one.gender, style=one.style, emotion=one.emotion, language=one.language or 'te',
-                  attribution=one.custom.get('attribution', ''), text_raw=one.custom.get('text_raw', ''))
-    if one.end_s is not None and one.speaker:
+    labels = pairs.told(one, path=one.path)
+    if apart and one.end_s is None and one.speaker and one.turn is not None:
+      at_s = timing.seconds(one.custom.get('at_s'))
+      if at_s is None:
+        raise Aside('no times', f'{one.path} is a turn in a file of its own; a column at_s is to say at which second of the dialogue it begins')
+      yield Part(at_s, at_s + len(audio.whole(one.path, one.channel)) / files.SAMPLE_RATE, one.speaker, labels, one.channel, at_s)
+    elif one.end_s is not None and one.speaker:
       yield Part(one.start_s or 0.0, one.end_s, one.speaker, labels, one.channel)
     elif one.channel is not None:
       for start_s, end_s in spoken(audio.whole(one.path, one.channel), how.vad):
@@ -182,4 +195,4 @@ class Audio:
 
   def cut(self, part):
     samples = self.whole(part.labels['path'], part.channel)
-    return samples[round(part.start_s * files.SAMPLE_RATE):round(part.end_s * files.SAMPLE_RATE)]
+    return samples[round((part.start_s - part.file_s) * files.SAMPLE_RATE):round((part.end_s - part.file_s) * files.SAMPLE_RATE)]

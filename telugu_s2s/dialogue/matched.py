@@ -19,8 +19,8 @@ QUESTION = 'question'
 AT_ONCE = 64                     # recordings that are decoded and coded together
 
 
-def units(config, table: timing.Timing) -> list[Unit]:
-  """A unit for each question of `config.folder`, in an order drawn from the seed, `config.count` at most.
+def units(config, table: timing.Timing) -> tuple[list[Unit], list[corpus.Skip]]:
+  """A unit for each question of `config.folder`, in an order drawn from the seed, `config.count` at most; and the recordings that cannot be used.
 
   By text a question is a row of style question, or one that ends in a question mark; what answers is any other row. By codes
   every recording asks, and every other one may answer. A recording answers `config.reuse` questions at most.
@@ -29,7 +29,10 @@ def units(config, table: timing.Timing) -> list[Unit]:
     InputError: there is nothing to choose from.
   """
   folder = Path(config.folder or sample.sample.folder())
-  recordings = [one for one in corpus.recordings(folder, config.licence)[0] if one.speaker]
+  rows, skips = corpus.recordings(folder, config.licence, 'config.folder')
+  recordings = [one for one in rows if one.speaker]
+  if config.reuse < 1:
+    raise InputError(f'config.reuse {config.reuse}: give the questions that a recording may answer, from 1')
   if config.by not in BY:
     raise InputError(f'config.by {config.by!r}: choose text or codes, or leave it empty')
   by = config.by or ('text' if sum(bool(one.text) for one in recordings) > len(recordings) / 2 else 'codes')
@@ -46,7 +49,7 @@ def units(config, table: timing.Timing) -> list[Unit]:
   names = pairs.named(f'r-{found.stem(recordings[asked].path)}-{asked:06}' for asked, _ in chosen)
   sides = [(recordings[asked], recordings[answer]) for asked, answer in chosen]
   return [Unit(name, functools.partial(_alone, folder, *both, table, config.seed, name), pairs.hashed(both))
-          for name, both in zip(names.values(), sides)]
+          for name, both in zip(names.values(), sides)], skips
 
 
 def _alone(*given):
@@ -103,8 +106,6 @@ def paired(folder, asked, answered, table, seed, name) -> Dialogue:
   clips = [sample.finished(corpus.samples(folder, one)) for one in (asked, answered)]
   seconds = [len(clip) / files.SAMPLE_RATE - 2 * sample.END_S for clip in clips]
   starts = timing.laid([('a', seconds[0]), ('b', seconds[1])], table, pairs.rng_of(seed, name))
-  turns = [Turn(start, clip, one.speaker, one.source, one.licence, text=one.text, text_provenance=one.text_provenance if one.text else '',
-                gender=one.gender, style=style, emotion=one.emotion, language=one.language or 'te',
-                attribution=one.custom.get('attribution', ''))
+  turns = [Turn(start, clip, one.speaker, **pairs.told(one, style=style))
            for start, clip, one, style in zip(starts, clips, (asked, answered), (QUESTION, 'answer'))]
   return Dialogue(name, asked.split, turns)

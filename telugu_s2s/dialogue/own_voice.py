@@ -13,7 +13,7 @@ import numpy as np
 
 from telugu_s2s.audio import activity
 from telugu_s2s.audio.level import HOP
-from telugu_s2s.dialogue.engines import Engine, Spoken, Unspoken
+from telugu_s2s.dialogue.engines import Engine, Spoken, Unspoken, voices_of
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import drawing, sampling
 from telugu_s2s.lm.frames import ABSENT, undelayed
@@ -21,7 +21,7 @@ from telugu_s2s.tokens import encoding, slots
 
 LETTERS_PER_S = 16.0             # median of the sample corpus at its normal rate, spaces and the pause of WORD_S a word aside
 WORD_S = 0.08                    # beside its letters
-TAIL_S = 1.0                     # that is listened to after the last word
+TAIL_S = 3.0                     # that is listened to from the last word's beginning on
 BLOCK = 50                       # frames: lengths are rounded up to so many, so that few programs are compiled
 
 
@@ -60,7 +60,7 @@ def engine(model, params, trained, vocabulary, name: str, licence: str, voices: 
 
   def speak(text, voice, emotion, speed, seed):
     words = laid(text, vocabulary, rate, speed)
-    frames = ahead + words[-1][0] + round((TAIL_S + 2.0) * rate) if words else 0
+    frames = ahead + words[-1][0] + round(TAIL_S * rate) if words else 0
     if not words:
       raise Unspoken(f'{text!r} holds no word')
     slot = slots.laid(words, -(-frames // BLOCK) * BLOCK)
@@ -69,8 +69,7 @@ def engine(model, params, trained, vocabulary, name: str, licence: str, voices: 
     samples = encoding.decoded(trained, np.asarray(codes)[None])[0]
     return Spoken(heard(samples, text), f'{name}-{voice}' if voice else name, 'u', emotion if 'emotion' in given else 'neutral', name, licence)
 
-  held = lambda texts, split: [one for one, out in voices.items() if out == (split == 'eval')]
-  return Engine('model', f'{digest(params)} {trained.identity} {vocabulary.name}', False, speak, held)
+  return Engine('model', f'{digest(params)} {trained.identity} {vocabulary.name} {how}', False, speak, voices_of(voices))
 
 
 def digest(params) -> str:

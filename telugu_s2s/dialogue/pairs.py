@@ -62,6 +62,13 @@ class Turn:
     return self.at_s + len(self.samples) / files.SAMPLE_RATE
 
 
+def told(recording: corpus.Recording, **more) -> dict:
+  """The fields of a turn that its recording tells, and `more`."""
+  kept = {name: getattr(recording, name) for name in ('source', 'licence', 'text', 'gender', 'style', 'emotion')}
+  custom = {name: recording.custom.get(name, '') for name in ('attribution', 'text_raw')}
+  return kept | custom | {'text_provenance': recording.text_provenance if recording.text else '', 'language': recording.language or 'te'} | more
+
+
 @dataclasses.dataclass(frozen=True)
 class Dialogue:
   """Turns in the order of time. `negative`: why it is a bad example, '' of a good one. `texts`: (source, licence) of what is said."""
@@ -90,6 +97,11 @@ def _plain(value):
   return value.to_dict() if hasattr(value, 'to_dict') else dataclasses.asdict(value)
 
 
+def sound(samples) -> str:
+  """A hash of samples."""
+  return hashlib.sha256(np.ascontiguousarray(samples)).hexdigest()[:16]
+
+
 def hashed(*things) -> str:
   """A hash of what things look like in print."""
   return hashlib.sha256(repr(things).encode()).hexdigest()[:16]
@@ -97,11 +109,12 @@ def hashed(*things) -> str:
 
 def named(names: Iterable[str]) -> dict[str, str]:
   """{name: the same as a file may be called, of letters, digits, - and _}, each of them once."""
-  found, taken = {}, collections.Counter()
+  found, taken = {}, set()
   for name in dict.fromkeys(names):
     stem = re.sub(r'[^A-Za-z0-9_-]+', '-', name).strip('-') or 'dialogue'
-    taken[stem] += 1
-    found[name] = stem if taken[stem] == 1 else f'{stem}--{taken[stem]}'
+    free = next(one for one in itertools.chain([stem], (f'{stem}--{number}' for number in itertools.count(2))) if one not in taken)
+    taken.add(free)
+    found[name] = free
   return found
 
 
@@ -110,20 +123,23 @@ def rng_of(seed: int, name: str) -> np.random.Generator:
   return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
-def write(units: Iterable[Unit], workdir, made_by: str, form: str, workers: int = 0) -> dict:
+def write(units: Iterable[Unit], workdir, made_by: str, form: str, workers: int = 0, skips: Sequence[corpus.Skip] = ()) -> dict:
   """Makes the units that are not there yet, and the manifests of workdir/pairs and workdir/negatives.
 
   Args:
     made_by: from `generator`; units that another one made are made again.
     form: of the files, 'opus' or 'flac'.
     workers: threads; 0 = one a core.
+    skips: recordings that could not be used before there were units, for the report.
 
   Returns:
     {dialogues, negatives, aside, turns, seconds: of speech, made: units of this call, wall_s}.
 
   Raises:
-    InputError: nothing came of any unit.
+    InputError: nothing came of any unit; or a setting is out of its range.
   """
+  if workers < 0:
+    raise InputError(f'config.workers {workers}: give threads from 1, or 0 for one a core')
   workdir, units, began = Path(workdir), list(units), time.monotonic()
   pool = ThreadPoolExecutor(workers or os.cpu_count())
   try:
@@ -132,7 +148,7 @@ def write(units: Iterable[Unit], workdir, made_by: str, form: str, workers: int 
   finally:
     pool.shutdown(cancel_futures=True)
   wall_s = time.monotonic() - began
-  skips = [corpus.Skip(unit.name, *left) for unit, (kept, _) in zip(units, done) for left in kept['aside']]
+  skips = [*skips] + [corpus.Skip(unit.name, *left) for unit, (kept, _) in zip(units, done) for left in kept['aside']]
   rows = [row for kept, _ in done for row in kept['rows']]
   rows, held = kept_apart(rows)
   skips += held

@@ -55,14 +55,3 @@ def best(scores, allowed) -> int | None:
   scores = np.where(allowed, scores, 0)
   number = int(np.argmax(scores))
   return number if scores[number] > 0 else None
-
-
-def accuracy(questions: Sequence[collections.Counter], answers: Sequence[collections.Counter]) -> dict:
-  """How often the answer at a question's own place is found: {top1, top5, chance: shares, of: a count}."""
-  index = Index(answers)
-  ranks = []
-  for number, question in enumerate(questions):
-    scores = index.scores(question)
-    ranks.append(int(np.sum(scores > scores[number]) + np.sum(scores[:number] == scores[number])))
-  ranks = np.array(ranks)
-  return {'top1': float(np.mean(ranks < 1)), 'top5': float(np.mean(ranks < 5)), 'chance': 1 / len(answers), 'of': len(questions)}

@@ -44,8 +44,8 @@ def read_sentences(path) -> list[dict]:
   try:
     with open(path, encoding='utf-8', newline='') as file:
       rows = list(csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
-  except FileNotFoundError:
-    raise InputError(f'{path}: no such file; config.sentences names a sentences.tsv') from None
+  except (OSError, ValueError) as problem:
+    raise InputError(f'{path} cannot be read ({problem}); config.sentences names a sentences.tsv in UTF-8') from None
   if not rows or not set(SENTENCE) <= set(rows[0]):
     raise InputError(f'{path}: expected sentences under the columns {", ".join(SENTENCE)}')
   seen = set()

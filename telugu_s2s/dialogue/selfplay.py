@@ -5,6 +5,7 @@ then. The first side begins with a recorded question; all that follows is drawn.
 """
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -13,7 +14,7 @@ import numpy as np
 
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import folder as corpus
-from telugu_s2s.dialogue import found, pairs, timing, voiceprint
+from telugu_s2s.dialogue import found, matched, pairs, timing, voiceprint
 from telugu_s2s.dialogue.pairs import Dialogue, Turn, Unit
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import drawing, frames, sampling
@@ -84,13 +85,15 @@ def units(prompts: Sequence[Prompt], player: Player, limits: Limits, seconds: fl
   """A unit for each `batch` prompts: that many dialogues, played together.
 
   Raises:
-    InputError: there is no prompt.
+    InputError: there is no prompt, or a setting is out of its range.
   """
+  if batch < 1 or not 0 < seconds < math.inf:
+    raise InputError(f'config.batch {batch}, config.seconds {seconds}: give dialogues from 1, and more than 0 s')
   if not prompts:
     raise InputError(f'config.folder: no recording of {PROMPT_S[0]:g} to {PROMPT_S[1]:g} s begins a dialogue; name a folder of questions')
   groups = [prompts[first:first + batch] for first in range(0, len(prompts), batch)]
   return [Unit(f'self-{number:05}', lambda number=number, group=group: play(group, player, limits, seconds, jax.random.fold_in(
-      jax.random.key(seed), number), batch), pairs.hashed([one.name for one in group])) for number, group in enumerate(groups)]
+      jax.random.key(seed), number), batch), pairs.hashed([(one.name, pairs.sound(one.turn.samples), dataclasses.replace(one.turn, samples=None)) for one in group])) for number, group in enumerate(groups)]
 
 
 def play(prompts: Sequence[Prompt], player: Player, limits: Limits, seconds: float, key, batch: int) -> list[Dialogue]:
@@ -148,27 +151,26 @@ def repeated(codes, silence: int) -> float:
   return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
-def prompts(recordings, folder, encoder, count: int, seed: int) -> list[Prompt]:
+def prompts(recordings, folder, encoder, count: int, seed: int) -> tuple[list[Prompt], list[corpus.Skip]]:
   """`count` recordings of a fit length as the beginnings of dialogues, in an order drawn from the seed; questions alone, if there are any.
 
-  None is of split eval: nobody is measured on what a model said to itself.
+  None is of split eval: nobody is measured on what a model said to itself. Returns those that cannot be decoded too.
   """
   recordings = [one for one in recordings if one.split != 'eval']
-  asking = [one for one in recordings if one.style == 'question' or one.text.endswith('?')] or list(recordings)
-  result = []
+  asking = list(filter(matched.asks, recordings)) or list(recordings)
+  result, skips = [], []
   for number in np.random.default_rng(seed).permutation(len(asking)):
     if len(result) == count:
       break
     one = asking[number]
     try:
       samples = corpus.samples(folder, one)
-    except files.Unreadable:
+    except files.Unreadable as problem:
+      skips.append(corpus.Skip(one.path, problem.reason, problem.detail))
       continue
     if not PROMPT_S[0] <= len(samples) / files.SAMPLE_RATE <= PROMPT_S[1]:
       continue
-    turn = Turn(0.0, samples, one.speaker, one.source, one.licence, text=one.text, text_provenance=one.text_provenance if one.text else '',
-                gender=one.gender, style='question', emotion=one.emotion, language=one.language or 'te',
-                attribution=one.custom.get('attribution', ''))
+    turn = Turn(0.0, samples, one.speaker, **pairs.told(one, style='question'))
     [name] = pairs.named([f'self-{found.stem(one.path)}-{number:06}']).values()
     result.append(Prompt(name, encoder([samples])[0].astype(np.int32), turn, one.split))
-  return result
+  return result, skips

@@ -199,8 +199,18 @@ def breaths(folder, licence: str, seed: int = 0) -> tuple[Turn, ...]:
   if folder == MADE:
     rng = np.random.default_rng(seed)
     return tuple(_breath(nonverbal.breath(rng), *OWN) for _ in range(MANY))
-  return tuple(_breath(corpus.samples(folder, one), one.source, one.licence, one.custom.get('attribution', ''))
-               for one in corpus.recordings(folder, licence)[0])
+  rows, skips = corpus.recordings(folder, licence, 'config.breaths')
+  found = []
+  for one in rows:
+    try:
+      found.append(_breath(corpus.samples(folder, one), one.source, one.licence, one.custom.get('attribution', '')))
+    except files.Unreadable as problem:
+      skips.append(corpus.Skip(one.path, problem.reason, problem.detail))
+  if skips:
+    print(f'{folder}: {len(found)} breaths; set aside: {corpus.counted(corpus.reasons(skips))}')
+  if not found:
+    raise InputError(f'config.breaths: {folder} has no recording of a breath that can be used')
+  return tuple(found)
 
 
 def _breath(samples, source, licence, attribution=''):

@@ -1,8 +1,8 @@
-"""Text to speech: engines behind one call, speak(text, voice, rate, pitch, pitch_range) -> f32[samples] at 16 kHz.
+"""Text to speech in one call, speak(text, voice, rate, pitch, pitch_range) -> f32[samples] at 16 kHz.
 
-One engine so far, espeak-ng's formant synthesis: robotic, but no recorded voice is in it, it knows Telugu
-spelling, and it speaks hundreds of times faster than real time. It comes with the optional package
-espeakng-loader (`pip install -e .[sample] -c constraints.txt`; GPL-3), which only the job that makes the sample corpus needs.
+That is espeak-ng's formant synthesis: robotic, but no recorded voice is in it, it knows Telugu spelling, and it speaks
+hundreds of times faster than real time. It comes with the optional package espeakng-loader (`pip install -e .[sample] -c
+constraints.txt`; GPL-3), which the jobs need that make the sample corpus and speak dialogues; other engines are in engines.py.
 
 espeak-ng keeps its state in the process's globals: voice, parameters, an echo buffer, and a slow pitch flutter that
 runs on from one utterance into the next; it seeds its breath noise from the clock. Called in turn inside one process,

@@ -118,22 +118,39 @@ def act(one, spans) -> str:
       other.speaker != one.speaker and other.start_s <= one.start_s and one.end_s <= other.end_s for other in spans) else TURN
 
 
+def seconds(value) -> float | None:
+  """A cell as a finite number, None where it is none."""
+  try:
+    found = float(value)
+  except (TypeError, ValueError):
+    return None
+  return found if math.isfinite(found) else None
+
+
 def spans(folder) -> list[list[Span]]:
   """The dialogues of a folder of recordings whose rows say who speaks when: start_s and end_s in a shared file, or at_s of its own file.
 
-  Of a file of its own the silence at its ends is no speech.
+  Of a file of its own the silence at its ends is no speech. Recordings that tell no time or cannot be decoded are counted and passed over.
   """
-  dialogues = {}
-  for one in corpus.recordings(folder, '')[0]:
-    at_s = one.custom.get('at_s')
-    if not (one.dialogue and one.speaker) or at_s is None and one.end_s is None:
+  dialogues, (rows, skips) = {}, corpus.recordings(folder, '', 'config.folder')
+  for one in rows:
+    if not (one.dialogue and one.speaker) or 'at_s' not in one.custom and one.end_s is None:
       continue
-    limits = (one.start_s or 0.0, one.end_s)
-    if at_s is not None:
-      limits = tuple(float(at_s) + edge for edge in heard(files.read(Path(folder) / one.path, one.channel, *limits)[0]))
+    at_s, limits = None, (one.start_s or 0.0, one.end_s)
+    if 'at_s' in one.custom:
+      if (at_s := seconds(one.custom['at_s'])) is None:
+        skips.append(corpus.Skip(one.path, 'bad row', f'at_s {one.custom["at_s"]!r} is no number of seconds'))
+        continue
+      try:
+        limits = tuple(at_s + edge for edge in heard(files.read(Path(folder) / one.path, one.channel, *limits)[0]))
+      except files.Unreadable as problem:
+        skips.append(corpus.Skip(one.path, problem.reason, problem.detail))
+        continue
     text = one.custom.get('text_raw') or one.text
     dialogues.setdefault((one.source if at_s is None else '', one.dialogue), []).append(
         Span(*limits, one.speaker, one.custom.get('act', TURN), text))
+  if skips:
+    print(f'{folder}: passed over: {corpus.counted(corpus.reasons(skips))}')
   return list(dialogues.values())
 
 
@@ -161,7 +178,12 @@ def load(path) -> Timing:
     found = json.loads(Path(path).read_bytes())
     made = {name: Histogram(value['first'], value['step'], tuple(value['counts'])) if isinstance(value, dict) else value
             for name, value in found.items()}
-    return Timing(**made)
+    timing = Timing(**made)
+    for field in dataclasses.fields(Timing):
+      value = getattr(timing, field.name)
+      if not isinstance(value, {'origin': str, 'gap_s': Histogram, 'pause_s': Histogram, 'backchannel_at': Histogram}.get(field.name, int | float)):
+        raise ValueError(f'{field.name} is {value!r}')
+    return timing
   except (OSError, ValueError, TypeError, KeyError, AttributeError) as problem:
     raise InputError(f'config.timing: {path} holds no timing ({problem}); make one with configs/pairs.py:timing') from None
 

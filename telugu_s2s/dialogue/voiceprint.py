@@ -58,7 +58,7 @@ def cepstra(samples) -> np.ndarray:
 
 
 def plain(features) -> np.ndarray:
-  """f32[39 + 1], means and spreads of a window of `cepstra`, and the median F0 of its voiced frames (nan where there are none)."""
+  """f32[39]: 19 means and 19 spreads of a window of `cepstra`, and the median F0 of its voiced frames (nan where there are none)."""
   voiced = features[:, -1] > 0
   return np.concatenate([features[:, :CEPSTRA - 1].mean(0), features[:, :CEPSTRA - 1].std(0),
                          [np.median(features[voiced, -2]) if voiced.any() else np.nan]])

@@ -22,7 +22,7 @@ def arms_of(names, recipe) -> dict[str, dict]:
   Raises:
     InputError: one of the names is none.
   """
-  known = {'no prosody slot': {'prosody': False}, 'no user prediction': {'model__user_every': recipe.frames},
+  known = {'no prosody slot': {'prosody': False}, 'no user prediction': {'model__user_every': 0},
            'the other delay': {'model__delay': 1 - recipe.model.delay}}
   if wrong := set(names) - set(known):
     raise InputError(f'config.changes: {", ".join(sorted(wrong))}: give some of {", ".join(known)}')

@@ -61,14 +61,23 @@ def run(config, workdir):
   found = {'model': (matched(said, known, names), right), 'retrieval': (retrieved(codes, pairs, folders[0], trained), right),
            'words': (written(vocabulary, words, names), right if words else []),
            'ceiling': (matched(heard(folders[0], [others[name] for name in tried]), known, names), [{name} for name in tried])}
-  share = lambda one, wanted: intervals.share(np.array([said in known for said, known in zip(one, wanted)])) if wanted else None
-  result = {name: share(*both) for name, both in found.items()}
+  result = {name: share(*both, tried if name == 'ceiling' else [one.text for one in asked], config.seed) for name, both in found.items()}
   result |= {'chance': 1 / len(names), 'answers': len(names), 'revision': loop.revision(), 'machine': benchmark.machine()}
   files.write(workdir / 'answers.json', (json.dumps(result, indent=1) + '\n').encode())
   for name in found:
     if one := result[name]:
       print(f'{name:>10}: {one["share"]:.0%} right ({one["interval"][0]:.0%} to {one["interval"][1]:.0%}, n = {one["n"]})')
   print(f'    chance: {result["chance"]:.1%}, of {len(names)} answers; ceiling: other takes of the answers themselves, matched the same way')
+
+
+def share(said, wanted, sentences, seed: int) -> dict | None:
+  """How often what was said is one of what was wanted, over sentences where one comes more than once; None where nothing was wanted."""
+  if not wanted:
+    return None
+  right = np.array([float(one in known) for one, known in zip(said, wanted)])
+  if len(set(sentences)) == len(sentences):
+    return intervals.share(right)
+  return intervals.share_by_group(right, sentences, np.random.default_rng(seed))
 
 
 def answers_of(recordings) -> dict[str, list[corpus.Recording]]:

@@ -142,8 +142,10 @@ def measure(config, segments, model, params, codec, table, questions=()) -> dict
     questions: recordings f32[samples] that are answered; none for a voice that does not converse.
 
   Raises:
-    InputError: config.speakers has one whom the run does not know.
+    InputError: config.speakers has one whom the run does not know; or all draws would be one.
   """
+  if not config.temperature and not questions:
+    raise InputError('config.temperature 0: a voice that answers nobody says the same in all draws then; give more than 0')
   encoder = encoding.Encoder(codec)
   silence, rng = encoder.silence().astype(np.int32), np.random.default_rng(config.seed)
   # An answer may end, and what is said of itself goes on.

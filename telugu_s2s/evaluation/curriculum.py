@@ -135,6 +135,12 @@ def check(config) -> None:
     raise InputError(f'config.pairs.nonverbal {config.pairs.nonverbal}: give a share from 0 to 1')
   if config.emotion:
     labels.asked_emotion(config.emotion)
+  if config.question:
+    reply.question(config.question)
+  if config.text.pieces < 0:
+    raise InputError(f'config.text.pieces {config.text.pieces}: give the size of a vocabulary, or 0 for none')
+  if 0 < config.stage4.steps < config.stage4.preference_steps:
+    raise InputError(f'config.stage4.preference_steps {config.stage4.preference_steps}: give at most config.stage4.steps = {config.stage4.steps}')
 
 
 def planned(config, workdir) -> list[Step]:
@@ -176,10 +182,11 @@ def planned(config, workdir) -> list[Step]:
               **tokens, **heard, **_steps(config.listen))
   train3 = of('stage3', seed=seed, run=at('listen' if config.listen.steps else 'stage2'), **tokens, **_steps(config.stage3), **heard)
   train4 = of('stage4', seed=seed, run=at('stage3'), **tokens, **_steps(config.stage4), **heard)
-  question = config.question or str(next(iter(sorted((sample.folder() / 'asked' / 'audio').glob('*.opus')))))
+  question = config.question or str(min((sample.folder() / 'asked' / 'audio').glob('*.opus')))
   asked = of('reply', seed=seed, run=at('stage4'), question=question, emotion=config.emotion, temperature=0.0, count=1)
   measured = of('evaluate', 'stage4', seed=seed, run=at('stage4'), data__audio=measured_on(said.folder) if said.folder else folder, **dict(config.evaluate),
                 speakers=() if said.folder else tuple(f'espeak-{name}' for name in said.answerers))
+  evaluate.check(measured)
   model = stage2.sizes(train2, weights.load(config.codec))
   heard_s = (config.heard.views + config.heard.echoes) * pace.tokenised(spoken_s)
   steps += [

@@ -13,7 +13,6 @@ from telugu_s2s.evaluation import embedding
 from telugu_s2s.lm import drawing, frames, sampling
 from telugu_s2s.lm.model import targets
 from telugu_s2s.tokens import encoding, prosody
-from telugu_s2s.tokens.record import ABSENT
 from telugu_s2s.training import intervals
 
 WINDOW_S = 10.0
@@ -73,8 +72,7 @@ def measure(config, segments, model, params, codec) -> dict:
   audio = [one.audio[:size * c.hop] for one, _ in chosen]
   encoder = encoding.Encoder(codec, batch=len(chosen))
   codes = np.stack(encoder(audio)).astype(np.int32)
-  moves = np.full(codes.shape[:2], ABSENT, np.int32)
-  moves[:, ::2] = np.stack([prosody.codes(one, 2 * c.hop, size // 2) for one in audio])
+  moves = prosody.spaced(np.stack([prosody.codes(one, 2 * c.hop, size // 2) for one in audio]), size)
   silence = encoder.silence().astype(np.int32)
   how = drawing.settings(model, [sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias)] * len(chosen))
   said = spoken_on(model, params, codes, moves, round(config.minutes * 60 * rate), silence, jax.random.key(config.seed), how,
@@ -105,12 +103,13 @@ def compared(references, parts, others, speakers, resynthesised, rng) -> dict:
   alike[~np.array(heard).reshape(n, -1)] = np.nan
   mean = lambda x: float(np.nanmean(x)) if np.isfinite(x).any() else float('nan')
   ends = [np.array([mean(row[part]) for row in alike]) for part in (slice(ENDS), slice(-ENDS, None))]
-  falls = (ends[0] - ends[1])[np.isfinite(ends[0] - ends[1])]
+  there = np.isfinite(ends[0] - ends[1])
+  falls = (ends[0] - ends[1])[there]
   cross = mine @ after.T
   own, same = (np.array(names)[have][None] == np.array(names)[:, None] for names in (range(n), speakers))
   return {'by': name, 'windows': [round(mean(column), 4) for column in alike.T], 'silent': float(1 - np.mean(heard)),
           'first': mean(ends[0]), 'last': mean(ends[1]), 'drift': float(falls.mean()) if len(falls) else float('nan'),
-          'drift_interval': intervals.by_group(falls, np.arange(len(falls)), rng) if len(falls) else [float('nan')] * 2,
+          'drift_interval': intervals.by_group(falls, np.array(speakers)[there], rng) if len(falls) else [float('nan')] * 2,
           'ceiling': mean(cross[own]), 'others': mean(cross[~same]), 'original': mean(np.einsum('nd,nd->n', mine[have], before))}
 
 

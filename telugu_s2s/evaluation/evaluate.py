@@ -95,7 +95,7 @@ def held_out(config, workdir) -> list:
 def questions(folder: str) -> list:
   """The recordings f32[samples] of split eval of a folder; '' = the sample corpus's questions in the held-out voice."""
   path = Path(folder or sample.folder() / sample.ASKED)
-  held = [one for one in corpus.recordings(path, '')[0] if one.split == 'eval']
+  held = [one for one in corpus.recordings(path, '', 'config.questions')[0] if one.split == 'eval']
   found = [corpus.samples(path, one) for one in held]
   if not found:
     raise InputError(f'config.questions: {path} has no recording of split eval')

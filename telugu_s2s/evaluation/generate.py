@@ -21,15 +21,14 @@ def run(config, workdir):
     raise InputError(f'config.prompt_s {config.prompt_s}: give more than 0 s')
   model, params, trained = runs.loaded(config.run)
   hop = trained.config.hop
-  path = Path(config.prompt or next(iter(sorted((sample.folder() / 'audio').iterdir()))))
+  path = Path(config.prompt or min((sample.folder() / 'audio').iterdir()))
   audio = files.read(path)[0][:round(config.prompt_s * files.SAMPLE_RATE)]
   if len(audio) < 2 * hop:
     raise InputError(f'config.prompt: {path} has {len(audio) / files.SAMPLE_RATE:.2f} s, less than two frames')
   encoder = encoding.Encoder(trained, batch=1)
   given, guidance = guided(config, model, conditions_of(config, model, encoder))
   codes = encoder([audio])[0].astype(np.int32)
-  moves = np.full(len(codes), -1, np.int32)
-  moves[::2] = prosody.codes(audio, 2 * hop, (len(codes) + 1) // 2)
+  moves = prosody.spaced(prosody.codes(audio, 2 * hop, (len(codes) + 1) // 2), len(codes))
   frames = len(codes) + round(config.seconds * trained.config.frame_rate)
   repeated = lambda x: jnp.broadcast_to(x, (config.count, *x.shape))
   silence = encoder.silence().astype(np.int32)
@@ -74,6 +73,8 @@ def conditions_of(config, model, encoder) -> dict:
     InputError: the run has no such condition, or knows no such speaker, emotion or bin.
   """
   bins, between, given = dict(config.knobs), dict(config.nonverbal), {}
+  place = Path(config.run) / labels.FILE
+  table = labels.load(place) if place.exists() else labels.Table()
   wanted = {'speaker': (config.speaker, model.speakers), 'reference': (config.reference, model.reference),
             'emotion': (config.emotion, model.emotions), 'knobs': (max(bins.values()) >= 0, model.knob_bins),
             'nonverbal': (max(between.values()) >= 0, model.nonverbal),
@@ -87,23 +88,27 @@ def conditions_of(config, model, encoder) -> dict:
   if config.speaker and config.reference:
     raise InputError('config.speaker and config.reference: give one of them')
   if config.speaker:
-    given['speaker'] = np.int32(labels.load(Path(config.run) / labels.FILE).named(config.speaker, model.speakers))
+    given['speaker'] = np.int32(table.named(config.speaker, model.speakers))
   if config.reference:
+    if not 0 < config.reference_s < math.inf:
+      raise InputError(f'config.reference_s {config.reference_s}: give the seconds of the recording that are listened to')
     heard = files.read(Path(config.reference))[0][:round(config.reference_s * files.SAMPLE_RATE)]
     if len(heard) < 2 * encoder.codec.config.hop:
       raise InputError(f'config.reference: {config.reference} has less than two frames')
     check_speech(heard, 'reference', config.reference)
     given['reference'] = encoder([heard])[0].astype(np.int32)
   if config.emotion:
-    given['emotion'] = np.int32(labels.asked_emotion(config.emotion))
+    given['emotion'] = np.int32(table.feeling(config.emotion))
   if max(bins.values()) >= model.knob_bins > 0 or min(bins.values()) < -1:
     raise InputError(f'config.knobs {bins}: give bins from 0 to {model.knob_bins - 1}, or -1')
+  if strange := {knob for knob, value in bins.items() if value >= 0} - set(table.edges):
+    raise InputError(f'config.knobs: {config.run} learnt from no clips whose {", ".join(sorted(strange))} was measured')
   if max(bins.values()) >= 0:
     given['knobs'] = np.array([bins[knob] for knob in labels.KNOBS], np.int32)
   if not set(between.values()) <= {-1, 0, 1}:
     raise InputError(f'config.nonverbal {between}: give 0 for none, 1 for some, or -1')
   asked = {name: value for name, value in between.items() if value >= 0}
-  if asked and (strange := asked.keys() - {*labels.load(Path(config.run) / labels.FILE).told_apart}):
+  if asked and (strange := asked.keys() - {*table.told_apart}):
     raise InputError(f'config.nonverbal: {config.run} learnt from no clips with and without a {", a ".join(sorted(strange))}')
   given |= {name: np.int32(value) for name, value in asked.items()}
   if config.guidance != 1 and not given:

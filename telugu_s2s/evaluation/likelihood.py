@@ -73,8 +73,7 @@ def _nats(model, params, codes, prosody):
   h, slots = net.apply({'params': params}, codes, prosody, method='hear')
   every = net.apply({'params': params}, h, slots, method='speak')[-model.codebooks:]
   target = slots[..., -model.codebooks:]
-  found = [jax.nn.logsumexp(logits, -1) - jnp.take_along_axis(logits, jnp.maximum(target[..., level], 0)[..., None], -1)[..., 0]
-           for level, logits in enumerate(every)]
+  found = [losses.code_nats(logits, target[..., level])[0] for level, logits in enumerate(every)]
   return frames.undelayed(jnp.stack(found, -1), model.delay)
 
 
@@ -129,7 +128,7 @@ def test(couples, model, params, encoder, bigram, config, converses, rng) -> dic
   items = encoded(couples, encoder, frames_x, frames_y, converses)
   last = frames_y - model.delay
   local = tuple(min(last, round(seconds * rate)) for seconds in config.local_s)
-  groups = np.repeat([one.group for one in couples], 2)
+  groups = [one.group for one in couples for _ in range(2)]
   weights = shares(losses.code_weights(model.codebooks))
 
   def table(found):
@@ -138,7 +137,7 @@ def test(couples, model, params, encoder, bigram, config, converses, rng) -> dic
 
   after, alone = scored(functools.partial(nats, model, params), items)
   found = {name: answers(after, alone, local, one) for name, one in weights.items()}
-  result = {'items': 2 * len(couples), 'groups': len(set(groups)), 'chance': 0.5,
+  result = {'items': 2 * len(couples), 'groups': len({name for group in groups for name in group}), 'chance': 0.5,
             'model': {name: table(one) for name, one in found.items()}}
   if bigram:
     keep = bigram.keep(items.codes[:, :, :, :frames_x].reshape(-1, frames_x, model.codebooks))

@@ -97,7 +97,7 @@ def measure_ours(spec) -> dict:
   train_s = lm_peer.seconds(train, spec)
   params = box.pop()['params']
   result = {'parameters': sum(x.size for x in jax.tree.leaves(params)), 'train_frames_per_s': rows * frames / train_s,
-            'train_tokens_per_s': rows * frames / train_s * (c.slots + c.codebooks / c.user_every), **used(c, frames, rows * frames / train_s),
+            'train_tokens_per_s': rows * frames / train_s * (c.slots + c.codebooks * c.predicted_share), **used(c, frames, rows * frames / train_s),
             'copy_gb_per_s': copied(spec) / 1e9, 'decode': {}}
   for streams in spec['streams']:
     one = spoken(c, params, spec, streams)

@@ -6,10 +6,12 @@ import numpy as np
 
 from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import sample
-from telugu_s2s.dialogue import engines, found, matched, measure, own_voice, pairs, selfplay, spoken, timing, voiceprint
+from telugu_s2s.dialogue import engines, found, matched, own_voice, pairs, selfplay, spoken, timing, voiceprint
 from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import dialogues
 from telugu_s2s.lm import sampling
 from telugu_s2s.tokens import encoding, labels
+from telugu_s2s.tokens.slots import SYNTHESIS
 from telugu_s2s.training import runs, texts
 
 SOURCES = ('grammar', 'text', 'recordings', 'retrieval', 'selfplay', 'timing', 'measure')
@@ -24,12 +26,14 @@ def run(config, workdir):
   if config.source == 'recordings':
     how = found.How(config.voiceprint, config.vad, config.longest_s)
     made_by = pairs.generator('recordings', how=how, layout=config.layout, licence=config.licence, folder=str(config.folder))
-    return pairs.write(found.units(config, how), workdir, made_by, 'flac', config.workers)
+    units, skips = found.units(config, how)
+    return pairs.write(units, workdir, made_by, 'flac', config.workers, skips)
   if config.source == 'retrieval':
     table = timing.load(config.timing)
     made_by = pairs.generator('retrieval', by=config.by, timing=table, seed=config.seed, reuse=config.reuse, licence=config.licence,
                               folder=str(config.folder))
-    return pairs.write(matched.units(config, table), workdir, made_by, 'flac', config.workers)
+    units, skips = matched.units(config, table)
+    return pairs.write(units, workdir, made_by, 'flac', config.workers, skips)
   if config.source == 'selfplay':
     return from_selfplay(config, workdir)
   if config.source == 'timing':
@@ -41,7 +45,7 @@ def run(config, workdir):
           'give it as config.timing')
     return table
   if config.source == 'measure':
-    return measure.measured(config.folder or sample.folder(), config.count, config.seed, config.vad, config.codec, workdir)
+    return dialogues.measured(config.folder or sample.folder(), config.count, config.seed, config.vad, config.codec, workdir)
   raise InputError(f'config.source {config.source!r}: choose one of {", ".join(SOURCES)}')
 
 
@@ -73,33 +77,36 @@ def from_text(config, workdir):
   made_by = pairs.generator(config.source, engine=(engine.name, engine.version), voices=config.voices, variants=config.variants,
                             names=config.voice_names, held_out=config.held_out_names, timing=how.timing, seed=config.seed, rates=tuple(config.rates),
                             pitches=list(config.pitches), ranges=list(config.ranges), emotions=list(config.emotions), acted=engines.ACTED,
-                            extras=config.extras, breaths=config.breaths, takes=config.takes, answerers=list(config.answerers),
+                            extras=config.extras, breaths=[(pairs.sound(one.samples), one.source, one.licence) for one in how.breaths], takes=config.takes, answerers=list(config.answerers),
                             fillers=(spoken.FILLERS, spoken.FILLER_RATE, spoken.FILLER_EMOTION) if how.extras else '',
                             answer_once=config.answer_once, licence=config.licence)
   units = (spoken.from_grammar if config.source == 'grammar' else spoken.from_text)(config, how)
   workers = 1 if config.engine == 'model' else config.workers
-  return pairs.write(units, workdir, made_by, 'flac' if engine.real else 'opus', workers)
+  return pairs.write(units, workdir, made_by, 'flac' if engine.real else 'opus', workers, engine.skips)
 
 
 def speaker_of(config) -> engines.Engine:
   """The model of config.run as an engine."""
   model, params, trained = runs.loaded(config.run)
-  words = texts.of_run(config.run, model)
-  table = labels.load(Path(config.run) / labels.FILE) if model.speakers else None
+  words, shares = texts.of_run(config.run, model), runs.config_of(config.run).text.shares
+  if words and not shares[SYNTHESIS]:
+    raise InputError(f'config.run: {config.run} has learnt its words beside its voice alone (config.text.shares {tuple(shares)}), so it cannot read; '
+                     'train one with some ahead of it')
+  place = Path(config.run) / labels.FILE
+  table = labels.load(place) if place.exists() else labels.Table()
 
   def conditions(voice, emotion):
-    given = {}
+    given = {'task': np.int32(SYNTHESIS)} if model.tasks else {}
     if voice and model.speakers:
       given['speaker'] = np.int32(table.named(voice, model.speakers))
     if emotion and model.emotions:
-      given['emotion'] = np.int32(labels.asked_emotion(emotion))
+      given['emotion'] = np.int32(table.feeling(emotion))
     return given
 
-  names = [name.strip() for name in config.voice_names.split(',') if name.strip()] or (list(table.speakers) if table else ['a', 'b'])
+  voices = dict.fromkeys(engines.names(config.voice_names) or (table.speakers if model.speakers else ('a', 'b')), False)
   if not model.speakers:
     print(f'{config.run} has no condition of speakers: its two voices are not told apart')
-  held = [name.strip() for name in config.held_out_names.split(',') if name.strip()]
-  voices = {name: False for name in names if name not in held} | {name: True for name in held}
+  voices |= dict.fromkeys(engines.names(config.held_out_names), True)
   how = sampling.Sampling(config.temperature, config.top_k, repetition=4)
   return own_voice.engine(model, params, trained, words, Path(config.run).name, config.licence, voices, conditions, how,
                           2 * (round(trained.config.frame_rate * 1.5) // 2))
@@ -113,9 +120,10 @@ def from_selfplay(config, workdir):
   how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias)
   player = selfplay.Player(model, params, trained, how, silence, Path(config.run).resolve().name, config.licence)
   folder = Path(config.folder or sample.folder())
-  prompts = selfplay.prompts(corpus.recordings(folder, config.licence)[0], folder, encoder, config.count, config.seed)
+  rows, skips = corpus.recordings(folder, config.licence, 'config.folder')
+  prompts, unheard = selfplay.prompts(rows, folder, encoder, config.count, config.seed)
   limits = selfplay.Limits(**config.limits)
   made_by = pairs.generator('selfplay', run=own_voice.digest(params), codec=trained.identity, how=how, limits=limits, seconds=config.seconds,
                             batch=config.batch, seed=config.seed, drift=voiceprint.available(), licence=config.licence, folder=config.folder)
   units = selfplay.units(prompts, player, limits, config.seconds, config.batch, config.seed)
-  return pairs.write(units, workdir, made_by, 'opus', 1)
+  return pairs.write(units, workdir, made_by, 'opus', 1, skips + unheard)

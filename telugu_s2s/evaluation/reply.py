@@ -23,11 +23,8 @@ def run(config, workdir):
   generate.check_sizes(config)
   model, params, trained = runs.loaded(config.run)
   vocabulary = texts.of_run(config.run, model)
-  path = Path(config.question or next(iter(sorted((sample.folder() / 'audio').glob('q*')))))
-  audio = files.read(path)[0]
-  if not LEAST_S <= len(audio) / files.SAMPLE_RATE <= MOST_S:
-    raise InputError(f'config.question: {path} has {len(audio) / files.SAMPLE_RATE:.2f} s; give {LEAST_S:g} to {MOST_S:g} s')
-  generate.check_speech(audio, 'question', path)
+  path = Path(config.question or min((sample.folder() / 'audio').glob('q*')))
+  audio = question(path)
   encoder = encoding.Encoder(trained, batch=1)
   given, guidance = generate.guided(config, model, generate.conditions_of(config, model, encoder))
   silence, heard = encoder.silence().astype(np.int32), encoder([audio])[0].astype(np.int32)
@@ -44,6 +41,15 @@ def run(config, workdir):
     pictures.spectrogram(f'{name}.png', {'question': audio, 'answer': one})
     print(f'{name}.wav: {len(one) / files.SAMPLE_RATE:.2f} s in answer to {len(audio) / files.SAMPLE_RATE:.2f} s of {path}' + (
         f', in words: {vocabulary.decode(np.asarray(words[number]))!r}' if vocabulary else ''))
+
+
+def question(path) -> np.ndarray:
+  """The recording f32[samples] of a question. Raises InputError where it is too short or long, or nobody speaks in it."""
+  audio = files.read(path)[0]
+  if not LEAST_S <= len(audio) / files.SAMPLE_RATE <= MOST_S:
+    raise InputError(f'config.question: {path} has {len(audio) / files.SAMPLE_RATE:.2f} s; give {LEAST_S:g} to {MOST_S:g} s')
+  generate.check_speech(audio, 'question', path)
+  return audio
 
 
 def lined_up(questions, silence, longest: int, after: int) -> np.ndarray:

@@ -42,8 +42,7 @@ class Couple:
   task: str
   x: tuple[np.ndarray, np.ndarray]
   y: tuple[np.ndarray, np.ndarray]
-  group: str                       # whose speech it is: intervals are taken over groups too
-  says: str                        # what differs, in words
+  group: tuple[str, ...]           # whose speech it is: intervals are taken over speakers too
   turns: bool = False              # x is said by somebody else than y
 
 
@@ -90,26 +89,24 @@ def couples(task, segments, count, x_s, y_s, rng) -> tuple[list[Couple], str]:
   else:
     found, why = _of_recordings(first, second, rng), 'no speaker has two recordings that are long enough'
   made = []
-  for x, y, group, says in itertools.islice(found, count):
-    made.append(changed(task, x, y, group, says, round(x_s * SAMPLE_RATE) + FADE, round(y_s * SAMPLE_RATE), rng))
+  for x, y, group in itertools.islice(found, count):
+    made.append(changed(task, x, y, group, round(x_s * SAMPLE_RATE) + FADE, round(y_s * SAMPLE_RATE), rng))
   return made, '' if made else why
 
 
-def changed(task, x, y, group, says, size_x, size_y, rng) -> Couple:
+def changed(task, x, y, group, size_x, size_y, rng) -> Couple:
   """The couple of two beginnings and two endings, with what the task does to them, all of one level and floor."""
   x, y = [levelled(one.audio) for one in x], [levelled(one.audio) for one in y]
   if task == 'room':
     seeds = rng.integers(2 ** 31, size=2)
     of = lambda audio, number: views.in_room(audio, *list(ROOMS_S.values())[number], np.random.default_rng(seeds[number]))
-    says = ' against '.join(ROOMS_S)
   elif task == 'background':
     names = rng.choice(list(COLOURS), 2, replace=False)
     of = lambda audio, number: audio + np.float32(10 ** ((SPEECH_DBFS - SNR_DB) / 20)) * views.noise(len(audio), COLOURS[names[number]], rng)
-    says = ' against '.join(names)
   elif task == 'rate':
-    of, says = lambda audio, number: faster(audio, RATES[number]), f'{RATES[0]} against {RATES[1]} times as fast'
+    of = lambda audio, number: faster(audio, RATES[number])
   elif task == 'pitch':
-    of, says = lambda audio, number: higher(audio, SEMITONES[number]), f'{SEMITONES[0]} against {SEMITONES[1]} semitones'
+    of = lambda audio, number: higher(audio, SEMITONES[number])
   else:
     of = lambda audio, number: audio
   x, y = [of(one, number)[-size_x:] for number, one in enumerate(x)], [of(one, number)[:size_y] for number, one in enumerate(y)]
@@ -119,9 +116,9 @@ def changed(task, x, y, group, says, size_x, size_y, rng) -> Couple:
     parts = floored([levelled(part) for part in parts], rng)
   parts = [levelled(part) for part in parts]
   if task == 'energy':
-    parts, says = [part * 10 ** (GAINS_DB[number % 2] / 20) for number, part in enumerate(parts)], f'{GAINS_DB[0]} against {GAINS_DB[1]} dB'
+    parts = [part * 10 ** (GAINS_DB[number % 2] / 20) for number, part in enumerate(parts)]
   parts = [np.clip(part, -1, 1).astype(np.float32) for part in parts]
-  return Couple(task, tuple(parts[:2]), tuple(parts[2:]), group, says)
+  return Couple(task, tuple(parts[:2]), tuple(parts[2:]), group)
 
 
 def _fitted(audio, size, front):
@@ -130,10 +127,10 @@ def _fitted(audio, size, front):
 
 
 def _of_recordings(first, second, rng):
-  """Endless (x, y, group, says): a beginning and an ending of other recordings of one speaker, each of them twice."""
+  """Endless (x, y, group): a beginning and an ending of other recordings of one speaker, each of them twice."""
   fits = lambda x, y: x.speaker == y.speaker != '' and x.recording != y.recording
   for x, y in _endless(first, second, fits, lambda x, y: x.speaker, rng):
-    yield (x, x), (y, y), x.speaker, ''
+    yield (x, x), (y, y), (x.speaker,)
 
 
 def _endless(first, second, fits, group, rng):
@@ -164,7 +161,7 @@ def genders(sides) -> dict:
 
 
 def _of_voices(task, first, second, rng):
-  """((x0, x1), (y0, y1), group, says) of two voices, or of two emotions of one; and why there may be none."""
+  """((x0, x1), (y0, y1), group) of two voices, or of two emotions of one; and why there may be none."""
   emotion = lambda one: (one.speaker, one.labels['emotion'])
   same = emotion if task == 'emotion' else lambda one: (one.speaker, '')
   begins, ends = collections.defaultdict(list), collections.defaultdict(list)
@@ -189,8 +186,7 @@ def _of_voices(task, first, second, rng):
       for number in rng.permutation(len(pairs)):
         chosen = [_apart(begins[key], ends[key], rng) for key in pairs[number]]
         (x0, y0), (x1, y1) = chosen
-        yield (x0, x1), (y0, y1), ' and '.join(sorted({key[0] for key in pairs[number]})), ' against '.join(
-            one.labels['emotion'] if task == 'emotion' else one.speaker for one in (x0, x1))
+        yield (x0, x1), (y0, y1), tuple(sorted({key[0] for key in pairs[number]}))
   return endless(), why
 
 
@@ -221,7 +217,7 @@ def _adjacent(segments, count, x_s, y_s, rng):
     one, two = pairs[number]
     x, y = [_end(pair[0].audio, x_s) for pair in (one, two)], [_begin(pair[1].audio, y_s) for pair in (one, two)]
     parts = [levelled(part) for part in floored([levelled(part) for part in x + y], rng)]
-    made.append(Couple('adjacency', tuple(parts[:2]), tuple(parts[2:]), one[1].speaker, f'{one[1].id} against {two[1].id}', other(one)))
+    made.append(Couple('adjacency', tuple(parts[:2]), tuple(parts[2:]), (one[1].speaker,), other(one)))
   return made, '' if made else 'no two turns of dialogues or passages are followed by the same speaker'
 
 

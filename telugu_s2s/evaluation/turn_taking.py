@@ -156,10 +156,10 @@ def measure(config, segments, model, params, codec) -> dict:
       rows = made[at:at + 16]
       full = rows + rows[:1] * (16 - len(rows))
       audio = replies(full, model, params, encoder, jax.random.fold_in(jax.random.key(config.seed), KINDS.index(kind) * 10_000 + at), how)
-      found += [outcome(one, reply) for one, reply in zip(rows, audio)]
+      found += [outcome(one, reply) | {'speaker': one.speaker} for one, reply in zip(rows, audio)]
       if kind == 'end':
         offsets += [offset for one, reply in zip(rows, audio) for offset in first_offset(one, reply)]
-    result[kind] = summary(found)
+    result[kind] = summary(found, rng)
   return result | {'offsets': beside(offsets, config.dialogues, rng)}
 
 
@@ -168,9 +168,10 @@ def first_offset(one: Stimulus, audio) -> list[float]:
   return [start - one.end for start, end in speaks(audio) if end > one.end][:1]
 
 
-def summary(found: list[dict]) -> dict:
-  """Rates as intervals.share has them, and quartiles of the latencies in s."""
-  rates = {name: intervals.share(np.array(values)) for name in RATES if (values := [float(one[name]) for one in found if name in one])}
+def summary(found: list[dict], rng) -> dict:
+  """Rates as intervals.share_by_group has them, over speakers, and quartiles of the latencies in s."""
+  rates = {name: intervals.share_by_group([float(one[name]) for one in some], [one['speaker'] for one in some], rng)
+           for name in RATES if (some := [one for one in found if name in one])}
   times = {name: np.array([one[name] for one in found if name in one and np.isfinite(one[name])]) for name in ('latency', 'stop')}
   return rates | {name: {'n': len(x), 'quartiles': np.percentile(x, [25, 50, 75]).round(3).tolist()} for name, x in times.items() if len(x)}
 

@@ -78,17 +78,17 @@ def tied(c: Sizes, conditions: dict):
   return (conditions['speaker'] >= 0) & heard(conditions) if c.speakers and c.reference else None
 
 
-def kept(key, c: Sizes, conditions: dict, drop=DROP, drop_all=DROP_ALL) -> dict:
+def kept(key, c: Sizes, conditions: dict) -> dict:
   """What a row learns with in training: {name: bool[b]; knobs: bool[b 4]}, drawn for each row and condition alone.
 
   Speaker and recording are one condition. Where both are there, each is the one that is read in half of the rows. Of knobs a row
-  drops a share of its own between `drop` and 1: recordings have all four, and people ask for one or two. An emotion tells much of how
+  drops a share of its own between DROP and 1: recordings have all four, and people ask for one or two. An emotion tells much of how
   a voice delivers: half of the rows that have both go without it where they keep a knob, or knobs would tell nothing more.
   """
   b = len(next(iter(conditions.values())))
   drawn = lambda name, *shape: jax.random.uniform(jax.random.fold_in(key, DRAWS.index(name)), (b, *shape))
-  some = drawn('some') >= drop_all
-  on = {name: some & (drawn(name) >= drop) for name in ('speaker', *c.tables)}
+  some = drawn('some') >= DROP_ALL
+  on = {name: some & (drawn(name) >= DROP) for name in ('speaker', *c.tables)}
   found = {name: on[name] for name in conditions if name in c.tables}
   if c.speakers:
     found['speaker'] = on['speaker']
@@ -100,7 +100,7 @@ def kept(key, c: Sizes, conditions: dict, drop=DROP, drop_all=DROP_ALL) -> dict:
     found['speaker'] &= ~(both & second)
     found['reference'] &= ~(both & ~second)
   if c.knob_bins:
-    share = drop + (1 - drop) * drawn('share', 1)
+    share = DROP + (1 - DROP) * drawn('share', 1)
     found['knobs'] = some[:, None] & (drawn('knobs', len(KNOBS)) >= share)
     if c.emotions:
       told = jnp.any(found['knobs'] & (conditions['knobs'] >= 0), -1)

@@ -31,7 +31,6 @@ class Sampling:
   silence_bias: float = 0.0      # taken off its logit: the greater, the more is said and the shorter are pauses
   top_p: float = 1.0
   text: Draw | None = None
-  prosody: Draw | None = None
   a0: Draw | None = None
   guidance: float = 1.0          # how much conditions count, where streams are guided, see sampling.py; 1 = as they were learnt
   floor: float = 0.0             # how likely its turn must be (model.whose_turn) before a voice that is silent speaks, and
@@ -60,7 +59,7 @@ def settings(c, streams):
   for how in streams:
     rest = Draw(how.temperature, how.top_k, how.top_p)
     draws = [how.text] if c.text_codes else []
-    rows.append([one or rest for one in draws + [how.prosody, how.a0]] + [rest] * (c.codebooks - 1))
+    rows.append([one or rest for one in (*draws, None, how.a0)] + [rest] * (c.codebooks - 1))          # None: of prosody
     for one in rows[-1]:
       _check(one)
     if not (0 <= how.repetition <= LONGEST and how.silence < c.codes and not math.isnan(how.silence_bias)

@@ -45,11 +45,6 @@ def masked_sum(logits, target, weight):
   return jnp.sum(weight * nats), jnp.sum(weight * log_z**2)
 
 
-def masked_mean(logits, target, weight):
-  """As `masked_sum`, divided by what is present."""
-  return tuple(one / present(target, weight) for one in masked_sum(logits, target, weight))
-
-
 def slot_weights(config, slots, weight):
   """f32[b t slots], the weight of each slot, or `weight` itself where there is no text. slots: i32[b t slots]; weight: f32[b t]."""
   if not config.text_codes:
@@ -100,33 +95,23 @@ def in_chunks(sums, of, chunk: int):
 def counts(config, slots, user, weight):
   """What the sums over a batch are divided by: ([f32[] of each slot], [f32[] of each of the user's codebooks]).
 
-  Arguments as in `total`.
+  slots: i32[b t slots], what AudioLM was to say; user: i32[b t q]; weight: f32[b t].
   """
-  heard, weight_heard = user[:, 1::config.user_every], weight[:, 1::config.user_every]
+  heard, weight_heard = user[:, config.predicted], weight[:, config.predicted]
   each = slot_weights(config, slots, weight)
   return ([present(slots[..., slot], of_slot(each, slot)) for slot in range(config.slots)],
           [present(heard[..., level], weight_heard) for level in range(config.codebooks)])
 
 
-def total(config, mine, theirs, slots, user, weight):
+def combined(config, mine, theirs, divisors):
   """The loss of a batch and its parts.
 
-  Args:
-    config: the model's Config.
-    mine, theirs, slots: what AudioLM returned.
-    user: i32[b t q], the user's codes.
-    weight: f32[b t].
+  mine, theirs: the `sums` of what is said, each slot weighed by `slot_weights`, and of the frames of the user that are predicted.
+  divisors: the `counts`, which may be those of a larger batch.
 
   Returns:
     f32[], and {codes: the weighted mean over codebooks, a0..: each alone, prosody, user, text, loss}.
   """
-  every = config.user_every
-  return combined(config, sums(mine, slots, slot_weights(config, slots, weight)),
-                  sums(theirs, user[:, 1::every], weight[:, 1::every]), counts(config, slots, user, weight))
-
-
-def combined(config, mine, theirs, divisors):
-  """As `total`, from the `sums` of both streams and the `counts`, which may be those of a larger batch."""
   loss, nats = weighed(config, [one / count for (one, _), count in zip(mine, divisors[0])])
   z = sum(square / count for (_, square), count in zip(mine, divisors[0])) / config.slots
   nats['user'] = sum(share * one / count for share, (one, _), count in zip(code_weights(config.codebooks), theirs, divisors[1]))
@@ -146,11 +131,6 @@ def floor_sum(logits, target, weight):
   """The sum of binary cross-entropies. logits: f32[b t k]; target: i32[b t k], 1 or 0, -1 = not known; weight: f32[b t]."""
   nats = jax.nn.softplus(logits) - jnp.maximum(target, 0) * logits
   return jnp.sum(weight[..., None] * (target >= 0) * nats)
-
-
-def floor_count(target, weight):
-  """f32[]: what `floor_sum` is divided by."""
-  return jnp.maximum(jnp.sum(weight[..., None] * (target >= 0)), 1.0)
 
 
 def match_sum(heard, answer, there, same):

@@ -9,7 +9,6 @@ import dataclasses
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.nn.initializers import constant, normal, zeros
 
 from telugu_s2s import axes
@@ -45,7 +44,7 @@ class Config:
   prosody_codes: int = 64
   text_codes: int = 0            # text slot's vocabulary; 0 = no text slot
   delay: int = 1                 # frames that a1.. come after a0
-  user_every: int = 4            # the user's next frame is predicted at one frame in so many, in training
+  user_every: int = 4            # the user's next frame is predicted at one frame in so many, in training; 0 = at none
   ear: int = 0                   # width of the codec's own vectors of level 0, by which alone the user is heard; 0 = by the
                                  # tables of all levels, which are learnt here
   floor_frames: int = 0          # frames of 0.2 s, of a head that tells who speaks next; 0 = there is none
@@ -67,10 +66,10 @@ class Config:
 
   def __post_init__(self):
     sizes = ('width', 'layers', 'heads', 'kv_heads', 'head_width', 'ffn', 'depth_width', 'depth_layers', 'depth_heads', 'depth_ffn', 'codebooks',
-             'codes', 'prosody_codes', 'user_every', 'window')
+             'codes', 'prosody_codes', 'window')
     if low := [name for name in sizes if getattr(self, name) < 1]:
       raise InputError(f'config.model.{low[0]} {getattr(self, low[0])}: give 1 or more')
-    if low := [name for name in ('delay', 'sinks', 'text_codes', 'ear', 'floor_frames', 'match') if getattr(self, name) < 0]:
+    if low := [name for name in ('delay', 'sinks', 'user_every', 'text_codes', 'ear', 'floor_frames', 'match') if getattr(self, name) < 0]:
       raise InputError(f'config.model.{low[0]} {getattr(self, low[0])}: give 0 or more')
     if self.heads % self.kv_heads:
       raise InputError(f'config.model.heads: {self.heads} do not divide over kv_heads = {self.kv_heads}')
@@ -95,6 +94,15 @@ class Config:
     """Entries of each slot, in the order of prediction."""
     text = (self.text_codes,) if self.text_codes else ()
     return text + (self.prosody_codes,) + (self.codes,) * self.codebooks
+
+  @property
+  def predicted(self) -> slice:
+    """The user's frames of a row that are predicted, each from the frame before it."""
+    return slice(1, None, self.user_every) if self.user_every else slice(0, 0)
+
+  @property
+  def predicted_share(self) -> float:
+    return 1 / self.user_every if self.user_every else 0.0
 
   @property
   def slots(self) -> int:
@@ -201,12 +209,12 @@ class AudioLM(nn.Module):
     """f32[... v] of a slot. y: f[... e], normalised output of the depth transformer."""
     return (y @ self.heads[slot].astype(y.dtype)).astype(jnp.float32)
 
-  def slot_step(self, h, said, slot: int, position, cache, stream=0):
-    """Logits f32[b v] of one slot in decoding, and the depth cache.
+  def slot_step(self, h, said, slot: int, position, cache):
+    """Logits f32[b v] of one slot of the assistant in decoding, and the depth cache.
 
     h: f[b d]; said: i32[b], the slot before (ABSENT at the first); position: i32[b 1], the slot's number.
     """
-    x = h @ self.into_depth_cdf[stream].astype(h.dtype)
+    x = h @ self.into_depth_cdf[0].astype(h.dtype)
     extra = self.slot_cd[slot]
     if slot:
       extra = extra + looked_up(self.said[slot - 1], said)
@@ -299,7 +307,7 @@ def targets(c: Config, codes, prosody, text=None, segment=None):
 
 def user_part(c: Config, x, user):
   """Of x[b t ...] the steps that predict the user, every `user_every`-th but the last; and the frames predicted i32[b u q]."""
-  return x[:, :-1:c.user_every], user[:, 1::c.user_every]
+  return x[:, :-1][:, slice(0, None, c.user_every) if c.user_every else c.predicted], user[:, c.predicted]
 
 
 def empty_memory(c: Config, batch: int):

@@ -70,22 +70,6 @@ def reset(state, rows):
   return {'cache': {**state['cache'], **cache, 'position': seen}} | {name: begun(state[name], fresh[name]) for name in fresh.keys() & state}
 
 
-def placed(state, one, row):
-  """The state with the stream of `one`, a state of batch 1, as its stream number `row`."""
-  b = state['position'].shape[0]
-
-  def put(axis):
-    def one_or_two(x, y):
-      for half in range(y.shape[axis]):          # two where streams are guided, b rows apart in x
-        x = jax.lax.dynamic_update_slice_in_dim(x, jax.lax.slice_in_dim(y, half, half + 1, axis=axis), row + half * b, axis)
-      return x
-    return one_or_two
-  layered = {name: put(1)(state['cache'][name], one['cache'][name]) for name in ('k', 'v')}
-  flat = {name: put(0)(state['cache'][name], one['cache'][name]) for name in state['cache'].keys() - layered.keys()}
-  rest = {name: put(0)(state[name], one[name]) for name in state.keys() - {'cache'}}
-  return {'cache': layered | flat, **rest}
-
-
 def step(c: model.Config, params, state, user, keys, how, forced=None):
   """One frame of a batch of streams.
 
@@ -176,9 +160,6 @@ def generate(c: model.Config, params, state, user, keys, how):
   return state, slots.swapaxes(0, 1)
 
 
-# What a server calls: a frame, or a burst of them where a turn may be said ahead of time. The state is given up.
+# A frame, or a burst of them where a turn may be said ahead of time. The state is given up.
 frame = jax.jit(step, static_argnames='c', donate_argnames='state')
 burst = jax.jit(generate, static_argnames='c', donate_argnames='state')
-begin = jax.jit(reset, donate_argnames='state')
-enter = jax.jit(placed, donate_argnames='state')
-ask = jax.jit(conditioned, static_argnames='c', donate_argnames='state')

@@ -9,14 +9,13 @@ MFU = (0.5, 0.33)                # what to aim at, and what open trainers of spe
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-  """An accelerator: its peak of dense bfloat16 and memory from the maker's data sheet, its rent a planning figure."""
+  """An accelerator: its peak of dense bfloat16 from the maker's data sheet, its rent a planning figure."""
   name: str
   peak: float                    # FLOP/s
-  memory: float                  # bytes
   dollars_an_hour: float
 
 
-DEVICES = (Device('A100', 312e12, 80e9, 1.5), Device('H100', 989e12, 80e9, 2.5), Device('L40', 181e12, 48e9, 0.8))
+DEVICES = (Device('A100', 312e12, 1.5), Device('H100', 989e12, 2.5), Device('L40', 181e12, 0.8))
 # Unique hours of speech, the size for them, and epochs: 16 give 83 % of what can be gained, 30 give 92 %
 # (Cuervo & Marxer, 2024, their law with constants as recalled: good for an order, not for a loss).
 PLANS = ((150, '150m', 30), (1000, '150m', 30), (1000, '500m', 30), (5000, '500m', 16), (5000, '1b', 16))
@@ -70,14 +69,14 @@ def flops(c: Config, frames: int) -> dict:
 
   Causal attention is counted in full, as the plain path does it; a fused one does half.
   """
-  part, again = multiplied(c), 1 + 1 / c.user_every      # the user's pass of the depth transformer
+  part, again = multiplied(c), 1 + c.predicted_share      # the user's pass of the depth transformer
   codes = c.codebooks * c.codes * c.depth_width
   return {'temporal': 6.0 * part['temporal'],
           'attention': 12.0 * c.layers * c.heads * c.head_width * frames,
           'depth': 6.0 * c.slots * part['depth'] * again,
           'attention of depth': 12.0 * c.depth_layers * c.depth_width * c.slots**2 * again,
           'into depth': 6.0 * part['into depth'] * again,
-          'heads': 6.0 * (part['heads'] + codes / c.user_every)}
+          'heads': 6.0 * (part['heads'] + codes * c.predicted_share)}
 
 
 def made_again(c: Config, frames: int, chunk: int) -> float:

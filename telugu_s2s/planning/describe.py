@@ -36,7 +36,7 @@ def run(config, workdir):
     stage = stage_of(config, dataclasses.replace(model, attention='xla'), how)
     if number == 0:
       found['shardings'] = shardings(stage, mesh, config.seed)
-    found['programs'].append(compiled(stage, config, model, how, mesh))
+    found['programs'].append(compiled(stage, config, model, how, mesh, rate))
   found |= {'plans': plans(trained, rate), 'epochs': epochs(trained)}
   count = sum(compute.parameters(model).values())
   found['storage'] = {hours: memory.storage(model, count, hours, rate, how.ema > 0) for hours in (150, 1000, 5000)}
@@ -135,7 +135,7 @@ def shardings(stage, mesh, seed):
   return {row[0]: row[1:] for row in rows}
 
 
-def abstract_batch(config, model, mesh, rate=25.0):
+def abstract_batch(config, model, mesh, rate):
   """The shapes of a batch, its rows over the mesh. rate: frames a second."""
   rows, b, t = jax.NamedSharding(mesh, axes.BATCH), config.batch, config.frames
   shapes = {'codes': ((b, 2, t, model.codebooks), jnp.int32), 'prosody': ((b, t), jnp.int32), 'weight': ((b, t), jnp.float32)}
@@ -151,13 +151,13 @@ def abstract_batch(config, model, mesh, rate=25.0):
   return {name: jax.ShapeDtypeStruct(shape, kind, sharding=rows) for name, (shape, kind) in shapes.items()}
 
 
-def compiled(stage, config, model, how, mesh):
+def compiled(stage, config, model, how, mesh, rate):
   """Compiles a step for a mesh; prints and returns its memory, arithmetic and messages beside what was predicted."""
   began = time.monotonic()
   print(f'\na step on {named(mesh)}: compiling ..', flush=True)
   with jax.set_mesh(mesh):
     _, phases, state = loop.compiled(stage, mesh, config.seed)
-    made = phases[0].lower(state, abstract_batch(config, model, mesh)).compile(compiler_options=OPTIONS)
+    made = phases[0].lower(state, abstract_batch(config, model, mesh, rate)).compile(compiler_options=OPTIONS)
   seconds = time.monotonic() - began
   held, text = made.memory_analysis(), program.counted(made.as_text())
   rows = config.batch // how.accumulate // (mesh.shape['data'] * mesh.shape['fsdp'])

@@ -28,7 +28,7 @@ def activations(c: Config, rows: int, frames: int, chunk: int, fused: bool, tens
   scores = 0 if fused else rows * c.heads / tensor * frames**2 * (4 + size)     # of one layer: the others are made again
   if c.remat == 'none':
     scores *= c.layers
-  spoken = rows * (chunk or frames * (1 + 1 / c.user_every))
+  spoken = rows * (chunk or frames * (1 + c.predicted_share))
   return {'temporal': t * c.layers * kept(c.temporal) * size, 'scores': scores,
           'depth': spoken * c.slots * c.depth_layers * kept(c.depth) * size,
           'logits': spoken * sum(c.vocabularies) / tensor * 4 * 2}          # and their gradients

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import folder as corpus
+from telugu_s2s.corpora import licences
 from telugu_s2s.preparation import checklist, segment, shards, table, tally
 from telugu_s2s.preparation import report_page as page
 
@@ -17,7 +18,6 @@ SHORTEST = 512                 # samples that a spectrogram needs
 BY = {'source': 'Source', 'style': 'Style', 'speaker': 'Speaker', 'gender': 'Gender', 'emotion': 'Emotion',
       'language': 'Language', 'split': 'Split', 'text_provenance': 'Where the text is from',
       'native_rate': 'Rate of the original'}
-LETTERS = {'A': 'no condition', 'B': 'attribution', 'C': 'share-alike', 'D': 'research only or unclear', 'E': 'paid'}
 
 
 def run(config, workdir) -> Path:
@@ -61,7 +61,7 @@ def _head(folder, manifest, counts) -> Iterator[str]:
   rows.sort(key=lambda row: row[1])
   yield '<h2>Licences</h2>'
   yield page.table(('licence', 'class', 'segments', 'hours'),
-                   [(name, f'{page.text(letter)}, {LETTERS.get(letter, "unknown")}', f'{number:,}', page.hours(seconds))
+                   [(name, f'{page.text(letter)}, {licences.CLASSES.get(letter, "unknown")}', f'{number:,}', page.hours(seconds))
                     for name, letter, number, seconds in rows[:40]], numbers=(2, 3))
 
 

@@ -200,7 +200,7 @@ async def _metrics(address) -> dict:
 
 
 def _question(config) -> np.ndarray:
-  path = config.question or next(iter(sorted((sample.folder() / 'audio').glob('q*'))))
+  path = config.question or min((sample.folder() / 'audio').glob('q*'))
   return files.read(path)[0]
 
 

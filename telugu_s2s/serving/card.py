@@ -8,8 +8,6 @@ from telugu_s2s.tokens import batches, labels
 
 SYNTHETIC = ('Everything that this model says is synthetic speech. Say so where it is heard; do not use it to pass for a person, '
              'and imitate nobody who has not agreed to it.')
-CLASSES = {'A': 'no condition', 'B': 'attribution', 'C': 'share-alike', 'D': 'non-commercial, no derivatives, unclear or unknown',
-           'E': 'paid'}
 MOST_SPEAKERS = 20               # that the card names
 
 CARD = """\
@@ -94,11 +92,11 @@ def card(facts: dict, model: Config, codec: CodecConfig, table: labels.Table) ->
       parameters=facts['parameters'], precision=facts['precision'],
       width=model.width, layers=model.layers, depth_width=model.depth_width, depth_layers=model.depth_layers,
       codec=facts['codec'], codebooks=codec.codebooks, codes=codec.codes,
-      codec_note=('in `codec.safetensors`' if facts.get('codec_too', True) else 'in every installed package') + (
+      codec_note=('in `codec.safetensors`' if facts['codec_too'] else 'in every installed package') + (
           ', a released one' if facts['codec_released'] else ''),
       revision=facts['revision'] or 'not known', speakers=some or 'none to choose from',
-      emotions=', '.join(labels.EMOTIONS[:model.emotions]) or 'none to choose from', knobs=knobs or 'none',
-      data=data_table(rows), classes='; '.join(f'{letter} ({CLASSES[letter]})' for letter in found),
+      emotions=', '.join(table.felt if model.emotions else ()) or 'none to choose from', knobs=knobs or 'none',
+      data=data_table(rows), classes='; '.join(f'{letter} ({licences.CLASSES[letter]})' for letter in found),
       profile=f'The strictest build profile with all of it is `{fitting[0]}`.' if fitting else 'No build profile has all of it.',
       measured=measured(facts),
       licence_note=f'The weights are given under {licence}.' if licence else 'No licence for the weights has been stated.')

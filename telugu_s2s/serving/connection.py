@@ -59,7 +59,7 @@ class Client:
     self.stop(reason)
 
   async def end(self, code: int, message: str) -> None:
-    """Ends the session with a close frame, in a second or without one."""
+    """Ends the session with a close frame, or without one where the client takes none for 2 x send_s."""
     self.stop('ended')
     with contextlib.suppress(TimeoutError, ConnectionError):
       async with asyncio.timeout(2 * self._send_s):

@@ -182,7 +182,7 @@ class Engine:
         self.changed.wait_for(lambda: self._closed, RETRY_S)
 
   def _due(self):
-    """(orders, [(slot, reply)], the beat, states to begin), once there is something to do; None when the engine is stopped."""
+    """What `_ordered` returns, once there is something to do; None when the engine is stopped."""
     with self.changed:
       while not self._closed:
         now = time.monotonic()
@@ -218,6 +218,7 @@ class Engine:
     return None
 
   def _ordered(self, work, beat, now):
+    """(orders, [(slot, its reply, what it does)], the beat, the slots' rows that begin, who they are to be, how each is drawn)."""
     given, took = tick.orders(self.sizes, self.places), []
     if beat > self._beat:
       if any(slot.reply and slot.reply.began is not None and slot.reply.began <= self._beat for slot, _, _ in work):

@@ -104,10 +104,9 @@ class Outgoing:
 
   def __init__(self, form: dict, key: str = ''):
     self._key, self._marked = key, None
-    self._type, self.rate = form['type'], rate_of(form)
-    self._resampler = Resampler(SAMPLE_RATE, self.rate) if self.rate != SAMPLE_RATE else None
+    self._type, rate = form['type'], rate_of(form)
+    self._resampler = Resampler(SAMPLE_RATE, rate) if rate != SAMPLE_RATE else None
     self._encoder = _opus('w') if self._type == OPUS else None
-    self.sent_s = 0.0            # of audio so far
 
   def __call__(self, samples) -> list[bytes]:
     """What to send of f32[samples] at 16 kHz, in as many pieces as the format wants. With a mark whole hops of it are taken."""
@@ -124,7 +123,6 @@ class Outgoing:
     return last + ([] if self._resampler is None else self._pieces(self._resampler.rest()))
 
   def _pieces(self, samples):
-    self.sent_s += len(samples) / self.rate
     if not len(samples):
       return []
     if self._type == PCM:

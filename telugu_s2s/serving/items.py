@@ -70,7 +70,7 @@ def asked(item, name: str, items: Items) -> tuple[dict, list[bytes]]:
   checked(item, dict, 'item')
   one_of(item.get('type'), ('message',), 'item.type')
   role = one_of(item.get('role'), tuple(PARTS), 'item.role')
-  name = item_id(item['id'], 'item.id') if item.get('id') is not None else name
+  name = item_id(item['id']) if item.get('id') is not None else name
   if name in items:
     raise Refused(f'there is an item {short(name)} already', 'item_already_exists', 'item.id')
   content, sounds, size = [], [], 0
@@ -90,11 +90,11 @@ def asked(item, name: str, items: Items) -> tuple[dict, list[bytes]]:
   return message(name, role, content), sounds
 
 
-def item_id(value, param: str) -> str:
+def item_id(value) -> str:
   """An id that a client gives. Raises Refused."""
-  checked(value, str, param)
+  checked(value, str, 'item.id')
   if not 0 < len(value) <= LONGEST_ID:
-    raise Refused(f'{param} has {len(value)} characters; give 1 to {LONGEST_ID}', param=param)
+    raise Refused(f'item.id has {len(value)} characters; give 1 to {LONGEST_ID}', param='item.id')
   return value
 
 

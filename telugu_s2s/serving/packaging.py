@@ -29,11 +29,11 @@ from telugu_s2s.audio import files
 from telugu_s2s.codec import precision as precisions
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
-from telugu_s2s.lm.model import AudioLM, Config
+from telugu_s2s.lm.model import Config
 from telugu_s2s.serving import card
 from telugu_s2s.tokens import batches, labels
 from telugu_s2s.tokens.vocabulary import FILE as VOCABULARY
-from telugu_s2s.training import lm_step, loop, runs, stage2
+from telugu_s2s.training import checkpoints, lm_step, loop, runs, stage2, texts, voices
 
 FORMAT = 'telugu_s2s model 1'
 NAMES = ('config.json', 'model.safetensors', 'codec.safetensors', VOCABULARY, 'README.md', 'NOTICE')
@@ -77,7 +77,8 @@ def run(config, workdir) -> None:
   pack(out, model, narrow, trained, codec_file, labels_of(folder), facts, folder / VOCABULARY)
   again = load(out)                              # what cannot be read again is found here, not by whoever gets it
   same = jax.tree.map(lambda x, y: np.array_equal(x, y), again.params, restored(narrow))
-  assert all(jax.tree.leaves(same)), 'the parameters that were written are not those that were read'
+  if not all(jax.tree.leaves(same)):
+    raise InputError(f'{out / MODEL}: the parameters that were written are not those that are read; look at the disk and pack again')
   for name in NAMES:
     if (out / name).exists():
       print(f'{out / name}: {(out / name).stat().st_size / 1e6:.2f} MB')
@@ -97,7 +98,7 @@ def facts_of(folder, config, trained) -> dict:
 
 def newest(folder) -> int:
   """The step of the run's newest whole checkpoint, which `runs.loaded` gives the weights of."""
-  saved = runs.checkpoints.Checkpoints(folder / 'checkpoints', reads_only=True)
+  saved = checkpoints.Checkpoints(folder / 'checkpoints', reads_only=True)
   try:
     return saved.latest()
   finally:
@@ -150,12 +151,15 @@ def restored(flat) -> dict:
 
 
 def lost(folder, model, params, narrow, trained) -> dict | None:
-  """{float32, packed: held-out nats a code}, printed; None where the run's held-out tokens are not there any more."""
+  """{float32, packed: held-out nats a code, as the run itself measures}, printed; None where its held-out tokens are gone."""
   config = runs.config_of(folder)
   tokens = stage2.folders(config, Path(folder))[1]
   if not tokens.exists():
     return print(f'{tokens}: no held-out tokens, so what narrower weights cost was not measured')
-  tests = batches.evaluation(batches.Clips(tokens, trained.name), batches.Window(config.frames, config.user_share), config.batch)
+  config, text = texts.continued(config, folder, model)
+  clips = batches.Clips(tokens, trained.name)
+  asked = voices.of_held_out(config, model, labels_of(folder), clips, tokens, trained.config.frame_rate)
+  tests = batches.evaluation(clips, stage2.window_of(config, model), config.batch // config.accumulate, text, asked)
   score = jax.jit(lambda params, batch: lm_step.parts_of(model, params, batch))
   found = {name: stage2.evaluated(score, one, tests, axes.mesh())['codes'] for name, one in (('float32', params), ('packed', narrow))}
   print(f'held-out loss: {found["float32"]:.4f} nats a code, packed {found["packed"] - found["float32"]:+.5f}')
@@ -186,7 +190,7 @@ def pack(out, model, flat, trained, codec_file, table, facts, vocabulary=None) -
   for name in {VOCABULARY, CODEC} - content.keys():
     (out / name).unlink(missing_ok=True)
   config = {'format': FORMAT, 'model': dataclasses.asdict(model), 'codec': {'name': trained.name, **dataclasses.asdict(trained.config)},
-            'labels': dataclasses.asdict(table), 'emotions': labels.EMOTIONS[:model.emotions], 'facts': facts,
+            'labels': dataclasses.asdict(table), 'emotions': table.felt if model.emotions else (), 'facts': facts,
             'versions': {'telugu_s2s': telugu_s2s.__version__, 'jax': jax.__version__, 'revision': loop.revision()},
             'files': {name: {'bytes': len(data), 'sha256': hashlib.sha256(data).hexdigest()} for name, data in content.items()}}
   files.write(out / CONFIG, (json.dumps(config, indent=1, ensure_ascii=False) + '\n').encode())
@@ -213,10 +217,8 @@ def load(name, revision: str = '', cache=None) -> Packed:
   config = described(folder)
   try:
     model = Config(**config['model'])
-    shapes = jax.eval_shape(AudioLM(model).init, jax.random.key(0), jnp.zeros((1, 2, 4, model.codebooks), jnp.int32),
-                            jnp.zeros((1, 4), jnp.int32))['params']
-    lists = ('speakers', 'pitch_hz', 'clips')
-    table = labels.Table(**config['labels'] | {name: tuple(config['labels'][name]) for name in lists})
+    shapes = jax.eval_shape(lambda: lm_step.fresh(model, jax.random.key(0)))
+    table = labels.table(config['labels'])
     expected, facts = config['codec']['name'], dict(config['facts'])
   except (KeyError, TypeError, ValueError, ZeroDivisionError, AttributeError) as problem:
     raise InputError(f'{folder / CONFIG}: its sizes make no model of this version ({problem}); it was packed by telugu_s2s '

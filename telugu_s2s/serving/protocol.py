@@ -134,7 +134,7 @@ class Conversation:
       told = self._voice.given(speaker, telugu['emotion'], settings.rate_bin(output['speed'], self._voice.model.knob_bins), telugu)
       how = dataclasses.replace(self._how, temperature=telugu['temperature'], top_k=telugu['top_k'])
       if (telugu['temperature'], telugu['top_k']) != (self._how.temperature, self._how.top_k):
-        how = dataclasses.replace(how, text=None, prosody=None, a0=None)         # one setting for every slot
+        how = dataclasses.replace(how, text=None, a0=None)         # one setting for every slot
       self._slot.speak_as(told, how, telugu['seed'])
 
   def _hear(self, data):

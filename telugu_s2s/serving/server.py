@@ -33,7 +33,7 @@ PROTOCOL, KEY_PROTOCOL = 'realtime', 'openai-insecure-api-key.'      # subprotoc
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")      # what a WebSocket's subprotocol may hold, in which browsers send a key
 LOCAL = ('localhost', '127.0.0.1', '::1')
 PAGE = Path(__file__).parent / 'page'
-PAGE_TYPES = {'.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.webmanifest': 'application/json'}
+PAGE_TYPES = {'.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml'}
 SAFE = {'Content-Security-Policy': "default-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; frame-ancestors 'none'",
         'X-Content-Type-Options': 'nosniff', 'Referrer-Policy': 'no-referrer'}
 RETRY_S = 5

@@ -86,6 +86,9 @@ def updated(session: dict, update, voice: Voice) -> dict:
       _telugu(new['telugu'], checked(value, dict, param), voice)
     else:
       raise Refused(f'unknown parameter: {short(param)}', 'unknown_parameter', short(param))
+  if new['max_output_tokens'] != 'inf' and (new['audio']['input']['turn_detection'] or {}).get('type') == 'full_duplex':
+    raise Refused(f"session.max_output_tokens is {new['max_output_tokens']}: in full duplex the model itself decides how long it speaks; "
+                  "give 'inf'", param='session.max_output_tokens')
   return new
 
 

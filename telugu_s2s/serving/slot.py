@@ -10,7 +10,7 @@ from telugu_s2s.serving.turn import Ending
 
 
 @dataclasses.dataclass
-class Reply:
+class Wanted:
   """A reply that is to be made."""
   id: str
   ending: Ending
@@ -87,7 +87,7 @@ class Slot:
   def ask(self, reply: str, ending: Ending) -> None:
     """A reply is wanted, after what was said."""
     with self._engine.changed:
-      self.inbox.append(Reply(reply, ending))
+      self.inbox.append(Wanted(reply, ending))
       self._engine.changed.notify()
 
   def cancel(self, reply: str) -> None:
@@ -95,7 +95,7 @@ class Slot:
     with self._engine.changed:
       if self.reply and self.reply.id == reply:
         self.reply = None
-      self.inbox = collections.deque(one for one in self.inbox if not (isinstance(one, Reply) and one.id == reply))
+      self.inbox = collections.deque(one for one in self.inbox if not (isinstance(one, Wanted) and one.id == reply))
       self._engine.changed.notify()
 
   def hush(self, frames: int) -> None:

@@ -29,16 +29,12 @@ class Voice:
   speakers: tuple[str, ...] = () # in the order of the model's table
   nonverbal: tuple[str, ...] = ()          # what may be asked for between words
   vocabulary: Vocabulary | None = None     # of what it says in words, None = it has no text slot
+  emotions: tuple[str, ...] = ()           # how it may be asked to feel
 
   @property
   def names(self) -> tuple[str, ...]:
     """Who may be asked for."""
     return (DEFAULT, *self.speakers)
-
-  @property
-  def emotions(self) -> tuple[str, ...]:
-    """How the voice may be asked to feel."""
-    return labels.EMOTIONS[:self.model.emotions]
 
   def given(self, speaker: str = DEFAULT, emotion: str = '', rate: int = -1, between=MappingProxyType({})) -> dict:
     """What the model is told of its voice, {name: i32 array of one stream}, of every condition that it has.
@@ -84,4 +80,5 @@ def load(path, context_s: float = 30.0, precision: str = 'float32') -> Voice:
   silence = tuple(int(code) for code in encoding.Encoder(trained, batch=1).silence())
   return Voice(Path(path).absolute().name, dataclasses.replace(config, window=window, remat='none', depth_remat='none', attention='xla'),
                precisions.converted(params, precision), trained, silence, table.speakers[:config.speakers],
-               table.told_apart if config.nonverbal else (), texts.of_run(folder, config))
+               table.told_apart if config.nonverbal else (), texts.of_run(folder, config),
+               table.felt if config.emotions else ())

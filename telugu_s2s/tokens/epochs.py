@@ -38,11 +38,12 @@ class Epochs:
 
   Args:
     census: of the clips.
-    needs: i32[n], the frames that each clip takes of a row, at most `frames`.
+    needs: i64[n], the frames that each clip takes of a row, at most `frames`.
     frames: of a row.
     most: clips of a row; 1 = none is packed with others.
     views: how many each clip has; how = 'turns': each epoch another one, 'all': an epoch is every view once, 'first':
       the clips as they are.
+    seed: of the order, and of which views come together.
     times: f[n], how often each clip comes beside what the mixture says of its source; None = once.
 
   Raises:

@@ -66,6 +66,7 @@ class Table:
   strange: dict = dataclasses.field(default_factory=dict)    # {emotion outside of EMOTIONS: clips}
   between: dict = dataclasses.field(default_factory=dict)    # {breath, filler: [clips without, clips with]} of those of which it is known
   content: str = ''                                  # of the folder's manifest
+  emotions: dict = dataclasses.field(default_factory=dict)   # {one of EMOTIONS: clips}, {} where nobody counted
 
   @functools.cached_property
   def number(self) -> dict:
@@ -84,6 +85,18 @@ class Table:
   def told_apart(self) -> tuple[str, ...]:
     """Those of NONVERBAL that there are clips without and with: only these can be learnt."""
     return tuple(name for name, count in self.between.items() if min(count))
+
+  @property
+  def felt(self) -> tuple[str, ...]:
+    """Those of EMOTIONS that there are clips of: only these can be learnt."""
+    return tuple(name for name in EMOTIONS if self.emotions.get(name)) if self.emotions else EMOTIONS
+
+  def feeling(self, name: str) -> int:
+    """The number of an emotion that is asked for. Raises InputError where there is none, or nothing was learnt of it."""
+    found = asked_emotion(name)
+    if EMOTIONS[found] not in self.felt:
+      raise InputError(f'emotion {name!r}: there were no clips of it to learn from; give one of {", ".join(self.felt)}')
+    return found
 
   def measured(self, labels: dict) -> dict:
     """{knob: number} of those that were measured."""
@@ -152,7 +165,9 @@ def made(clips, before: Table = Table(), bins: int = 5) -> Table:
   grown = met(before, every)
   strange = collections.Counter(one['emotion'] for one in every if one['emotion'] and one['emotion'].strip().lower()
                                 not in UNKNOWN and emotion(one['emotion']) == ABSENT)
-  table = dataclasses.replace(grown, clips=tuple(grown.number.get(speaker(one), ABSENT) for one in every), strange=dict(sorted(strange.items())),
+  felt = collections.Counter(dict.fromkeys(before.emotions, 1)) | collections.Counter(
+      name for one in every if (name := named_emotion(one['emotion'] or '')))
+  table = dataclasses.replace(grown, emotions=dict(sorted(felt.items())), clips=tuple(grown.number.get(speaker(one), ABSENT) for one in every), strange=dict(sorted(strange.items())),
                               content=clips.manifest['content'])
   measured, edges = [table.measured(one) for one in every], dict(before.edges)
   for knob in KNOBS:
@@ -166,14 +181,18 @@ def save(path, table: Table) -> None:
   files.write(path, (json.dumps({'version': VERSION, **dataclasses.asdict(table)}, ensure_ascii=False) + '\n').encode())
 
 
+def table(found: dict) -> Table:
+  """The table of what `dataclasses.asdict` gave and JSON kept."""
+  return Table(**found | {name: tuple(found[name]) for name in ('speakers', 'pitch_hz', 'clips')})
+
+
 def load(path) -> Table:
   """The table in a file. Raises InputError where there is none, or it is no such file."""
   try:
     found = json.loads(Path(path).read_bytes())
     if found.pop('version') != VERSION:
       raise ValueError(f'of another version than {VERSION}')
-    lists = ('speakers', 'pitch_hz', 'clips')
-    return Table(**found | {name: tuple(found[name]) for name in lists})
+    return table(found)
   except FileNotFoundError:
     raise InputError(f'{path}: no such table of labels') from None
   except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:

@@ -26,6 +26,13 @@ def silent(frames: int) -> np.ndarray:
   return found
 
 
+def spaced(codes, frames: int) -> np.ndarray:
+  """i32[.. frames], prosody codes [.. (frames + 1) // 2 or more] at every second frame and ABSENT between."""
+  found = np.full((*np.shape(codes)[:-1], frames), ABSENT, np.int32)
+  found[..., ::2] = codes[..., :(frames + 1) // 2]
+  return found
+
+
 def codes(samples, span: int, count: int) -> np.ndarray:
   """Prosody codes u8[count] of a clip.
 

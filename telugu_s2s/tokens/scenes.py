@@ -3,6 +3,7 @@ import dataclasses
 
 import numpy as np
 
+from telugu_s2s.tokens import prosody
 from telugu_s2s.tokens.batches import ASSISTANT, USER, Window
 from telugu_s2s.tokens.record import ABSENT
 from telugu_s2s.tokens.vocabulary import PAD
@@ -39,7 +40,7 @@ def laid(said: list[Said], window: Window, silence, background=None, floor: int 
   """
   t = window.frames
   codes, active = np.tile(silence.astype(np.int32), (2, t, 1)), np.zeros((2, t), bool)
-  prosody, answer, slot = window.silent, np.zeros(t, bool), np.full(t, PAD, np.int32)
+  moves, answer, slot = window.silent, np.zeros(t, bool), np.full(t, PAD, np.int32)
   if background is not None:
     codes[USER] = background
   # An assistant's turn begins at an even frame, as every second one has prosody.
@@ -51,16 +52,14 @@ def laid(said: list[Said], window: Window, silence, background=None, floor: int 
     _put(codes[one.side], one.start, one.codes)
     _put(active[one.side], one.start, np.ones(len(one.codes), bool))
     if one.side == ASSISTANT and one.prosody is not None and window.prosody:
-      moves = np.full(len(one.codes), ABSENT, np.int32)
-      moves[::2] = one.prosody[:(len(one.codes) + 1) // 2]
-      _put(prosody, one.start, moves)
+      _put(moves, one.start, prosody.spaced(one.prosody, len(one.codes)))
     if one.text is not None:
       _put(slot, one.start, one.text)
     if one.last:
       _put(answer, one.start, np.ones(len(one.codes), bool))
   end = min(t, max(one.start + len(one.codes) for one in said) + window.trailing)
   weight = (np.arange(t) < end).astype(np.float32)
-  return {'codes': codes, 'prosody': prosody, 'weight': weight, 'answer': answer} | (
+  return {'codes': codes, 'prosody': moves, 'weight': weight, 'answer': answer} | (
       {'text': slot} if any(one.text is not None for one in said) else {}) | (
       {'floor': next_floor(active, end, floor)} if floor else {})
 

@@ -6,6 +6,7 @@ elsewhere one comes after the other with a drawn pause.
 """
 import collections
 import dataclasses
+import math
 import zlib
 
 import numpy as np
@@ -99,7 +100,10 @@ def _dialogue(labels) -> tuple:
 
 def _seconds(value, labels) -> float | None:
   try:
-    return None if value in (None, '') else float(value)
+    found = None if value in (None, '') else float(value)
+    if found is not None and not math.isfinite(found):
+      raise ValueError
+    return found
   except (TypeError, ValueError):
     raise InputError(f'clip {labels.get("id")}: at_s {value!r} is no number of seconds; mend the manifest that it came from') from None
 
@@ -269,7 +273,7 @@ class Cast(batches.Cast):
     exchange, other = self._retold(self._found[number], rng), None
     if kind in (INTERRUPTED, FOLLOWED):
       same = self._voices[exchange.voice]          # the assistant's voice stays what it is, and so does what it feels
-      other = same[int(rng.integers(len(same)))]
+      other = self._retold(same[int(rng.integers(len(same)))], rng, as_felt=True)
     found = scenes.row(exchange, window, view, rng, kind == SWAPPED, other, kind == INTERRUPTED)
     known = {}
     if self._asked:
@@ -287,15 +291,16 @@ class Cast(batches.Cast):
     """(speaker, number of the text) of its answer; the number is 0 where the text is not known."""
     return exchange.turns[exchange.second].speaker, int(self._says[exchange.answered])
 
-  def _retold(self, exchange, rng):
+  def _retold(self, exchange, rng, as_felt=False):
     """The exchange, its answer now and then that of another take.
 
     Else a recording of a question goes with one recording of its answer, which is then known by it and said so whatever is asked for.
+    as_felt: a take with the same emotion.
     """
-    key, share = self._told(exchange), self._scenes.retold
-    if not (share and key[1] and len(self._takes[key]) > 1) or rng.random() >= share:
+    key, share, now = self._told(exchange), self._scenes.retold, exchange.turns[exchange.second]
+    takes = [one for one in self._takes[key] if not as_felt or one.emotion == now.emotion] if share and key[1] else ()
+    if len(takes) < 2 or rng.random() >= share:
       return exchange
-    now, takes = exchange.turns[exchange.second], self._takes[key]
     other = takes[int(rng.integers(len(takes)))]
     turns = list(exchange.turns)
     turns[exchange.second] = dataclasses.replace(now, clip=other.clip, emotion=other.emotion)

@@ -99,24 +99,14 @@ def save(path, vocabulary: Vocabulary, facts: dict) -> None:
   files.write(path, shards.pack(KIND, VERSION, header, vocabulary.model))
 
 
-def load(path, name: str = '') -> Vocabulary:
-  """The vocabulary in a file.
-
-  Args:
-    path: the file.
-    name: of the only vocabulary that will do; '' = any.
-
-  Raises:
-    InputError: there is no such file, it is no vocabulary, is damaged, or is another one; the message says which.
-  """
+def load(path) -> Vocabulary:
+  """The vocabulary in a file. Raises InputError where there is none, it is no vocabulary, or is damaged; the message says which."""
   try:
-    _, header, model = shards.unpack(Path(path).read_bytes(), KIND, VERSION)
+    _, _, model = shards.unpack(Path(path).read_bytes(), KIND, VERSION)
   except FileNotFoundError:
     raise InputError(f'{path}: no such vocabulary; make one with configs/vocabulary.py') from None
   except (OSError, ValueError) as problem:
     raise InputError(f'{path}: no vocabulary ({problem}); make one with configs/vocabulary.py') from None
-  if name not in ('', header['name']):
-    raise InputError(f'{path}: vocabulary {header["name"]}, this needs {name}: numbers of one mean nothing in the other')
   return Vocabulary(model)
 
 

@@ -12,6 +12,7 @@ from telugu_s2s.codec import aligner, content
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import prepare, read
 from telugu_s2s.tokens import alignment, graphemes
+from telugu_s2s.tokens.batches import of_process
 from telugu_s2s.training import hosts, loop, optimiser
 
 HELD_OUT = 64                    # clips that are aligned at the end, with their own transcripts and with others
@@ -30,12 +31,11 @@ def run(config, workdir):
   steps = config.steps.peaks + config.steps.edges
   tx = optimiser.adamw(optimiser.warmup_stable_decay(config.lr, config.warmup, steps, config.decay), weight_decay=0.01)
   source = grain.MapDataset.source(spoken).seed(config.seed).shuffle().repeat()
-  count = jax.process_count()
   stage = loop.Stage(
       init=lambda key: init(network, tx, key),
       phases=((0, lambda state, batch, key: step(network, tx, False, state, batch)),
               (config.steps.peaks, lambda state, batch, key: step(network, tx, True, state, batch))),
-      batches=source[jax.process_index()::count].batch(config.batch // count, drop_remainder=True),
+      batches=of_process(source, config.batch, jax.process_index(), jax.process_count()),
       audio_s=config.batch * spoken.seconds / len(spoken),
       facts={'stage': 'aligner', 'data': manifest['content'], 'seed': config.seed, 'batch': config.batch},
       line=lambda values: f'{values["loss"]:.3f} nats a grapheme')

@@ -31,6 +31,8 @@ def of(config, run, workdir, trained, clips, tokens) -> turns.Heard:
     InputError: there are no segments to make views of, or they are not those of the clips.
   """
   wanted = config.heard
+  if not (0 <= wanted.share <= 1 and 0 <= wanted.frayed <= 1):
+    raise InputError(f'config.heard.share {wanted.share}, frayed {wanted.frayed}: give shares from 0 to 1')
   if not (wanted.views or wanted.echoes):
     return turns.Heard(noises=noises(wanted.noises, trained, config.seed), share=wanted.share, frayed=wanted.frayed)
   segments = Path(config.data.segments)

@@ -1,4 +1,6 @@
 """How sure a share or a mean is: Wilson's interval over items, and bootstrap over what items have in common."""
+import collections
+
 import numpy as np
 
 Z = 1.96                         # of a 95 % interval
@@ -21,8 +23,10 @@ def by_group(values, groups, rng) -> list[float]:
   Of up to 9 groups it is Student's, of the mean as a ratio over groups: resampled, 3 of them would hold the truth 72 times in 100.
   One group tells nothing: [nan, nan].
 
-  groups: [n], any names.
+  groups: [n], any names; tuples of two names where items are of two speakers each, see `by_pair`.
   """
+  if any(isinstance(one, tuple) and len(one) > 1 for one in groups):
+    return by_pair(values, groups)
   names, place = np.unique(np.asarray(groups), return_inverse=True)
   total, count = np.bincount(place, values), np.bincount(place)
   mean, n = total.sum() / count.sum(), len(names)
@@ -35,8 +39,37 @@ def by_group(values, groups, rng) -> list[float]:
   return np.percentile(total[drawn].sum(1) / count[drawn].sum(1), [2.5, 97.5]).tolist()
 
 
+def by_pair(values, groups) -> list[float]:
+  """As `by_group`, of items of two speakers each: pairs that share one are no independent ones either.
+
+  The variance that is robust to that (Fafchamps and Gubert, 2007, equation 2.5), at least what pairs or items alone would give, and for
+  few speakers widened by n / (n - 2) and Student's t of n - 2: with 4 speakers it holds the truth 96 times in 100, with 10 92 times.
+
+  groups: tuples of one or two names.
+  """
+  off = np.asarray(values, float) - np.mean(values)
+  speakers, pairs = collections.Counter(), collections.Counter()
+  for value, names in zip(off, groups):
+    pairs[names] += value
+    for name in names:
+      speakers[name] += value
+  n, squares = len(speakers), lambda found: float(np.sum(np.square(list(found))))
+  if n < 3:
+    return [float('nan')] * 2
+  shared = squares(speakers.values()) - squares(value for names, value in pairs.items() if len(names) > 1)
+  spread = (max(shared, squares(pairs.values()), squares(off)) * n / (n - 2)) ** 0.5
+  half = (STUDENT[n - 3] if n - 2 <= len(STUDENT) else Z) * spread / len(off)
+  return [float(np.mean(values) - half), float(np.mean(values) + half)]
+
+
 def share_by_group(right, groups, rng) -> dict:
-  """As `share`, of items that come in groups: {n, groups, share, interval}, the interval from `by_group`."""
+  """As `share`, of items that come in groups: {n, groups, share, interval}, the interval from `by_group`.
+
+  Where all groups agree there is no spread to tell from, and it is Wilson's of so many groups.
+  """
   low, high = by_group(np.asarray(right, float), groups, rng)
-  return {'n': len(right), 'groups': len(np.unique(np.asarray(groups))), 'share': float(np.mean(right)),
-          'interval': [max(0.0, low), min(1.0, high)]}
+  count = len({name for one in groups for name in (one if isinstance(one, tuple) else (one,))})
+  mean = float(np.mean(right))
+  if high - low < 1e-9:
+    low, high = share(np.full(count, mean))['interval']
+  return {'n': len(right), 'groups': count, 'share': mean, 'interval': [max(0.0, low), min(1.0, high)]}

@@ -103,13 +103,13 @@ def conditioned(model, params, batch):
 
 
 def counts(model, batch):
-  """What sums over a batch are divided by: `losses.counts`, its rows whose speaker and recording are tied, `floor_count`, its exchanges, and its
-  rows that are compared with worse ones."""
+  """What sums over a batch are divided by: `losses.counts`, its rows whose speaker and recording are tied, what its floor tells, its
+  exchanges, and its rows that are compared with worse ones."""
   slots = targets(model, batch['codes'], batch['prosody'], batch.get('text'), batch.get('segment'))
   given = asked(model, batch)
   tied = None if given is None else conditions.tied(model.conditions, given)
   many = jnp.zeros(()) if tied is None else jnp.maximum(jnp.sum(tied).astype(jnp.float32), 1.0)
-  floor = losses.floor_count(batch['floor'], batch['weight']) if tells_floor(model, batch) else jnp.zeros(())
+  floor = losses.present(batch['floor'], batch['weight'][..., None]) if tells_floor(model, batch) else jnp.zeros(())
   match = jnp.maximum(jnp.sum(batch['asked'][..., 0] > 0), 1) if matches(model, batch) else jnp.zeros(())
   compared = jnp.maximum(jnp.sum(batch['compared']), 1.0) if 'compared' in batch else jnp.zeros(())
   return *losses.counts(model, slots, batch['codes'][:, 1], batch['weight']), many, floor, match, compared
@@ -162,15 +162,15 @@ def with_heads(model, params, h, loss, parts, batch, divisors):
 def parts_of(model, params, batch, chunk=0, divisors=None):
   """(loss, its parts) of a batch; see lm/losses.py. divisors: `counts` of the batch that this one is a part of.
 
-  A batch may have conditions, see lm/conditions.py, `keep`, which of them are read, `segment`, see tokens/batches.py, `floor`
-  and `asked`, see tokens/turns.py.
+  A batch may have conditions, see lm/conditions.py, `keep`, which of them are read, `segment`, see tokens/batches.py, `floor`,
+  see tokens/scenes.py, and `asked`, see tokens/turns.py.
   """
   net, user, weight = AudioLM(model), batch['codes'][:, 1], batch['weight']
   condition, squares = conditioned(model, params, batch)
   inputs = (batch['codes'], batch['prosody'], batch.get('text'), condition, batch.get('segment'))
   if divisors is None:
     divisors = counts(model, batch)
-  weight_heard = weight[:, 1::model.user_every]
+  weight_heard = weight[:, model.predicted]
   spoken = params
   if chunk:
     spoken = {**params, **axes.gathered({name: params[name] for name in params if name not in HEARD})}
@@ -185,7 +185,7 @@ def parts_of(model, params, batch, chunk=0, divisors=None):
     theirs = losses.chunked_sums(speak('speak_for_user'), *heard, weight_heard, chunk)
   else:
     mine = losses.sums(speak('speak')(h, slots), slots, each)
-    theirs = losses.sums(speak('speak_for_user')(*heard), user[:, 1::model.user_every], weight_heard)
+    theirs = losses.sums(speak('speak_for_user')(*heard), heard[1], weight_heard)
   found = with_tie(model, *losses.combined(model, mine, theirs, divisors), squares, divisors[2])
   return with_heads(model, params, h, *found, batch, divisors)
 

@@ -200,7 +200,7 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
     with contextlib.closing(metrics.Log(workdir if jax.process_index() == 0 else None, start)) as log, \
         tqdm.tqdm(total=schedule.steps, initial=start, unit='step', desc='training', dynamic_ncols=True, mininterval=1.0,
                   disable=jax.process_index() > 0) as bar:
-      report, done = Report(log, bar, stage, schedule, start), start
+      report, done = Report(log, bar, stage, schedule), start
       for now, batch in ahead(stage.batches, start, schedule.steps):
         batch = jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), batch)
         state, values = phases[max(first for first in phases if first <= now)](state, batch)
@@ -223,9 +223,9 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
 class Report:
   """Collects the metrics of the steps and fetches them from the device when they are shown."""
 
-  def __init__(self, log, bar, stage, schedule, start):
+  def __init__(self, log, bar, stage, schedule):
     self._log, self._bar, self._stage, self._schedule = log, bar, stage, schedule
-    self._waiting, self._done, self._time, self._skips = [], start, None, 0
+    self._waiting, self._time, self._skips = [], None, 0
 
   def add(self, done, values):
     self._waiting.append((done, values))
@@ -255,7 +255,7 @@ class Report:
       text += f' | {rate * self._stage.audio_s:.0f} audio s/s | {clock((self._schedule.steps - done) / rate)} left'
       self._log.write(done, {'audio_s_per_s': rate * self._stage.audio_s, 'step_s': 1 / rate}, 'speed')
     self._bar.write(f'step {done}/{self._schedule.steps} | {text}')
-    self._waiting, self._done, self._time = [], done, time.monotonic()
+    self._waiting, self._time = [], time.monotonic()
 
 
 def clock(seconds: float) -> str:

@@ -77,5 +77,5 @@ def config_of(folder):
   if packed:
     raise InputError(f'config.run: {folder} is a packed model, which configs/serve.py takes; give the run that it was packed from')
   if config.get('job') not in JOBS:
-    raise InputError(f'config.run: {folder} is a run of {config.get("job")!r}, not of stage 2 or 3')
+    raise InputError(f'config.run: {folder} is a run of {config.get("job")!r}, not of {", ".join(JOBS)}')
   return config

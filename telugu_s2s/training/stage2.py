@@ -17,7 +17,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.lm import frames, losses, sampling
 from telugu_s2s.lm.model import Config, targets
 from telugu_s2s.preparation import prepare, read
-from telugu_s2s.tokens import baselines, batches, census, encoding, tokenize
+from telugu_s2s.tokens import baselines, batches, census, encoding, prosody, tokenize
 from telugu_s2s.tokens.epochs import Mixture, weights as mixed
 from telugu_s2s.training import hosts, loop, optimiser, texts, voices
 from telugu_s2s.training.lm_step import Update, check, init, learnt, parts_of, step
@@ -82,7 +82,7 @@ def update_of(config):
 
 def window_of(config, model):
   """The batches.Window of a run. Raises InputError where clips cannot be packed in rows of this length."""
-  align = math.lcm(2, model.user_every)
+  align = math.lcm(2, model.user_every or 1)
   if not model.delay < config.frames or model.sinks and config.frames > model.window:
     raise InputError(f'config.frames {config.frames}: give more than config.model.delay = {model.delay} and, since the first frames are never '
                      f'forgotten, at most config.model.window = {model.window}')
@@ -233,9 +233,7 @@ def continuations(params, model, trained, config, held_out, workdir, count=3):
   clips = [held_out[index] for index in chosen]
   prompt = min([prompt] + [len(clip.codes) for clip in clips])
   codes = jnp.stack([clip.codes[:prompt].astype(np.int32) for clip in clips])
-  moves = np.full((count, prompt), batches.ABSENT, np.int32)
-  for row, clip in enumerate(clips):
-    moves[row, ::2] = clip.prosody[:(prompt + 1) // 2]
+  moves = np.stack([prosody.spaced(clip.prosody, prompt) for clip in clips])
   silence = jnp.broadcast_to(held_out.silence, (count, prompt + more, model.codebooks))
   spoken = continued(model, params, codes, jnp.asarray(moves), silence, jax.random.key(config.seed), how)
   names = []

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import json
 from pathlib import Path
+from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,6 @@ import numpy as np
 from telugu_s2s import axes
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
-from telugu_s2s.lm import model as lm
 from telugu_s2s.lm.model import AudioLM
 from telugu_s2s.tokens import batches, turns
 from telugu_s2s.tokens.census import counted
@@ -48,16 +48,16 @@ def run(config, workdir):
   show(summary)
 
 
-def fitted(config, workdir, model, talk, made, *, stage: int, init, given: dict, phases, line):
+def fitted(config, workdir, model, talk, made, *, stage: int, init, given: dict, phases, line, facts=MappingProxyType({})):
   """The weights that a stage of conversation learnt, trained or resumed; None where it was stopped, and in all processes but the first.
 
   Args:
-    made: its batches. given: what a fresh state begins with beside the optimiser; the others as in loop.Stage.
+    made: its batches. given: what a fresh state begins with beside the optimiser. facts: further ones that a resumed run has to share; the others as in loop.Stage.
   """
   mesh, how = axes.mesh(**config.mesh), stage2.update_of(config)
   score = stage2.scoring(model, how, mesh)
   tests = turns.tests(talk.compared, talk.held, talk.window, config.batch // how.accumulate, asked=talk.asked_then)
-  facts = {'stage': stage, 'data': talk.clips.manifest['content'], 'codec': talk.clips.manifest['codec'], 'seed': config.seed, 'batch': config.batch}
+  facts = {**facts, 'stage': stage, 'data': talk.clips.manifest['content'], 'codec': talk.clips.manifest['codec'], 'seed': config.seed, 'batch': config.batch}
   state, done = loop.fit(
       loop.Stage(init=init, given=lambda: given | ({'mean': given['params']} if how.ema else {}), phases=phases,
                  batches=stage2.Checked(made, model), audio_s=config.batch * config.frames / talk.scenes.rate, facts=facts, line=line,

@@ -39,7 +39,7 @@ def run(config, workdir):
   print(told(talk.found), flush=True)
   learnt = stage3.fitted(
       config, workdir, model, talk, Phased(talk.batches(config, often), pairs_of(config, talk, often), steps), stage=4,
-      init=lambda key: runs.state_of(config, model, key), given={'params': params, 'teacher': params},
+      init=lambda key: runs.state_of(config, model, key), given={'params': params, 'teacher': params}, facts={'preferences from step': steps},
       phases=((0, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key)),
               (steps, lambda state, batch, key: preferring(model, tx, state, batch, how, steps, config.beta, config.anchor))), line=line)
   if learnt is None:

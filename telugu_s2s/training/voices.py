@@ -35,7 +35,6 @@ def asked(config, model, workdir, clips, held_out, folders, rate, knobs=True):
   if not of_data(model):
     return None, None
   bins = model.knob_bins or 5
-
   own = Path(workdir) / labels.FILE
 
   def tables():
@@ -43,9 +42,20 @@ def asked(config, model, workdir, clips, held_out, folders, rate, knobs=True):
     labels.save(own, found[0])
     return found
   hosts.first(tables, None)
-  mine, theirs = (labels.load(folder / labels.FILE) for folder in folders)
-  wanted = dict(speakers=model.speakers, emotions=bool(model.emotions), knobs=knobs and bool(model.knob_bins), nonverbal=model.nonverbal,
-                frames=max(1, round(config.reference_s * rate)) if model.reference else 0)
-  training = labels.Asked(mine, clips, mine, **wanted)
+  mine = labels.load(folders[0] / labels.FILE)
+  training = labels.Asked(mine, clips, mine, **wanted(config, model, rate, knobs))
   print(training.said(), flush=True)
-  return training, labels.Asked(mine, held_out, theirs, **wanted)
+  return training, of_held_out(config, model, mine, held_out, folders[1], rate, knobs)
+
+
+def of_held_out(config, model, mine, held_out, folder, rate, knobs=True):
+  """What held-out rows say, in the numbers of the table `mine`; None where the model has no such conditions."""
+  if not of_data(model):
+    return None
+  return labels.Asked(mine, held_out, labels.load(Path(folder) / labels.FILE), **wanted(config, model, rate, knobs))
+
+
+def wanted(config, model, rate, knobs=True) -> dict:
+  """What `labels.Asked` is to tell a model."""
+  return dict(speakers=model.speakers, emotions=bool(model.emotions), knobs=knobs and bool(model.knob_bins), nonverbal=model.nonverbal,
+              frames=max(1, round(config.reference_s * rate)) if model.reference else 0)

@@ -72,12 +72,6 @@ def test_silence_stays_silence_and_is_not_marked():
     mark.score(quiet[:100], 'a key')
 
 
-def test_the_tone_is_short_soft_and_begins_and_ends_in_silence():
-  tone = mark.tone()
-  assert len(tone) == 1920 and tone[0] == tone[-1] == 0 and np.abs(tone).max() < 0.05
-  assert abs(np.argmax(np.abs(np.fft.rfft(tone))) * 16000 / len(tone) - 880) < 10
-
-
 @pytest.mark.parametrize('form', ['wav', 'flac'])
 def test_a_file_says_that_it_is_synthetic(spoken, form):
   data = files.encoded(spoken, form=form, comment=mark.SYNTHETIC)

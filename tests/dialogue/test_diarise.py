@@ -4,9 +4,10 @@ import pytest
 
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import sample
-from telugu_s2s.dialogue import diarise, measure, voiceprint
+from telugu_s2s.dialogue import diarise, voiceprint
 from telugu_s2s.dialogue.timing import Span
 from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import dialogues
 
 
 def clip(name):
@@ -16,25 +17,25 @@ def clip(name):
 def test_two_voices_in_one_channel_are_told_apart():
   parts, spans, at = [], [], 0.0
   for number, voice in enumerate(['mezzo', 'buzz'] * 3):
-    part = measure.audible(files.read(sorted(sample.folder().glob(f'audio/*-{voice}.opus'))[number])[0])
+    part = dialogues.audible(files.read(sorted(sample.folder().glob(f'audio/*-{voice}.opus'))[number])[0])
     parts += [part, np.zeros(4800, np.float32)]
     spans.append(Span(at, at + len(part) / 16000, str(number % 2)))
     at += len(part) / 16000 + 0.3
   samples = np.concatenate(parts)
   found = diarise.turns(samples)
-  assert diarise.error(spans, found)['confusion'] < 0.05 and diarise.error(spans, found, 0.25)['error'] < 0.05
+  assert dialogues.error(spans, found)['confusion'] < 0.05 and dialogues.error(spans, found, 0.25)['error'] < 0.05
   assert [one.speaker for one in found][:2] == ['0', '1'] and diarise.turns(samples) == found
-  one_voice = diarise.error(spans, [Span(one.start_s, one.end_s, '0') for one in found])
+  one_voice = dialogues.error(spans, [Span(one.start_s, one.end_s, '0') for one in found])
   assert one_voice['confusion'] > 0.3            # so a diarisation that hears one voice fails this test
 
 
 def test_the_error_is_missed_and_false_and_confused_speech():
   reference = [Span(0, 1, 'x'), Span(1, 2, 'y')]
-  assert diarise.error(reference, [Span(0, 1, '1'), Span(1, 2, '0')])['error'] == 0
-  found = diarise.error(reference, [Span(0, 1.5, '0'), Span(1.8, 2.2, '1')])
+  assert dialogues.error(reference, [Span(0, 1, '1'), Span(1, 2, '0')])['error'] == 0
+  found = dialogues.error(reference, [Span(0, 1.5, '0'), Span(1.8, 2.2, '1')])
   assert [found[name] for name in ('missed', 'false_alarm', 'confusion')] == pytest.approx([0.15, 0.1, 0.25], abs=0.01)
   assert found['error'] == pytest.approx(0.5, abs=0.01)
-  assert diarise.error(reference, [Span(0, 1.2, '0'), Span(1.2, 2.2, '1')], 0.25)['error'] == 0
+  assert dialogues.error(reference, [Span(0, 1.2, '0'), Span(1.2, 2.2, '1')], 0.25)['error'] == 0
 
 
 def test_the_best_path_seldom_changes():

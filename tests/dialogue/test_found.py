@@ -8,8 +8,9 @@ import pytest
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import sample
 from telugu_s2s.corpora.folder import Recording
-from telugu_s2s.dialogue import found, matched, measure, timing
+from telugu_s2s.dialogue import found, matched, timing
 from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import dialogues
 from telugu_s2s.evaluation import pairs as job
 from tests.dialogue.test_pairs import config, manifest
 
@@ -19,7 +20,7 @@ GAPS_S = (0.2, 0.6, -0.3, 3.0, 0.4)          # between six turns; the fourth end
 @pytest.fixture(scope='module')
 def two():
   """Two voices in turns, f32[2 samples], one a channel, and [(start, end, side)]."""
-  clips = [measure.audible(files.read(sorted(sample.folder().glob(f'audio/q*-{voice}.opus'))[number])[0]) * 0.5
+  clips = [dialogues.audible(files.read(sorted(sample.folder().glob(f'audio/q*-{voice}.opus'))[number])[0]) * 0.5
            for number, voice in enumerate(['mezzo', 'buzz'] * 3)]
   spans, at = [], 0.5
   for number, clip in enumerate(clips):
@@ -54,6 +55,19 @@ def test_two_channels_give_turns_overlaps_and_all(two, tmp_path):
   assert {row['channel'] for row in manifest(tmp_path / 'pairs')} == {'0', '1'} and rows[3][2] < rows[2][2] + float(manifest(tmp_path / 'pairs')[2]['seconds'])
   first = manifest(tmp_path / 'pairs')[0]
   assert first['path'].endswith('.flac') and first['source'] == 'in' and first['licence'] == 'LicenseRef-own'
+
+
+def test_turns_in_files_of_their_own_lie_where_their_rows_say(tmp_path, capsys):
+  job.run(config(source='text', count=4), tmp_path / 'made')
+  job.run(config(source='recordings', folder=str(tmp_path / 'made/pairs')), tmp_path / 'found')
+  told = lambda folder: [(row['speaker'], row['text'], round(float(row['at_s']), 2)) for row in manifest(folder / 'pairs')]
+  assert told(tmp_path / 'found') == told(tmp_path / 'made')
+  path = tmp_path / 'made/pairs/MANIFEST.tsv'
+  path.write_text(path.read_text().replace('\tat_s\t', '\tbegins\t', 1) + 'audio/none.opus\n')
+  with pytest.raises(InputError, match='no times'):
+    job.run(config(source='recordings', folder=str(tmp_path / 'made/pairs')), tmp_path / 'none')
+  report = (tmp_path / 'none/report.tsv').read_text()
+  assert 'a column at_s is to say at which second' in report and 'audio/none.opus' in report, 'nothing is lost'
 
 
 def test_a_turn_that_was_blanked_out_ends_a_stretch_and_loses_no_other(two, tmp_path):
@@ -159,7 +173,7 @@ def test_codes_find_the_same_words_in_another_recording(tmp_path, codec_file):
       lines.append(f'{name}-{who}.wav\t{who}')
   (tmp_path / 'MANIFEST.tsv').write_text('\n'.join(lines) + '\n')
   given = config(source='retrieval', folder=str(tmp_path), codec=str(codec_file), reuse=6)
-  units = matched.units(given, timing.ASSUMED)
+  units, _ = matched.units(given, timing.ASSUMED)
   assert len(units) == 4
   for unit in units[:2]:
     [dialogue] = unit.made()

@@ -125,6 +125,29 @@ def test_what_is_there_is_not_made_again_and_another_generator_makes_it_anew(tmp
   assert calls[4:] == ['a'] and len(manifest(tmp_path / 'pairs')) == 1
 
 
+def test_names_of_files_are_each_another_one():
+  found = pairs.named(['x', 'x ', 'x--2', 'x  '])
+  assert len(set(found.values())) == 4 and found['x'] == 'x'
+
+
+def test_pairs_are_made_again_where_the_licence_or_the_sound_of_what_they_are_made_of_changes(tmp_path):
+  with open(sample.folder() / 'sentences.tsv', encoding='utf-8', newline='') as file:
+    texts = [row['text'] for row in csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE) if row['dialogue']][:4]
+  def people(folder, licence, level):
+    lines = ['path\tspeaker\ttext\tlicence\tsplit']
+    for who in 'AB':
+      for number, text in enumerate(texts):
+        files.write_wav(folder / f'{who}{number}.wav', level * tone(0.6, 150 + 60 * (who == 'B')))
+        lines.append(f'{who}{number}.wav\t{who}\t{text}\t{licence}\ttrain')
+    (folder / 'MANIFEST.tsv').write_text('\n'.join(lines) + '\n')
+  run = lambda folder: job.run(config(source='text', engine='recorded', folder=str(folder), count=1, extras=False), tmp_path / 'out')
+  for name, licence in (('A', 'CC-BY-4.0'), ('B', 'CC-BY-NC-4.0')):
+    (tmp_path / name / 'people').mkdir(parents=True)
+    people(tmp_path / name / 'people', licence, 1.0)
+    assert run(tmp_path / name / 'people')['made'] == 1 and run(tmp_path / name / 'people')['made'] == 0
+    assert {row['licence'] for row in manifest(tmp_path / 'out/pairs')} == {licence}
+
+
 def test_a_unit_is_made_again_where_what_it_is_made_of_changed_or_it_failed(tmp_path):
   calls = []
   def made(good):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from telugu_s2s.corpora import sample
-from telugu_s2s.dialogue import measure, retrieval
+from telugu_s2s.dialogue import retrieval
+from telugu_s2s.evaluation import dialogues
 
 
 def test_a_text_is_its_letters_and_vowel_signs():
@@ -32,14 +33,14 @@ def test_the_best_is_allowed_and_shares_something():
 
 
 def test_the_own_answer_is_found_far_more_often_than_by_chance():
-  found = measure.by_text(sample.folder())
+  found = dialogues.by_text(sample.folder())
   assert found['of'] == 160 and found['top1'] > 10 * found['chance'] and found['top5'] > found['top1']
 
 
 def test_accuracy_of_bags_that_share_nothing_is_that_of_an_order():
   bags = [collections.Counter([number]) for number in range(10)]
-  assert retrieval.accuracy(bags, bags)['top1'] == 1
-  assert retrieval.accuracy(bags, bags[::-1])['top1'] == 0
+  assert dialogues.accuracy(bags, bags)['top1'] == 1
+  assert dialogues.accuracy(bags, bags[::-1])['top1'] == 0
 
 
 def test_codes_count_with_the_one_before_them():

@@ -1,4 +1,6 @@
 """When turns begin: measured from conversations, drawn, laid out."""
+import json
+
 import numpy as np
 import pytest
 
@@ -63,7 +65,8 @@ def test_backchannels_come_in_long_turns_alone_at_their_rate_and_apart():
 def test_timing_is_kept_in_a_file_and_a_file_that_is_none_is_named(tmp_path):
   timing.save(tmp_path / 'timing.json', timing.ASSUMED)
   assert timing.load(tmp_path / 'timing.json') == timing.ASSUMED == timing.load('')
-  for text in ('{}', 'no', '[1]', '{"gap_s": {"first": 0, "step": 0.1, "counts": [0]}}'):
+  known = json.loads((tmp_path / 'timing.json').read_text())
+  for text in ('{}', 'no', '[1]', json.dumps(known | {'gap_s': 0.2}), json.dumps(known | {'fillers': 'a'}), '{"gap_s": {"first": 0, "step": 0.1, "counts": [0]}}'):
     (tmp_path / 'other.json').write_text(text)
     with pytest.raises(InputError, match='timing'):
       timing.load(tmp_path / 'other.json')
@@ -71,7 +74,7 @@ def test_timing_is_kept_in_a_file_and_a_file_that_is_none_is_named(tmp_path):
     timing.load(tmp_path / 'none.json')
 
 
-def test_the_silence_at_the_ends_of_a_file_is_no_speech(tmp_path):
+def test_the_silence_at_the_ends_of_a_file_is_no_speech(tmp_path, capsys):
   tone = np.sin(np.arange(16000) / 8).astype(np.float32) / 2
   for name in ('a', 'b'):
     files.write_wav(tmp_path / f'{name}.wav', np.pad(tone, (1600, 3200)))
@@ -79,3 +82,9 @@ def test_the_silence_at_the_ends_of_a_file_is_no_speech(tmp_path):
   [[first, second]] = timing.spans(tmp_path)
   assert (first.start_s, first.end_s) == pytest.approx((0.1, 1.1), abs=1e-3)
   assert second.start_s - first.end_s == pytest.approx(0.35, abs=1e-3)
+  (tmp_path / 'b.wav').write_bytes(b'no sound')
+  with open(tmp_path / 'MANIFEST.tsv', 'a') as file:
+    file.write('c.wav\tA\td\t2\t0:03\n')
+  files.write_wav(tmp_path / 'c.wav', tone)
+  assert timing.spans(tmp_path) == [[first]]
+  assert 'passed over: ' in (said := capsys.readouterr().out) and 'bad row' in said and 'non-audio' in said

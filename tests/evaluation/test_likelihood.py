@@ -87,7 +87,7 @@ def test_items_are_encoded_whole_and_a_second_speaker_is_heard_where_the_model_l
   assert frames_x % 2 == frames_y % 2 == 0
   noise = lambda size: (0.1 * rng.normal(size=size)).astype(np.float32)
   parts = [noise(frames_x * hop + splices.FADE) for _ in range(2)], [noise(frames_y * hop) for _ in range(2)]
-  couple = lambda turns: splices.Couple('adjacency', *map(tuple, parts), 'a', '', turns)
+  couple = lambda turns: splices.Couple('adjacency', *map(tuple, parts), ('a',), turns)
   one = likelihood.encoded([couple(True)], encoder, frames_x, frames_y, converses=False)
   whole = encoder([splices.joined(parts[0][1], parts[1][0])])[0]
   np.testing.assert_array_equal(one.codes[0, 1, 0], whole)

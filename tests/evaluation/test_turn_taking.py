@@ -77,9 +77,9 @@ def test_an_interrupted_voice_stops_or_does_not():
 
 def test_rates_have_intervals_and_latencies_quartiles():
   found = [{'taken': number < 6, 'early': False, 'latency': 0.1 * number if number < 6 else float('nan')} |
-           ({'stopped': number == 0} if number < 2 else {}) for number in range(8)]
-  made = turn_taking.summary(found)
-  assert made['taken']['share'] == 0.75 and made['taken']['interval'][0] < 0.75 < made['taken']['interval'][1]
+           ({'stopped': number == 0} if number < 2 else {}) | {'speaker': 'abcd'[number // 2]} for number in range(8)]
+  made = turn_taking.summary(found, np.random.default_rng(0))
+  assert made['taken']['share'] == 0.75 and made['taken']['interval'] == [0.0, 1.0], 'of three speakers always, of one never'
   assert made['latency']['n'] == 6 and made['latency']['quartiles'][1] == 0.25 and 'speaking' not in made
   assert made['stopped']['n'] == 2 and made['stopped']['share'] == 0.5, 'of those of whom it is known'
 

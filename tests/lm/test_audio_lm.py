@@ -230,7 +230,7 @@ def test_a_bias_against_silence_keeps_its_code_from_being_said(params):
   assert silence not in said(sampling.Sampling(temperature=0, silence=silence, silence_bias=1e9))
 
 
-@pytest.mark.parametrize('field, value', [('head_width', 7), ('depth_width', 6), ('user_every', 0), ('delay', -1), ('dtype', 'bf16'), ('layers', 0),
+@pytest.mark.parametrize('field, value', [('head_width', 7), ('depth_width', 6), ('user_every', -1), ('delay', -1), ('dtype', 'bf16'), ('layers', 0),
                                           ('kv_heads', 3), ('window', 0), ('depth_ffn', 0)])
 def test_sizes_that_cannot_be_are_named(field, value):
   with pytest.raises(InputError, match=f'config.model.*{field if field != "kv_heads" else "heads"}'):

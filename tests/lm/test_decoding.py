@@ -73,7 +73,7 @@ def test_a_batch_says_what_each_stream_says_alone_with_its_key_and_settings(para
 def test_a_stream_that_begins_anew_says_what_a_fresh_one_says_and_the_others_go_on(params, user):
   _, whole = by_frames(params, sampling.empty_state(C, B), user, KEYS, HOW)
   state, _ = by_frames(params, sampling.empty_state(C, B), user[:, :12], KEYS, HOW)
-  state = sampling.begin(state, jnp.array([False, True, False]))
+  state = sampling.reset(state, jnp.array([False, True, False]))
   heard = user[:, 12:].copy()
   heard[1] = user[1, :9]
   _, after = by_frames(params, state, heard, KEYS, HOW)
@@ -81,23 +81,11 @@ def test_a_stream_that_begins_anew_says_what_a_fresh_one_says_and_the_others_go_
   np.testing.assert_array_equal(after[[0, 2]], whole[[0, 2], 12:])
 
 
-def test_a_stream_that_was_prompted_alone_takes_a_place_among_others(params, user):
-  _, whole = by_frames(params, sampling.empty_state(C, B), user, KEYS, HOW)
-  state, _ = by_frames(params, sampling.empty_state(C, B), user[:, :12], KEYS, HOW)
-  rows = slice(1, 2)
-  one, _ = by_frames(params, sampling.empty_state(C, 1), user[rows, :5], KEYS[rows], row_of(HOW, rows))
-  heard = user[:, 12:].copy()
-  heard[1] = user[1, 5:14]
-  _, after = by_frames(params, sampling.enter(state, one, 1), heard, KEYS, HOW)
-  np.testing.assert_array_equal(after[1], whole[1, 5:14])
-  np.testing.assert_array_equal(after[[0, 2]], whole[[0, 2], 12:])
-
-
 def test_other_settings_and_other_streams_compile_nothing_anew(params, user):
   state, _ = sampling.frame(C, params, sampling.empty_state(C, B), user[:, 0], KEYS, HOW)
   compiled = sampling.frame._cache_size()
   for how in ([Sampling(0.0)] * B, [drawing.CAREFUL] * B, STREAMS[::-1]):
-    state = sampling.begin(state, jnp.array([True, False, True]))
+    state = sampling.reset(state, jnp.array([True, False, True]))
     state, _ = sampling.frame(C, params, state, user[:, 1], jax.random.split(jax.random.key(9), B),
                               drawing.settings(C, how))
   assert sampling.frame._cache_size() == compiled

@@ -30,8 +30,10 @@ def nats(logits, target, weight):
   return np.mean(found)
 
 
-def total(batch):
-  return losses.total(CONFIG, batch['mine'], batch['theirs'], batch['slots'], batch['user'], batch['weight'])
+def total(batch, config=CONFIG):
+  mine, theirs, slots, user, weight = (batch[name] for name in ('mine', 'theirs', 'slots', 'user', 'weight'))
+  return losses.combined(config, losses.sums(mine, slots, losses.slot_weights(config, slots, weight)),
+                         losses.sums(theirs, user[:, config.predicted], weight[:, config.predicted]), losses.counts(config, slots, user, weight))
 
 
 @pytest.mark.parametrize('codebooks', [1, 3, 8, 12])
@@ -62,7 +64,7 @@ def test_text_without_a_word_counts_half(batch):
   logits = np.random.default_rng(2).normal(size=(B, T, V)).astype(np.float32)
   mine, slots = [logits, *batch['mine']], np.concatenate([text[..., None], batch['slots']], -1)
   config = dataclasses.replace(CONFIG, text_codes=V)
-  _, parts = losses.total(config, mine, batch['theirs'], slots, batch['user'], batch['weight'])
+  _, parts = total({**batch, 'mine': mine, 'slots': slots}, config)
   rows = [(one, nats(one_logits[None], np.array([one]), np.array([1]))) for one, one_logits, on in zip(
       text.ravel(), logits.reshape(-1, V), batch['weight'].ravel()) if one >= 0 and on]
   share = [0.5 if one < 2 else 1.0 for one, _ in rows]
@@ -87,8 +89,8 @@ def test_a_batch_without_weight_has_no_loss_and_no_nan(batch):
 
 def test_large_logits_do_not_overflow():
   logits = jnp.array([[[1e4, 0.0, 0.0]]])
-  mean, square = losses.masked_mean(logits, jnp.array([[0]]), jnp.ones((1, 1)))
-  assert mean == 0 and square == pytest.approx(1e8)
+  nats, square = losses.masked_sum(logits, jnp.array([[0]]), jnp.ones((1, 1)))
+  assert nats == 0 and square == pytest.approx(1e8)
 
 
 @pytest.mark.parametrize('text', [0, 6])

@@ -6,13 +6,12 @@ import shutil
 from pathlib import Path
 
 from hypothesis import given, strategies as st
-import numpy as np
 import pytest
 import soundfile
 
 from telugu_s2s.audio import decoding, files, opus
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation import export, fingerprints, prepare, read, segment, selection, shards, table, units
+from telugu_s2s.preparation import export, fingerprints, prepare, read, shards, table, units
 from telugu_s2s.preparation.prepare import Data, SAMPLE
 
 NAMES = ['q001-mezzo', 'a001-buzz', 'a001-tenor', 'a002-bright', 'a002-deep', 'a003-bright']

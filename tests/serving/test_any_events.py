@@ -47,7 +47,8 @@ class Anything(RuleBasedStateMachine):
   @rule(kind=st.sampled_from(['server_vad', 'semantic_vad', 'full_duplex', 'full_duplex', None]))
   def mode(self, kind):
     detection = {'type': kind} if kind else None
-    assert 'session.updated' in self.talk.send('session.update', session={'type': 'realtime', 'audio': {'input': {'turn_detection': detection}}})
+    assert 'session.updated' in self.talk.send('session.update', session={
+        'type': 'realtime', 'max_output_tokens': 'inf', 'audio': {'input': {'turn_detection': detection}}})
 
   @rule(seconds=st.sampled_from([0.03, 0.2, 1.0]), level=st.sampled_from([0.0, 0.2]))
   def speak(self, seconds, level):

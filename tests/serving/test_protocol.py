@@ -247,6 +247,7 @@ def test_in_full_duplex_the_model_begins_and_ends_its_replies(talk):
   frame(0.1)
   assert talk.send('response.cancel') [-1] == 'response.done' and talk.slot.hushed > 0
   assert talk.send('response.create') == ['error']
+  assert talk.send('session.update', session={'type': 'realtime', 'max_output_tokens': 9}) == ['error']      # it would not be kept
 
 
 def test_a_reply_that_was_never_heard_has_no_first_sound(tiny):

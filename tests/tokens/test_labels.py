@@ -119,6 +119,16 @@ def test_strange_emotions_are_counted_and_speakers_beyond_the_table_are_absent(t
   assert 'wry (1)' in one.said() and '1 clips are of speakers beyond' in one.said() and 'unknown' not in one.said()
 
 
+def test_an_emotion_is_asked_for_where_there_were_clips_of_it_to_learn_from(tmp_path):
+  table = labels.made(filled(tmp_path, [clip(0, emotion='happy'), clip(1, emotion='neutral'), clip(2)]))
+  assert table.felt == ('neutral', 'happy') and table.feeling('happiness') == 1
+  with pytest.raises(InputError, match="'angry': there were no clips of it to learn from; give one of neutral, happy"):
+    table.feeling('angry')
+  grown = labels.made(filled(tmp_path / 'more', [clip(0, emotion='sad')]), table)
+  assert grown.felt == ('neutral', 'happy', 'sad'), 'what was learnt before is not forgotten'
+  assert labels.Table().feeling('angry') == labels.EMOTIONS.index('angry'), 'of an older table nobody knows'
+
+
 def test_what_is_asked_for_by_name_and_not_there_is_named(tmp_path):
   table = labels.Table(('x/anu', 'y/anu', 'y/ravi'))
   assert table.named('ravi', 3) == 2 and table.named('x/anu', 3) == 0

@@ -258,6 +258,8 @@ def test_a_recording_of_a_question_is_answered_by_every_take_of_its_answer(share
     assert {row[batches.USER, :, 0].max() - 100 for row in rows} == {2 * number}
     heard[number] = {int(row[batches.ASSISTANT, :, 0].max()) - 100 for row in rows}
   assert heard == ({0: {1, 3, 5}, 1: {1, 3, 5}, 2: {1, 3, 5}} if share and known else {0: {1}, 1: {3}, 2: {5}})
+  rows = [cast.random_map([(turns.FOLLOWED, 1, 0)], rng) for _ in range(40)]             # who feels sad has said it so once
+  assert {int(row['codes'][batches.ASSISTANT, row['asked'][0]:, 0].max()) - 100 for row in rows} <= ({1, 3, 5} if share and known else {3})
 
 
 def test_batches_are_a_function_of_seed_and_step_and_cut_by_process(clips):

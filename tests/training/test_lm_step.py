@@ -163,3 +163,12 @@ def test_the_loss_of_a_model_without_text_ignores_the_text(batch):
   without = {name: x for name, x in batch.items() if name != 'text'}
   assert jax.jit(lambda: lm_step.parts_of(c, params, batch)[0] - lm_step.parts_of(c, params, without)[0])() == 0
   assert len(jax.eval_shape(lambda: AudioLM(c).apply({'params': params}, batch['codes'], batch['prosody']))[0]) == 4
+
+
+@pytest.mark.parametrize('chunk', [0, 5])
+def test_a_model_that_does_not_predict_the_user_learns_nothing_from_what_he_says_next(batch, chunk):
+  c = dataclasses.replace(LM, user_every=0, text_codes=0)
+  params = lm_step.fresh(c, jax.random.key(0))
+  parts, grads = jax.jit(lambda params: lm_step.gradients(c, params, batch, Update(loss_chunk=chunk)))(params)
+  assert parts['user'] == 0 and np.isfinite(parts['loss'])
+  assert not np.any(grads['into_depth_cdf'][1]) and np.any(grads['into_depth_cdf'][0])

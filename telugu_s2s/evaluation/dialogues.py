@@ -1,6 +1,7 @@
 """How well turns are told apart and answers found, on speech whose speakers and answers are known."""
 import collections
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from telugu_s2s.corpora import licences, sample
 from telugu_s2s.dialogue import diarise, matched, retrieval, timing, voiceprint
 from telugu_s2s.dialogue.timing import Span
 from telugu_s2s.errors import InputError
+from telugu_s2s.training import intervals
 
 TURNS = 8
-CLIP_S = 1.0, 8.0
+LONGEST_S = 8.0                  # of a clip that is heard
 EDGE_DB = -35.0                  # below a clip's peak level, where its speech is taken to begin and end
 
 
@@ -34,7 +36,7 @@ def measured(folder, mixes: int, seed: int, vad: str, codec: str, workdir) -> di
 
 
 def diarisation(folder, mixes: int, seed: int, vad: str = 'energy') -> dict:
-  """{vector: mean errors, the 95 % interval of their mean by bootstrap} over mixes of two held-out speakers who take turns."""
+  """{vector: mean errors, the 95 % interval of their mean} over mixes of two held-out speakers who take turns."""
   speakers = held_out(folder)
   rng, rows = np.random.default_rng(seed), collections.defaultdict(list)
   names = sorted(speakers)
@@ -44,18 +46,17 @@ def diarisation(folder, mixes: int, seed: int, vad: str = 'energy') -> dict:
     samples, spans = mixed([speakers[name] for name in two], folder, rng)
     for by in ways:
       found = diarise.turns(samples, by, vad)
-      rows[by].append(diarise.error(spans, found) | {'collar': diarise.error(spans, found, 0.25)['error']})
+      rows[by].append(error(spans, found) | {'collar': error(spans, found, 0.25)['error']})
   result = {}
   for by, each in rows.items():
-    errors = np.array([one['error'] for one in each])
-    drawn = errors[rng.integers(0, len(errors), (2000, len(errors)))].mean(1)
+    errors = [one['error'] for one in each]
     result[by] = {name: float(np.mean([one[name] for one in each])) for name in each[0]} | {
-        'mixes': mixes, 'interval': [float(edge) for edge in np.percentile(drawn, (2.5, 97.5))]}
+        'mixes': mixes, 'interval': intervals.by_group(errors, range(mixes), rng)}
   return result
 
 
 def held_out(folder) -> dict[str, list]:
-  """{speaker: recordings} of a folder's split eval, of speakers with two clips of a fit length."""
+  """{speaker: recordings} of a folder's split eval, of speakers with two clips."""
   found = collections.defaultdict(list)
   for one in corpus.recordings(folder, licences.OWN)[0]:
     if one.split == 'eval' and one.speaker:
@@ -72,7 +73,7 @@ def mixed(sides, folder, rng) -> tuple[np.ndarray, list[Span]]:
   for turn in range(TURNS):
     clips = sides[turn % 2]
     one = clips[int(rng.integers(len(clips)))]
-    samples = audible(corpus.samples(folder, one))[:round(CLIP_S[1] * files.SAMPLE_RATE)]
+    samples = audible(corpus.samples(folder, one))[:round(LONGEST_S * files.SAMPLE_RATE)]
     samples = samples * 10 ** (-25 / 20) / (np.sqrt(np.mean(samples ** 2)) + 1e-9)
     parts.append(samples)
     spans.append(Span(at / files.SAMPLE_RATE, (at + len(samples)) / files.SAMPLE_RATE, str(turn % 2)))
@@ -94,14 +95,14 @@ def audible(samples) -> np.ndarray:
 def by_text(folder) -> dict:
   """How often the own answer of a question is found by letters, in a folder whose dialogues are a question and an answer."""
   asked, answered = questions(folder)
-  return retrieval.accuracy([retrieval.grams(one.text) for one in asked], [retrieval.grams(one.text) for one in answered])
+  return accuracy([retrieval.grams(one.text) for one in asked], [retrieval.grams(one.text) for one in answered])
 
 
 def by_codes(folder, trained) -> dict:
   """The same by the codes of the recordings, which other speakers speak."""
   asked, answered = questions(folder)
   bags = matched.coded(folder, asked + answered, trained)
-  return retrieval.accuracy(bags[:len(asked)], bags[len(asked):])
+  return accuracy(bags[:len(asked)], bags[len(asked):])
 
 
 def questions(folder) -> tuple[list, list]:
@@ -113,3 +114,49 @@ def questions(folder) -> tuple[list, list]:
   both = [found[name][max(found[name])] for name in sorted(found)]
   both = [one for one in both if len(one) == 2]
   return [one['question'] for one in both], [one['answer'] for one in both]
+
+
+def accuracy(questions: Sequence[collections.Counter], answers: Sequence[collections.Counter]) -> dict:
+  """How often the answer at a question's own place is found: {top1, top5, chance: shares, of: a count}."""
+  index = retrieval.Index(answers)
+  ranks = []
+  for number, question in enumerate(questions):
+    scores = index.scores(question)
+    ranks.append(int(np.sum(scores > scores[number]) + np.sum(scores[:number] == scores[number])))
+  ranks = np.array(ranks)
+  return {'top1': float(np.mean(ranks < 1)), 'top5': float(np.mean(ranks < 5)), 'chance': 1 / len(answers), 'of': len(questions)}
+
+
+def error(reference: Sequence[Span], found: Sequence[Span], collar_s: float = 0.0) -> dict:
+  """The diarisation error of found turns: {error, missed, false_alarm, confusion}, shares of the reference's speech.
+
+  Speakers are matched so that the error is least. collar_s: around each edge of the reference nothing is counted.
+  """
+  end_s = max(one.end_s for one in [*reference, *found])
+  frames = round(end_s * files.SAMPLE_RATE / level.HOP) + 1
+  names = sorted({one.speaker for one in reference})
+  if len(names) > 2 or len({one.speaker for one in found}) > 2:
+    raise ValueError('more than two speakers')
+  raster = lambda spans, name: _raster([one for one in spans if one.speaker == name], frames)
+  there = np.stack([raster(reference, name) for name in (names + [''])[:2]])
+  heard = np.stack([raster(found, name) for name in ('0', '1')])
+  counted = np.ones(frames, bool)
+  for one in reference if collar_s else ():
+    for edge in (one.start_s, one.end_s):
+      counted[max(0, round((edge - collar_s) * files.SAMPLE_RATE / level.HOP)):round((edge + collar_s) * files.SAMPLE_RATE / level.HOP)] = False
+  there, heard = there[:, counted], heard[:, counted]
+  speech = there.sum()
+  least = lambda heard: np.minimum(there.sum(0), heard.sum(0)).sum() - (there & heard).sum()
+  missed = np.maximum(there.sum(0) - heard.sum(0), 0).sum()
+  alarm = np.maximum(heard.sum(0) - there.sum(0), 0).sum()
+  confusion = min(least(heard), least(heard[::-1]))
+  return {name: float(value / speech) for name, value in (
+      ('error', missed + alarm + confusion), ('missed', missed), ('false_alarm', alarm), ('confusion', confusion))}
+
+
+def _raster(spans, frames):
+  """bool[frames] of 10 ms, where any of the spans is."""
+  result = np.zeros(frames, bool)
+  for one in spans:
+    result[round(one.start_s * files.SAMPLE_RATE / level.HOP):round(one.end_s * files.SAMPLE_RATE / level.HOP)] = True
+  return result
