@@ -18,5 +18,6 @@ def get_config():
   config.levels = config_dict.placeholder(int)         # codebooks stored and decoded, from 1; None = all
   config.decode = True                       # writes a recording's decoded wav beside its code file
   config.codec = 'small'                     # tiny or small, the released ones, or a codec's file
+  config.precision = 'float32'               # of the weights: bfloat16 or int8 take less memory; configs/benchmark.py:precision says what they lose
   config.workers = -1                        # processes on the CPU; -1 = one a core (none with a GPU), 0 = this one
   return config

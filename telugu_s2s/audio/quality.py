@@ -104,7 +104,7 @@ def clip_pct(samples) -> float:
 def stoi(reference, decoded, extended: bool = False) -> float:
   """Short-time objective intelligibility, 0 to 1 (Taal et al., 2011; extended: Jensen and Taal, 2016).
 
-  nan for less than 0.4 s of speech, where pystoi has 1e-5, or without the package pystoi.
+  nan for less than 0.4 s of speech, where pystoi has 1e-5 or fails, or without the package pystoi.
   """
   package = optional('pystoi')
   if package is None or not np.any(reference):
@@ -113,7 +113,7 @@ def stoi(reference, decoded, extended: bool = False) -> float:
     warnings.simplefilter('error', RuntimeWarning)      # pystoi warns where speech is too short
     try:
       return float(package.stoi(np.asarray(reference, np.float64), np.asarray(decoded, np.float64), SAMPLE_RATE, extended))
-    except RuntimeWarning:
+    except (RuntimeWarning, np.exceptions.AxisError):
       return NAN
 
 

@@ -202,10 +202,11 @@ def show(result):
 
 
 def by_level(clips, found) -> list[float]:
-  """PESQ-WB by how many levels are decoded; prints it, and whether each level adds to it."""
+  """PESQ-WB by how many levels are decoded, of the clips that have it at all of them; prints it, and whether each level adds to it."""
   scores = np.array([[found[pair]['pesq_wb'] for pair in clip.levels] for clip in clips])
-  means = np.nanmean(scores[np.isfinite(scores).any(1)], 0) if np.isfinite(scores).any() else scores[0]
+  there = scores[np.isfinite(scores).all(1)]
+  means = there.mean(0) if len(there) else np.full(scores.shape[1], np.nan)
   falls = [str(level + 2) for level in np.flatnonzero(np.diff(means) <= 0)]
-  verdict = 'not installed' if np.isnan(means).all() else f'not monotone: level {", ".join(falls)}' if falls else 'monotone'
-  print('PESQ-WB of 1 level and more: ' + ' '.join(f'{mean:.3f}' for mean in means) + f' ({verdict})')
+  verdict = 'not taken of any clip' if not len(there) else f'not monotone: level {", ".join(falls)}' if falls else 'monotone'
+  print('PESQ-WB of 1 level and more: ' + ' '.join(f'{mean:.3f}' for mean in means) + f' ({verdict}; {len(there)} of {len(scores)} clips)')
   return means.tolist()

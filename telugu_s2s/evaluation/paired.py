@@ -102,8 +102,9 @@ def named(rows) -> str:
 def show(ours: list[dict], theirs: list[dict], found: dict[str, dict]) -> None:
   """Prints a difference, with the means of both on the clips that they share."""
   pairs = paired(ours, theirs)
-  print(f'\n{named(ours)} minus {named(theirs)}, {len(pairs)} paired clips, 95 % bootstrap interval')
+  print(f'\n{named(ours)} minus {named(theirs)}, {len(pairs)} paired clips; of how many each measure could be taken, both means, 95 % bootstrap interval')
   for name, one in found.items():
-    first, second = (np.nanmean([row[name] for row in rows if np.isfinite(row[name])]) for rows in zip(*pairs))
-    print(f'{name:>12} {first:8.3f} {second:8.3f} {one["mean"]:+8.3f} [{one["low"]:+.3f}, {one["high"]:+.3f}] '
+    both = np.array([[row.get(name, np.nan) for row in rows] for rows in pairs])
+    first, second = both[np.isfinite(both).all(1)].mean(0)
+    print(f'{name:>12} {one["clips"]:4} {first:8.3f} {second:8.3f} {one["mean"]:+8.3f} [{one["low"]:+.3f}, {one["high"]:+.3f}] '
           + one['verdict'])

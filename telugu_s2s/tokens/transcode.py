@@ -18,12 +18,14 @@ import soundfile
 import tqdm
 
 from telugu_s2s.audio import files
+from telugu_s2s.codec import precision as precisions
 from telugu_s2s.codec import streaming, weights
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import pool, shards
 from telugu_s2s.tokens import code_file
 
 REPORT = 'report.tsv'
+MARK = 'telugu_s2s codec '       # how the comment of a decoded wav begins
 COLUMNS = ('file', 'status', 'seconds', 'bytes', 'kbps', 'output', 'detail')
 
 
@@ -38,6 +40,7 @@ class Task:
   identity: str                  # and of all its weights
   levels: int                    # codebooks that are stored and decoded, at most
   decode: bool                   # whether a recording's decoded wav is written too
+  precision: str                 # of the weights
 
 
 def run(config, workdir):
@@ -47,13 +50,14 @@ def run(config, workdir):
     InputError: see `transcode`; or, after everything else is done, files were refused.
   """
   out = Path(config.output or Path(workdir) / 'decoded')
-  rows = transcode(config.input, out, config.codec, config.levels, config.decode, config.workers)
+  rows = transcode(config.input, out, config.codec, config.levels, config.decode, config.workers, config.precision)
   refused = [row for row in rows if row['status'] == 'refused']
   if refused:
     raise InputError(f'{len(refused)} of {len(rows)} files were refused, such as {refused[0]["detail"]}; see {out / REPORT}')
 
 
-def transcode(given, out, codec='', levels: int | None = None, decode: bool = True, workers: int = -1) -> list[dict]:
+def transcode(given, out, codec='', levels: int | None = None, decode: bool = True, workers: int = -1,
+              precision: str = 'float32') -> list[dict]:
   """Recordings to code files and wavs, code files to wavs; prints a summary and writes report.tsv.
 
   Args:
@@ -63,6 +67,7 @@ def transcode(given, out, codec='', levels: int | None = None, decode: bool = Tr
     levels: codebooks that are stored and decoded, None for all.
     decode: whether a recording's decoded wav is written beside its code file.
     workers: processes on the CPU; -1 = one a core, or where there is an accelerator this one on it; 0 = this one.
+    precision: of the weights, one of codec/precision.PRECISIONS. Codes that are there are kept, whichever they were made in.
 
   Returns:
     The rows of the report, see `transcoded`.
@@ -71,6 +76,8 @@ def transcode(given, out, codec='', levels: int | None = None, decode: bool = Tr
     InputError: the input or a setting cannot be used. A file that is refused is only a row.
   """
   begin = time.perf_counter()
+  if precision not in precisions.PRECISIONS:
+    raise InputError(f'config.precision {precision!r}: give one of {", ".join(precisions.PRECISIONS)}')
   trained, out = weights.load(codec), Path(out)
   levels = trained.config.codebooks if levels is None else levels
   if not 1 <= levels <= trained.config.codebooks:
@@ -81,7 +88,7 @@ def transcode(given, out, codec='', levels: int | None = None, decode: bool = Tr
   if workers < -1:
     raise InputError(f'config.workers: {workers}; give -1 for one a core, 0 for none, or a number')
   found = sources(given, out)
-  tasks = [Task(file, str(path), str(out / target), str(codec), trained.name, trained.identity, levels, decode)
+  tasks = [Task(file, str(path), str(out / target), str(codec), trained.name, trained.identity, levels, decode, precision)
            for (file, path), target in zip(found.items(), targets(found))]
   try:
     for folder in {Path(task.target).parent for task in tasks} | {out}:
@@ -100,7 +107,8 @@ def sources(given, out) -> dict[str, Path]:
   """{path below the input: path} of the recordings and code files that are meant, in the order of their paths.
 
   Args:
-    given: a file, or a folder, of which hidden files, other kinds of files and the folder `out` are left alone.
+    given: a file, or a folder, of which hidden files, other kinds of files, wavs that were decoded here before and the folder `out`
+      are left alone.
     out: where the results go.
 
   Raises:
@@ -122,7 +130,11 @@ def sources(given, out) -> dict[str, Path]:
     folders[:] = sorted(name for name in folders if not name.startswith('.') and Path(parent, name).resolve() not in seen)
     seen |= {Path(parent, name).resolve() for name in folders}
     for path in (Path(parent, name) for name in names if not name.startswith('.')):
-      if path.suffix.lower() in kinds:
+      if path.exists() and not path.is_file():
+        others['no regular file'] += 1           # whoever opened a pipe would wait for ever
+      elif path.suffix.lower() == '.wav' and _comment(path)[1].startswith(MARK):
+        others['decoded before'] += 1
+      elif path.suffix.lower() in kinds:
         found[path.relative_to(given).as_posix()] = path
       else:
         others[path.suffix.lower() or 'without an extension'] += 1
@@ -181,13 +193,17 @@ def transcoded(task: Task) -> dict:
 def from_audio(task: Task) -> dict:
   """A recording to its code file and, where it is wanted, the wav that this decodes to. Raises InputError, OSError."""
   path, recording = Path(task.target + code_file.SUFFIX), _checksum(task.source)
-  content = _kept(task, path, recording)
+  content, wav = _kept(task, path, recording), Path(task.target + '.wav')
   made = content is None
+  if task.decode:
+    _ours(wav, task.source)                        # before there are codes without a wav
   if made:
-    content = dataclasses.replace(encoded(_codec(task.codec, task.identity), task.source, task.levels), recording=recording)
+    content = dataclasses.replace(encoded(_codec(task.codec, task.identity, task.precision), task.source, task.levels), recording=recording)
     code_file.write(path, content)
   if task.decode:
     made |= written(task, content)
+  elif made and wav.exists() and _comment(wav)[1].startswith(MARK) and not wav.samefile(task.source):
+    wav.unlink()                                   # of codes that are no longer there
   return {'status': 'made' if made else 'kept', 'seconds': content.seconds, 'bytes': path.stat().st_size,
           'output': path.name}
 
@@ -196,8 +212,12 @@ def from_codes(task: Task) -> dict:
   """A code file to its wav. Raises InputError, OSError."""
   content = code_file.read(task.source)
   if content.codec != task.name:
-    raise InputError(f'{task.source}: codes of codec {content.codec}, this is {task.name}; set config.codec to the file '
-                     'of that codec')
+    known = next((name for name in weights.RELEASED if weights.load(name).name == content.codec), 'the file of that codec')
+    raise InputError(f'{task.source}: codes of codec {content.codec}, this is {task.name}; set config.codec to {known}')
+  c = _codec(task.codec, task.identity, task.precision).config
+  if (content.rate, content.hop, content.codebooks, content.entries) != (c.rate, c.hop, c.codebooks, c.codes):
+    raise InputError(f'{task.source}: {content.codebooks} x {content.entries} codes of {content.hop} samples at {content.rate} Hz, codec {task.name} '
+                     f'has {c.codebooks} x {c.codes} of {c.hop} at {c.rate}; make it again from the recording')
   made = written(task, dataclasses.replace(content, codes=content.codes[:, :task.levels]))
   return {'status': 'made' if made else 'kept', 'seconds': content.seconds, 'bytes': os.stat(task.source).st_size,
           'output': Path(task.target).name + '.wav'}
@@ -231,20 +251,17 @@ def written(task: Task, content: code_file.CodeFile) -> bool:
     InputError: the wav's name is taken by a file that this did not make.
   """
   path = Path(task.target + '.wav')
-  mark = f'telugu_s2s codec {content.codec}, {content.levels} levels, '
-  comment = f'{mark}codes {zlib.crc32(np.ascontiguousarray(content.codes)):08x}' + (
-      '' if task.identity == content.codec else f', decoded by {task.identity}')
-  if path.exists():
-    samples, found = _comment(path)
-    if not found.startswith('telugu_s2s codec ') or path.samefile(task.source):
-      raise InputError(f'{path}: it is there and was not made from codes; move it, or give another config.output')
-    if (samples, found) == (content.samples, comment):
-      return False
+  by = ', decoded by ' + ' in '.join([task.identity] + [task.precision] * (task.precision != 'float32'))
+  comment = f'{MARK}{content.codec}, {content.levels} levels, codes {zlib.crc32(np.ascontiguousarray(content.codes)):08x}' + (
+      '' if by == f', decoded by {content.codec}' else by)
+  _ours(path, task.source)
+  if path.exists() and _comment(path) == (content.samples, comment):
+    return False
   made, left = files.beside(path), content.samples
   try:
     with soundfile.SoundFile(made, 'w', content.rate, 1, 'PCM_16', format='WAV') as file:
       file.comment = comment
-      for part in streaming.decode(_codec(task.codec, task.identity), [content.codes[None]]):
+      for part in streaming.decode(_codec(task.codec, task.identity, task.precision), [content.codes[None]]):
         file.write(files.pcm16(part[0, :left]))
         left -= min(left, part.shape[1])
     files.settle(made, path)
@@ -268,9 +285,9 @@ def summary(rows, wall_s: float, codec: str, out) -> None:
 
 
 @functools.cache
-def _codec(path, identity):
+def _codec(path, identity, precision):
   """The codec in a file; `identity` is there so that another codec under the same path is loaded anew."""
-  return weights.load(path)
+  return weights.load(path, precision)
 
 
 def _checksum(path) -> str:
@@ -286,6 +303,12 @@ def _kept(task, path, recording):
   except InputError:
     return None
   return content if (content.codec, content.levels, content.recording) == (task.name, task.levels, recording) else None
+
+
+def _ours(path, source) -> None:
+  """Raises InputError where the name of a wav is taken by a file that this did not make."""
+  if path.exists() and (not _comment(path)[1].startswith(MARK) or path.samefile(source)):
+    raise InputError(f'{path}: it is there and was not made from codes; move it, or give another config.output')
 
 
 def _comment(path):

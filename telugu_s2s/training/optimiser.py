@@ -1,8 +1,11 @@
 """Schedules, the optimiser, and the guard that skips a step whose gradient is not finite."""
+import math
+
 import jax
 import jax.numpy as jnp
 import optax
 
+from telugu_s2s.errors import InputError
 
 GIVEN = ('heard_vz',)            # parameters that no gradient reaches, see lm/model.py
 
@@ -11,7 +14,12 @@ def warmup_stable_decay(peak, warmup, steps, decay=0.2):
   """A learning rate that rises for `warmup` steps, stays, and falls to a hundredth over the last `decay` share.
 
   WSD (Hu et al., 2024): the decay may be added to any checkpoint of the stable part.
+
+  Raises:
+    InputError: a number is out of its range.
   """
+  if not (0 <= peak < math.inf and warmup >= 0 and 0 <= decay <= 1):
+    raise InputError(f'config.lr {peak}, warmup {warmup}, decay {decay}: give numbers from 0, and a share of the steps from 0 to 1')
   last = max(1, int(steps * decay))
   return optax.join_schedules(
       [optax.linear_schedule(peak / max(warmup, 1), peak, warmup), optax.constant_schedule(peak),

@@ -32,6 +32,8 @@ def run(config, workdir):
     axes.check_batch(config.spoken.batch, mesh, 'config.spoken.batch (0 = no utterances with transcripts)')
   judges = judges_of(config)
   samples = crop(config, sizes, judges)
+  if config.restart_every < 1:
+    raise InputError(f'config.restart_every {config.restart_every}: give steps from 1')
   started = start(config.start, sizes)
   if config.teacher.name:
     teacher.features(config.teacher.name, sizes.hop)             # what it lacks is said before a corpus is prepared
@@ -43,12 +45,12 @@ def run(config, workdir):
   txs, codec = codec_step.optimisers(config), Codec(sizes)
   clips = hosts.first(lambda: held_out(data, workdir), [])       # measured by the first process alone
   stage = loop.Stage(
-      init=lambda key: codec_step.init(codec, heads, judges, txs, key, started),
+      init=lambda key: codec_step.init(codec, heads, judges, txs, key, started and started.params),
       phases=tuple((first, functools.partial(codec_step.step, codec, heads, judges, txs, config, phase))
                    for first, phase in codec_step.boundaries(config.steps)),
       batches=batches, audio_s=config.batch * samples / sizes.rate,
       facts={'stage': 1, 'data': manifest['content'], 'seed': config.seed, 'batch': config.batch,
-             'teacher': config.teacher.name},
+             'teacher': config.teacher.name, 'start': started.identity if started else ''},
       line=line, evaluate=lambda state, now: evaluated(trained_of(state, sizes), clips, workdir / 'samples' / f'{now:07}'))
   state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
   if done:
@@ -79,7 +81,7 @@ def crop(config, sizes, judges) -> int:
 
 
 def start(path, sizes):
-  """The parameters of the codec file that a run begins with; None for a fresh one.
+  """The codec that a run begins with; None for a fresh one.
 
   Raises:
     InputError: the file's codec has other sizes than config.model.
@@ -89,7 +91,7 @@ def start(path, sizes):
   trained = weights.load(path)
   if trained.config != sizes:
     raise InputError(f'config.start: {path} has sizes {trained.config}, config.model has {sizes}; make them alike')
-  return trained.params
+  return trained
 
 
 def taught(config, sizes, segments, samples, workdir):

@@ -149,6 +149,7 @@ def test_silence_is_not_scored_as_speech(voice):
 def test_too_short_a_word_has_no_intelligibility_score(voice):
   start = int(np.argmax(np.abs(voice)))
   assert math.isnan(quality.stoi(voice[start:start + 3200], voice[start:start + 3200]))
+  assert math.isnan(quality.stoi(voice[start:start + 100], voice[start:start + 100])), 'too short for one frame'
 
 
 def test_signals_of_two_lengths_are_refused(voice):

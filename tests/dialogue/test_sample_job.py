@@ -175,7 +175,7 @@ def test_sentences_that_cannot_be_used_are_named(config, few, tmp_path, change, 
     (dict(held_out='nobody'), "held_out is 'nobody'"),
     (dict(rate_shares=dict(slow=0.5, normal=0.5, fast=0.5)), 'its sum 1'),
     (dict(rates=dict(slow=(90, 110), normal=(200, 180), fast=(200, 220))), r'config.rates.normal \(200, 180\): give the slowest'),
-    (dict(sentences='nowhere.tsv'), 'nowhere.tsv: no such file'),
+    (dict(sentences='nowhere.tsv'), 'nowhere.tsv cannot be read .*sentences.tsv in UTF-8'),
 ])
 def test_a_config_that_does_not_fit_is_named(config, tmp_path, change, says):
   config.update(change)

@@ -99,11 +99,18 @@ def test_each_number_of_levels_is_decoded_and_scored(config, tmp_path, capsys, m
 
 
 @pytest.mark.parametrize('scores,told', [([1.1, 1.2, 1.3], 'monotone'), ([1.1, 1.0, 1.3], 'not monotone: level 2'),
-                                         ([math.nan] * 3, 'not installed')])
+                                         ([math.nan] * 3, 'not taken of any clip')])
 def test_a_level_that_does_not_help_is_named(scores, told, capsys):
   clips = [codec_quality.Clip(None, {}, None, ('one', 'two', 'three'))]
   codec_quality.by_level(clips, {name: {'pesq_wb': score} for name, score in zip(clips[0].levels, scores)})
-  assert f'({told})' in capsys.readouterr().out
+  assert f'({told};' in capsys.readouterr().out
+
+
+def test_levels_are_compared_on_the_clips_that_were_scored_at_all_of_them(capsys):
+  clips = [codec_quality.Clip(None, {}, None, ((number, 1), (number, 2))) for number in range(3)]
+  found = {(0, 1): math.nan, (0, 2): 3.0, (1, 1): 1.2, (1, 2): 1.1, (2, 1): 1.2, (2, 2): 1.1}
+  assert codec_quality.by_level(clips, {pair: {'pesq_wb': score} for pair, score in found.items()}) == [1.2, 1.1]
+  assert 'not monotone: level 2; 2 of 3 clips' in capsys.readouterr().out
 
 
 def test_a_recording_longer_than_the_longest_is_measured_at_its_beginning(config, tmp_path, quick):

@@ -80,7 +80,8 @@ def test_a_clip_that_one_of_them_could_not_score_is_left_out(capsys):
   found = paired.difference(ours, theirs, np.random.default_rng(0))
   assert found['pesq_wb']['clips'] == 1 and found['pesq_wb']['mean'] == 1.0
   paired.show(ours, theirs, found)
-  assert 'ours (2.00 kbit/s) minus peer (2.00 kbit/s), 3 paired clips' in capsys.readouterr().out
+  assert 'ours (2.00 kbit/s) minus peer (2.00 kbit/s), 3 paired clips' in (said := capsys.readouterr().out)
+  assert 'pesq_wb    1    1.000    0.000   +1.000' in said, 'means of the clips that both scored'
 
 
 def test_a_name_with_a_quote_comes_back_and_one_clip_decides_nothing(tmp_path):

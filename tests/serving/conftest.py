@@ -8,7 +8,7 @@ from telugu_s2s.codec import weights
 from telugu_s2s.lm import drawing, model
 from telugu_s2s.serving import engine as engines
 from telugu_s2s.serving import voice
-from telugu_s2s.tokens import encoding
+from telugu_s2s.tokens import encoding, labels
 
 
 @pytest.fixture(scope='session')
@@ -22,7 +22,8 @@ def tiny(codec_file):
   # Heads and attention that begin at almost nothing would say the same whatever was heard.
   params = jax.tree_util.tree_map_with_path(lambda path, x: 30 * x if path[-1].key.startswith(('head', 'wo_')) else x, params['params'])
   silence = tuple(int(code) for code in encoding.Encoder(trained, batch=1).silence())
-  return voice.Voice('tiny', config, params, trained, silence, ('a/one', 'a/two'), ('breath', 'filler'))
+  return voice.Voice('tiny', config, params, trained, silence, ('a/one', 'a/two'), ('breath', 'filler'),
+                     emotions=labels.EMOTIONS[:3])
 
 
 @pytest.fixture(scope='module', autouse=True)

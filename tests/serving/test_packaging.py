@@ -34,7 +34,7 @@ ROWS = [{'source': 'slr66', 'licence': 'CC-BY-SA-4.0', 'attribution': 'Google; H
         {'source': 'own', 'licence': 'LicenseRef-own', 'attribution': '', 'seconds': 360.0, 'speakers': 0}]
 MEASURED = {'held_out': {'codes': 5.25, 'user': 0.5}, 'wall_s': {'all': 9.0}, 'nats': [1, 2], 'clips': 46}
 FACTS = {'stage': 'stage4', 'step': 7, 'revision': 'abc', 'codec': 'c', 'codec_released': False, 'precision': 'float32', 'licence': '',
-         'name': 'toy', 'data': ROWS, 'measured': MEASURED}
+         'name': 'toy', 'data': ROWS, 'measured': MEASURED, 'codec_too': True}
 
 
 def filled(make):

@@ -1,6 +1,7 @@
 """The codec as a tool: the codec's own codes, exact lengths, nothing made twice, nothing bad let through or in the way."""
 import csv
 import dataclasses
+import dataclasses
 import os
 import shutil
 
@@ -27,7 +28,7 @@ def trained(codec_file):
 def call(codec_file, tmp_path):
   """Runs the job; returns the report's rows by file, whether or not it ends in an error for refused files."""
   def run(source, out='out', **fields):
-    config = ml_collections.ConfigDict({'input': str(source), 'output': str(tmp_path / out), 'levels': None, 'decode': True,
+    config = ml_collections.ConfigDict({'input': str(source), 'output': str(tmp_path / out), 'levels': None, 'decode': True, 'precision': 'float32',
                                         'codec': str(codec_file), 'workers': 0, **fields}, type_safe=False)
     try:
       transcode.run(config, tmp_path)
@@ -119,6 +120,8 @@ def test_fewer_levels_make_smaller_files_that_sound_as_fewer_levels_do(folder, c
   call(tmp_path / 'two' / 'a.codes', 'from-two')
   wavs = [(tmp_path / out / 'a.wav').read_bytes() for out in ('from-full', 'from-two', 'out')]
   assert wavs[0] == wavs[1] != wavs[2]
+  call(folder, levels=2, decode=False)
+  assert not list((tmp_path / 'out').rglob('*.wav')), 'they would be of codes that are no longer there'
 
 
 def test_a_rerun_keeps_what_is_there_and_makes_what_is_not(folder, call, tmp_path, capsys):
@@ -248,14 +251,45 @@ def test_a_wav_that_the_tool_did_not_make_is_not_written_over(folder, call, spee
   before = (tmp_path / 'out' / 'a.wav').read_bytes()
   row = call(folder)['a.wav']
   assert row['status'] == 'refused' and 'was not made from codes' in row['detail']
-  assert (tmp_path / 'out' / 'a.wav').read_bytes() == before
+  assert (tmp_path / 'out' / 'a.wav').read_bytes() == before and not (tmp_path / 'out' / 'a.codes').exists()
   row = call(tmp_path / 'out' / 'a.wav', 'out')['a.wav']                       # its own results would take its place
   assert row['status'] == 'refused' and (tmp_path / 'out' / 'a.wav').read_bytes() == before
 
 
-def test_results_below_the_input_are_no_input(folder, call):
+def test_results_below_the_input_are_no_input_and_neither_is_a_pipe(folder, call, capsys):
   first = call(folder, 'in/results')
+  os.mkfifo(folder / 'pipe.wav')
   assert set(call(folder, 'in/results')) == set(first)
+  capsys.readouterr()
+  again = call(folder, 'in/others')
+  assert {name for name in again if name.endswith('.wav')} == {name for name in first if name.endswith('.wav')}
+  assert '3 decoded before' in (said := capsys.readouterr().out) and '1 no regular file' in said
+
+
+@pytest.mark.parametrize('field, value', [('rate', 48_000), ('hop', 640), ('codebooks', 16), ('entries', 4096)])
+def test_codes_that_say_otherwise_than_their_codec_are_refused(tmp_path, call, trained, field, value):
+  c = trained.config
+  content = code_file.CodeFile(np.zeros((4, 3), np.uint16), 4 * c.hop, trained.name, c.rate, c.hop, c.codebooks, c.codes)
+  content = dataclasses.replace(content, **{field: value})
+  code_file.write(tmp_path / 'a.codes', dataclasses.replace(content, samples=4 * content.hop))
+  row = call(tmp_path / 'a.codes')['a.codes']
+  assert row['status'] == 'refused' and 'make it again from the recording' in row['detail'] and not (tmp_path / 'out' / 'a.wav').exists()
+
+
+def test_codes_of_a_released_codec_are_refused_with_its_name(tmp_path, call):
+  code_file.write(tmp_path / 'a.codes', code_file.CodeFile(np.zeros((4, 8), np.uint16), 2560, weights.load('tiny').name, 16_000, 640, 8, 1024))
+  assert call(tmp_path / 'a.codes')['a.codes']['detail'].endswith('set config.codec to tiny')
+
+
+def test_fewer_bits_decode_the_codes_that_are_there_a_little_otherwise(folder, call, tmp_path):
+  wav = lambda: soundfile.read(tmp_path / 'out' / 'a.wav')[0]
+  call(folder)
+  codes, whole = (tmp_path / 'out' / 'a.codes').read_bytes(), wav()
+  assert call(folder, precision='bfloat16')['a.wav']['status'] == 'made'
+  assert (tmp_path / 'out' / 'a.codes').read_bytes() == codes and 0 < np.abs(wav() - whole).max() < 0.05
+  assert call(folder, precision='bfloat16')['a.wav']['status'] == 'kept'
+  with pytest.raises(InputError, match="config.precision 'half': give one of float32"):
+    call(folder, precision='half')
 
 
 @pytest.mark.parametrize('source, fields, says', [
