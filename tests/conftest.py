@@ -4,6 +4,9 @@ No compilation cache between runs: XLA's CPU code is made for the machine at han
 """
 import os
 
+# On a busy machine eight simulated devices take longer to meet than the 40 s after which XLA ends the process.
+os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_cpu_collective_call_terminate_timeout_seconds=300'.strip()
+
 import jax
 jax.config.update('jax_num_cpu_devices', 8)    # before the first use of jax
 # Tiny programs run in no time and are compiled for long: half the time of the tests. Set it to 0 to test what ships.

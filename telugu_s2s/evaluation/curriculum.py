@@ -4,6 +4,7 @@ Each step is the job of another config file, in a folder of its own below the wo
 inputs, its fields, what these name and the steps before it, is skipped; one that was cut off goes on. What was learnt or measured of
 others is set aside in the step's folder, below earlier/. ledger.json has what each was thought to take, and took.
 """
+import collections
 import dataclasses
 import hashlib
 import json
@@ -131,6 +132,12 @@ def check(config) -> None:
     name = _field(config, field)
     if name and not (Path(name).is_file() if field == 'question' else Path(name).is_dir()):
       raise InputError(f'config.{field}: there is no {"file" if field == "question" else "folder"} {name}')
+  if folder := config.pairs.folder:
+    sides = collections.defaultdict(set)
+    for one in corpus.recordings(folder, '', 'config.pairs.folder')[0]:
+      sides[one.dialogue].add(one.speaker)
+    if not any(name and len(speakers - {''}) > 1 for name, speakers in sides.items()):
+      raise InputError(f'config.pairs.folder: {folder} has no dialogue of two speakers; its manifest names them in columns dialogue, turn and speaker')
   if not 0 <= config.pairs.nonverbal <= 1:
     raise InputError(f'config.pairs.nonverbal {config.pairs.nonverbal}: give a share from 0 to 1')
   if config.emotion:

@@ -88,8 +88,8 @@ def from_text(config, workdir):
 def speaker_of(config) -> engines.Engine:
   """The model of config.run as an engine."""
   model, params, trained = runs.loaded(config.run)
-  words, shares = texts.of_run(config.run, model), runs.config_of(config.run).text.shares
-  if words and not shares[SYNTHESIS]:
+  words = texts.of_run(config.run, model)
+  if words and not (shares := runs.config_of(config.run).text.shares)[SYNTHESIS]:
     raise InputError(f'config.run: {config.run} has learnt its words beside its voice alone (config.text.shares {tuple(shares)}), so it cannot read; '
                      'train one with some ahead of it')
   place = Path(config.run) / labels.FILE

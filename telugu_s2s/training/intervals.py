@@ -23,11 +23,12 @@ def by_group(values, groups, rng) -> list[float]:
   Of up to 9 groups it is Student's, of the mean as a ratio over groups: resampled, 3 of them would hold the truth 72 times in 100.
   One group tells nothing: [nan, nan].
 
-  groups: [n], any names; tuples of two names where items are of two speakers each, see `by_pair`.
+  groups: [n], names, or tuples of one; of two where items are of two speakers each, see `by_pair`.
   """
-  if any(isinstance(one, tuple) and len(one) > 1 for one in groups):
+  groups = [one if isinstance(one, tuple) else (one,) for one in groups]
+  if max(map(len, groups)) > 1:
     return by_pair(values, groups)
-  names, place = np.unique(np.asarray(groups), return_inverse=True)
+  names, place = np.unique([name for name, in groups], return_inverse=True)
   total, count = np.bincount(place, values), np.bincount(place)
   mean, n = total.sum() / count.sum(), len(names)
   if n == 1:

@@ -131,7 +131,10 @@ def test_other_recordings_in_the_same_folder_are_other_inputs(folder, tmp_path):
     (dict(emotion='hapy'), "emotion 'hapy': give one of"), (dict(question='/nope.wav'), 'config.question: there is no file /nope.wav'),
     (dict(data=dict(audio='/nope')), 'config.data.audio: there is no folder /nope'),
     (dict(pairs=dict(folder='/nope')), 'config.pairs.folder: there is no folder /nope'),
-    (dict(pairs=dict(nonverbal=1.5)), 'config.pairs.nonverbal 1.5: give a share')])
+    (dict(pairs=dict(nonverbal=1.5)), 'config.pairs.nonverbal 1.5: give a share'), (dict(text=dict(pieces=-3)), 'config.text.pieces -3'),
+    (dict(question=__file__), 'test_curriculum.py: non-audio'), (dict(evaluate=dict(tests=('contrl',))), 'config.tests: contrl: give some of'),
+    (dict(evaluate=dict(draws=0)), 'config.draws 0'), (dict(stage4=dict(steps=10, preference_steps=99)), 'config.stage4.preference_steps 99'),
+    (dict(pairs=dict(folder=str(sample.folder() / 'asked'))), 'config.pairs.folder.* has no dialogue of two speakers')])
 def test_a_name_that_is_none_is_refused_before_anything_is_done(folder, tmp_path, fields, says):
   with pytest.raises(InputError, match=says):
     curriculum.run(config(folder, **fields), tmp_path)

@@ -106,7 +106,7 @@ def test_nothing_to_be_said_is_refused(fields, tmp_path):
 
 
 @pytest.mark.slow
-def test_questions_and_voices_in_which_nobody_speaks_are_refused(done, tmp_path):
+def test_questions_and_voices_in_which_nobody_speaks_are_refused(done, tmp_path, monkeypatch):
   rng = np.random.default_rng(0)
   soundfile.write(tmp_path / 'silence.wav', np.zeros(32_000), 16_000)
   soundfile.write(tmp_path / 'noise.wav', 0.1 * rng.standard_normal(32_000), 16_000)
@@ -114,9 +114,17 @@ def test_questions_and_voices_in_which_nobody_speaks_are_refused(done, tmp_path)
     reply.run(config('reply', run=str(done), question=str(tmp_path / 'silence.wav')), tmp_path)
   with pytest.raises(InputError, match='config.reference: nobody speaks in .*silence.wav'):
     reply.run(config('reply', run=str(done), reference=str(tmp_path / 'silence.wav')), tmp_path)
-  if silero.available():
-    with pytest.raises(InputError, match='nobody speaks in .*noise.wav .by Silero VAD'):
-      reply.run(config('reply', run=str(done), question=str(tmp_path / 'noise.wav')), tmp_path)
+  t = np.arange(48_000) / 16_000
+  chords = sum(np.sin(2 * np.pi * hz * t) * np.exp(-3 * (t % 0.5)) for hz in (261.6, 329.6, 392.0, 523.2))
+  soundfile.write(tmp_path / 'music.wav', 0.1 * chords, 16_000)
+  for field in ('question', 'reference'):
+    for name in ('noise', 'music'):
+      with monkeypatch.context() as without:                   # elsewhere nobody can tell
+        without.setattr(silero, 'available', lambda: False)
+        reply.run(config('reply', run=str(done), seconds=0.1, count=1, **{field: str(tmp_path / f'{name}.wav')}), tmp_path / 'said')
+      if silero.available():
+        with pytest.raises(InputError, match=f'config.{field}: nobody speaks in .*{name}.wav .by Silero VAD'):
+          reply.run(config('reply', run=str(done), **{field: str(tmp_path / f'{name}.wav')}), tmp_path)
   for fields, says in ((dict(speaker='nobody'), "speaker 'nobody'"), (dict(emotion='bored'), "emotion 'bored'")):
     with pytest.raises(InputError, match=says):
       reply.run(config('reply', run=str(done), **fields), tmp_path)
