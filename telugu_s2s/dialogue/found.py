@@ -79,7 +79,8 @@ def _rows(config, folder):
   rows, skips = ([one for one in every if isinstance(one, kind)] for kind in (dict, corpus.Skip))
   if not rows:
     raise InputError(f'config.folder: {folder} holds no conversation in the layout {config.layout}')
-  return [corpus.Recording(**{'licence': config.licence, 'source': folder.resolve().name} |
+  given = {'licence': config.licence, 'source': folder.resolve().name}
+  return [corpus.Recording(**given | {'text_provenance': 'human' if row.get('text') else 'none'} |
                            {name: value for name, value in row.items() if name in fields},
                            custom={name: value for name, value in row.items() if name not in fields and isinstance(value, str)}) for row in rows], skips
 

@@ -94,6 +94,7 @@ def test_a_list_of_turns_in_one_channel_gives_those_that_nobody_overlaps(two, tm
   rows = manifest(tmp_path / 'pairs')
   assert [(row['dialogue'], row['text']) for row in rows] == [('in-talk-000', 'మాట 0'), ('in-talk-000', 'మాట 1'), ('in-talk-001', 'మాట 4'), ('in-talk-001', 'మాట 5')]
   assert float(rows[1]['at_s']) == pytest.approx(spans[1][0] - spans[0][0], abs=1e-3) and rows[0]['licence'] == 'CC-BY-4.0'
+  assert {row['text_provenance'] for row in rows} == {'human'}
   cut = files.read(tmp_path / 'pairs' / rows[0]['path'])[0]
   assert np.abs(cut - channels.sum(0)[round(spans[0][0] * 16000):][:len(cut)]).max() < 1e-4
 
