@@ -215,8 +215,18 @@ def recorded(folder, licence: str) -> Engine:
       raise Unspoken(str(problem)) from None
     return Spoken(samples, one.speaker, one.gender, one.emotion, one.source, one.licence, one.custom.get('attribution', ''))
 
-  version = hashlib.sha256(repr(sorted(rows, key=lambda one: one.path)).encode()).hexdigest()[:16]
+  told = [one for one in rows if one.text and one.speaker]
+  version = hashlib.sha256(repr([(one, _digest(Path(folder, one.path))) for one in told]).encode()).hexdigest()[:16]
   return Engine('recorded', version, True, speak, voices, skips)
+
+
+def _digest(path) -> str:
+  """Of a file's bytes, '' where it cannot be read: the version of recorded people is told in what they say, and so holds no times."""
+  try:
+    with open(path, 'rb') as file:
+      return hashlib.file_digest(file, 'sha256').hexdigest()
+  except OSError:
+    return ''
 
 
 def chosen(config, model: Engine | None = None) -> Engine:

@@ -66,7 +66,7 @@ def units(config, how: How) -> tuple[list[Unit], list[corpus.Skip]]:
     groups.setdefault((one.source, one.dialogue or one.path.rpartition('.')[0]), []).append(one)
   groups = dict(list(groups.items())[:config.count])
   names = pairs.named('-'.join(key) for key in groups)
-  return [Unit(name, functools.partial(dialogues, folder, name, group, how), pairs.hashed(group))
+  return [Unit(name, functools.partial(dialogues, folder, name, group, how), pairs.stamped(folder, group))
           for name, group in zip(names.values(), groups.values())], skips
 
 
@@ -145,11 +145,12 @@ def _parts(audio, group, how):
   apart = len({one.path for one in group}) > 1
   for one in group:
     labels = pairs.told(one, path=one.path)
-    if apart and one.end_s is None and one.speaker and one.turn is not None:
-      at_s = timing.seconds(one.custom.get('at_s'))
+    at_s = timing.seconds(one.custom.get('at_s'))
+    if apart and one.speaker and (at_s is not None or one.turn is not None and one.end_s is None):
       if at_s is None:
         raise Aside('no times', f'{one.path} is a turn in a file of its own; a column at_s is to say at which second of the dialogue it begins')
-      yield Part(at_s, at_s + len(audio.whole(one.path, one.channel)) / files.SAMPLE_RATE, one.speaker, labels, one.channel, at_s)
+      end_s = len(audio.whole(one.path, one.channel)) / files.SAMPLE_RATE if one.end_s is None else one.end_s
+      yield Part(at_s + (one.start_s or 0.0), at_s + end_s, one.speaker, labels, one.channel, at_s)
     elif one.end_s is not None and one.speaker:
       yield Part(one.start_s or 0.0, one.end_s, one.speaker, labels, one.channel)
     elif one.channel is not None:

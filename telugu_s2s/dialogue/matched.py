@@ -48,7 +48,7 @@ def units(config, table: timing.Timing) -> tuple[list[Unit], list[corpus.Skip]]:
                      f'with a speaker {sum(asking)} ask')
   names = pairs.named(f'r-{found.stem(recordings[asked].path)}-{asked:06}' for asked, _ in chosen)
   sides = [(recordings[asked], recordings[answer]) for asked, answer in chosen]
-  return [Unit(name, functools.partial(_alone, folder, *both, table, config.seed, name), pairs.hashed(both))
+  return [Unit(name, functools.partial(_alone, folder, *both, table, config.seed, name), pairs.stamped(folder, both))
           for name, both in zip(names.values(), sides)], skips
 
 

@@ -102,6 +102,17 @@ def sound(samples) -> str:
   return hashlib.sha256(np.ascontiguousarray(samples)).hexdigest()[:16]
 
 
+def stamped(folder, recordings: Iterable[corpus.Recording]) -> str:
+  """A hash of recordings' rows with the sizes and times of their files, which tell that one was replaced without its being read."""
+  def stamp(path):
+    try:
+      found = os.stat(Path(folder, path))
+      return found.st_size, found.st_mtime_ns
+    except OSError:
+      return None
+  return hashed([(one, stamp(one.path)) for one in recordings])
+
+
 def hashed(*things) -> str:
   """A hash of what things look like in print."""
   return hashlib.sha256(repr(things).encode()).hexdigest()[:16]

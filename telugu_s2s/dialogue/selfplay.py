@@ -92,8 +92,10 @@ def units(prompts: Sequence[Prompt], player: Player, limits: Limits, seconds: fl
   if not prompts:
     raise InputError(f'config.folder: no recording of {PROMPT_S[0]:g} to {PROMPT_S[1]:g} s begins a dialogue; name a folder of questions')
   groups = [prompts[first:first + batch] for first in range(0, len(prompts), batch)]
-  return [Unit(f'self-{number:05}', lambda number=number, group=group: play(group, player, limits, seconds, jax.random.fold_in(
-      jax.random.key(seed), number), batch), pairs.hashed([(one.name, pairs.sound(one.turn.samples), dataclasses.replace(one.turn, samples=None)) for one in group])) for number, group in enumerate(groups)]
+  def dialogues(number, group):
+    return play(group, player, limits, seconds, jax.random.fold_in(jax.random.key(seed), number), batch)
+  told = lambda group: pairs.hashed([(one.name, pairs.sound(one.turn.samples), dataclasses.replace(one.turn, samples=None)) for one in group])
+  return [Unit(f'self-{number:05}', functools.partial(dialogues, number, group), told(group)) for number, group in enumerate(groups)]
 
 
 def play(prompts: Sequence[Prompt], player: Player, limits: Limits, seconds: float, key, batch: int) -> list[Dialogue]:
@@ -157,7 +159,7 @@ def prompts(recordings, folder, encoder, count: int, seed: int) -> tuple[list[Pr
   None is of split eval: nobody is measured on what a model said to itself. Returns those that cannot be decoded too.
   """
   recordings = [one for one in recordings if one.split != 'eval']
-  asking = list(filter(matched.asks, recordings)) or list(recordings)
+  asking = [one for one in recordings if one.style == matched.QUESTION or matched.asks(one)] or list(recordings)
   result, skips = [], []
   for number in np.random.default_rng(seed).permutation(len(asking)):
     if len(result) == count:

@@ -128,7 +128,7 @@ def seconds(value) -> float | None:
 
 
 def spans(folder) -> list[list[Span]]:
-  """The dialogues of a folder of recordings whose rows say who speaks when: start_s and end_s in a shared file, or at_s of its own file.
+  """The dialogues of a folder of recordings whose rows say who speaks when: start_s and end_s in a shared file, or at_s, when a file of its own begins.
 
   Of a file of its own the silence at its ends is no speech. Recordings that tell no time or cannot be decoded are counted and passed over.
   """
@@ -142,7 +142,7 @@ def spans(folder) -> list[list[Span]]:
         skips.append(corpus.Skip(one.path, 'bad row', f'at_s {one.custom["at_s"]!r} is no number of seconds'))
         continue
       try:
-        limits = tuple(at_s + edge for edge in heard(files.read(Path(folder) / one.path, one.channel, *limits)[0]))
+        limits = tuple(at_s + limits[0] + edge for edge in heard(files.read(Path(folder) / one.path, one.channel, *limits)[0]))
       except files.Unreadable as problem:
         skips.append(corpus.Skip(one.path, problem.reason, problem.detail))
         continue

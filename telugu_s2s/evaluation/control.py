@@ -22,10 +22,12 @@ SPEAKERS = 8                     # at most, who say each of them
 FEWEST = 4                       # recordings of an emotion that it is known by
 
 
-def check(model, folder) -> None:
-  """Raises InputError where a run has nothing that could be asked for."""
+def check(config, model, converses: bool) -> None:
+  """Raises InputError where a run has nothing that could be asked for, or would say the same in each draw."""
+  if not (config.temperature or converses):
+    raise InputError('config.temperature 0: a voice that answers nobody says the same in each draw of a speaker then; give more than 0')
   if not (model.knob_bins or model.emotions or model.nonverbal):
-    raise InputError(f'config.tests control: {folder} was trained without knobs and emotions; train one with config.model.knob_bins = 5, '
+    raise InputError(f'config.tests control: {config.run} was trained without knobs and emotions; train one with config.model.knob_bins = 5, '
                      'emotions = 9 or nonverbal = True, or leave control out')
 
 
@@ -142,10 +144,8 @@ def measure(config, segments, model, params, codec, table, questions=()) -> dict
     questions: recordings f32[samples] that are answered; none for a voice that does not converse.
 
   Raises:
-    InputError: config.speakers has one whom the run does not know; or all draws would be one.
+    InputError: config.speakers has one whom the run does not know.
   """
-  if not config.temperature and not questions:
-    raise InputError('config.temperature 0: a voice that answers nobody says the same in all draws then; give more than 0')
   encoder = encoding.Encoder(codec)
   silence, rng = encoder.silence().astype(np.int32), np.random.default_rng(config.seed)
   # An answer may end, and what is said of itself goes on.

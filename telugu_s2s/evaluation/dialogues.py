@@ -36,13 +36,14 @@ def measured(folder, mixes: int, seed: int, vad: str, codec: str, workdir) -> di
 
 
 def diarisation(folder, mixes: int, seed: int, vad: str = 'energy') -> dict:
-  """{vector: mean errors, the 95 % interval of their mean} over mixes of two held-out speakers who take turns."""
+  """{vector: mean errors, the 95 % interval of their mean, nan of two speakers alone} over mixes of two held-out speakers who take turns."""
   speakers = held_out(folder)
-  rng, rows = np.random.default_rng(seed), collections.defaultdict(list)
+  rng, rows, sides = np.random.default_rng(seed), collections.defaultdict(list), []
   names = sorted(speakers)
   ways = [by for by in voiceprint.BY if by == 'plain' or voiceprint.available()]
   for _ in range(mixes):
     two = [names[number] for number in rng.permutation(len(names))[:2]]
+    sides.append(tuple(sorted(two)))
     samples, spans = mixed([speakers[name] for name in two], folder, rng)
     for by in ways:
       found = diarise.turns(samples, by, vad)
@@ -51,7 +52,7 @@ def diarisation(folder, mixes: int, seed: int, vad: str = 'energy') -> dict:
   for by, each in rows.items():
     errors = [one['error'] for one in each]
     result[by] = {name: float(np.mean([one[name] for one in each])) for name in each[0]} | {
-        'mixes': mixes, 'interval': intervals.by_group(errors, range(mixes), rng)}
+        'mixes': mixes, 'interval': intervals.by_group(errors, sides, rng)}
   return result
 
 

@@ -33,7 +33,7 @@ def run(config, workdir):
   if 'turns' in config.tests and of.job not in CONVERSE:
     raise InputError(f'config.tests turns: {config.run} is a run of {of.job}, which hears nobody; give one of stage 3, or leave turns out')
   if 'control' in config.tests:
-    control.check(model, config.run)
+    control.check(config, model, of.job in CONVERSE)
   result = {'run': of.job, 'parameters': sum(x.size for x in jax.tree.leaves(params)), 'codec': codec.name, 'seed': config.seed}
   segments = held_out(config, workdir)
   result |= {'clips': len(segments), 'speakers': len({one.speaker for one in segments} - {''}),

@@ -63,7 +63,7 @@ def check_speech(audio, field: str, path) -> None:
   by = 'silero' if silero.available() else 'energy'
   if not activity.speech(audio, by).any():
     raise InputError(f'config.{field}: nobody speaks in {path}' + (
-        ' (by Silero VAD)' if by == 'silero' else ', it is silent') + '; give a recording of speech')
+        ' (by Silero VAD)' if by == 'silero' else ', it is silent or one steady sound') + '; give a recording of speech')
 
 
 def conditions_of(config, model, encoder) -> dict:

@@ -77,7 +77,8 @@ def from_text(config, workdir):
   made_by = pairs.generator(config.source, engine=(engine.name, engine.version), voices=config.voices, variants=config.variants,
                             names=config.voice_names, held_out=config.held_out_names, timing=how.timing, seed=config.seed, rates=tuple(config.rates),
                             pitches=list(config.pitches), ranges=list(config.ranges), emotions=list(config.emotions), acted=engines.ACTED,
-                            extras=config.extras, breaths=[(pairs.sound(one.samples), one.source, one.licence) for one in how.breaths], takes=config.takes, answerers=list(config.answerers),
+                            extras=config.extras, breaths=[(pairs.sound(one.samples), one.source, one.licence) for one in how.breaths],
+                            takes=config.takes, answerers=list(config.answerers),
                             fillers=(spoken.FILLERS, spoken.FILLER_RATE, spoken.FILLER_EMOTION) if how.extras else '',
                             answer_once=config.answer_once, licence=config.licence)
   units = (spoken.from_grammar if config.source == 'grammar' else spoken.from_text)(config, how)

@@ -159,7 +159,7 @@ def measure(config, segments, model, params, codec) -> dict:
       found += [outcome(one, reply) | {'speaker': one.speaker} for one, reply in zip(rows, audio)]
       if kind == 'end':
         offsets += [offset for one, reply in zip(rows, audio) for offset in first_offset(one, reply)]
-    result[kind] = summary(found, rng)
+    result[kind] = summary(found, np.random.default_rng(config.seed))            # stimuli do not depend on what was said to others
   return result | {'offsets': beside(offsets, config.dialogues, rng)}
 
 

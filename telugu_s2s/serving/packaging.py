@@ -151,7 +151,7 @@ def restored(flat) -> dict:
 
 
 def lost(folder, model, params, narrow, trained) -> dict | None:
-  """{float32, packed: held-out nats a code, as the run itself measures}, printed; None where its held-out tokens are gone."""
+  """{float32, packed: nats a code of its held-out clips, as stage 2 measures}, printed; None where those are gone."""
   config = runs.config_of(folder)
   tokens = stage2.folders(config, Path(folder))[1]
   if not tokens.exists():

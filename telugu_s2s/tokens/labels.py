@@ -66,7 +66,7 @@ class Table:
   strange: dict = dataclasses.field(default_factory=dict)    # {emotion outside of EMOTIONS: clips}
   between: dict = dataclasses.field(default_factory=dict)    # {breath, filler: [clips without, clips with]} of those of which it is known
   content: str = ''                                  # of the folder's manifest
-  emotions: dict = dataclasses.field(default_factory=dict)   # {one of EMOTIONS: clips}, {} where nobody counted
+  emotions: dict | None = None                       # {one of EMOTIONS: clips}, None where nobody counted
 
   @functools.cached_property
   def number(self) -> dict:
@@ -89,13 +89,13 @@ class Table:
   @property
   def felt(self) -> tuple[str, ...]:
     """Those of EMOTIONS that there are clips of: only these can be learnt."""
-    return tuple(name for name in EMOTIONS if self.emotions.get(name)) if self.emotions else EMOTIONS
+    return EMOTIONS if self.emotions is None else tuple(name for name in EMOTIONS if self.emotions.get(name))
 
   def feeling(self, name: str) -> int:
     """The number of an emotion that is asked for. Raises InputError where there is none, or nothing was learnt of it."""
     found = asked_emotion(name)
     if EMOTIONS[found] not in self.felt:
-      raise InputError(f'emotion {name!r}: there were no clips of it to learn from; give one of {", ".join(self.felt)}')
+      raise InputError(f'emotion {name!r}: there were no clips of it to learn from; give {"one of " if self.felt else "none"}{", ".join(self.felt)}')
     return found
 
   def measured(self, labels: dict) -> dict:
@@ -165,10 +165,11 @@ def made(clips, before: Table = Table(), bins: int = 5) -> Table:
   grown = met(before, every)
   strange = collections.Counter(one['emotion'] for one in every if one['emotion'] and one['emotion'].strip().lower()
                                 not in UNKNOWN and emotion(one['emotion']) == ABSENT)
-  felt = collections.Counter(dict.fromkeys(before.emotions, 1)) | collections.Counter(
-      name for one in every if (name := named_emotion(one['emotion'] or '')))
-  table = dataclasses.replace(grown, emotions=dict(sorted(felt.items())), clips=tuple(grown.number.get(speaker(one), ABSENT) for one in every), strange=dict(sorted(strange.items())),
-                              content=clips.manifest['content'])
+  felt = collections.Counter(name for one in every if (name := named_emotion(one['emotion'] or '')))
+  felt |= collections.Counter(dict.fromkeys(before.emotions or (), 1))
+  counted = before.emotions is not None or not before.speakers         # of an older table nobody knows what was learnt by it
+  table = dataclasses.replace(grown, clips=tuple(grown.number.get(speaker(one), ABSENT) for one in every), strange=dict(sorted(strange.items())),
+                              content=clips.manifest['content'], emotions=dict(sorted(felt.items())) if counted else None)
   measured, edges = [table.measured(one) for one in every], dict(before.edges)
   for knob in KNOBS:
     values = [one[knob] for one in measured if knob in one]

@@ -202,8 +202,10 @@ def from_audio(task: Task) -> dict:
     code_file.write(path, content)
   if task.decode:
     made |= written(task, content)
-  elif made and wav.exists() and _comment(wav)[1].startswith(MARK) and not wav.samefile(task.source):
-    wav.unlink()                                   # of codes that are no longer there
+  elif made and wav.exists() and not wav.samefile(task.source):
+    said = _comment(wav)[1]
+    if said.startswith(MARK) and not said.startswith(_codes(content)):
+      wav.unlink()                                 # of codes that are no longer there
   return {'status': 'made' if made else 'kept', 'seconds': content.seconds, 'bytes': path.stat().st_size,
           'output': path.name}
 
@@ -212,8 +214,7 @@ def from_codes(task: Task) -> dict:
   """A code file to its wav. Raises InputError, OSError."""
   content = code_file.read(task.source)
   if content.codec != task.name:
-    known = next((name for name in weights.RELEASED if weights.load(name).name == content.codec), 'the file of that codec')
-    raise InputError(f'{task.source}: codes of codec {content.codec}, this is {task.name}; set config.codec to {known}')
+    raise InputError(f'{task.source}: codes of codec {content.codec}, this is {task.name}; set config.codec to {_known(content.codec)}')
   c = _codec(task.codec, task.identity, task.precision).config
   if (content.rate, content.hop, content.codebooks, content.entries) != (c.rate, c.hop, c.codebooks, c.codes):
     raise InputError(f'{task.source}: {content.codebooks} x {content.entries} codes of {content.hop} samples at {content.rate} Hz, codec {task.name} '
@@ -252,8 +253,7 @@ def written(task: Task, content: code_file.CodeFile) -> bool:
   """
   path = Path(task.target + '.wav')
   by = ', decoded by ' + ' in '.join([task.identity] + [task.precision] * (task.precision != 'float32'))
-  comment = f'{MARK}{content.codec}, {content.levels} levels, codes {zlib.crc32(np.ascontiguousarray(content.codes)):08x}' + (
-      '' if by == f', decoded by {content.codec}' else by)
+  comment = _codes(content) + ('' if by == f', decoded by {content.codec}' else by)
   _ours(path, task.source)
   if path.exists() and _comment(path) == (content.samples, comment):
     return False
@@ -290,6 +290,12 @@ def _codec(path, identity, precision):
   return weights.load(path, precision)
 
 
+@functools.cache
+def _known(name) -> str:
+  """What config.codec is to be for codes of a codec."""
+  return next((one for one in weights.RELEASED if weights.load(one).name == name), 'the file of that codec')
+
+
 def _checksum(path) -> str:
   """Of a file's bytes. A recording of the same name, and even of the same time, may be another."""
   with open(path, 'rb') as file:
@@ -303,6 +309,11 @@ def _kept(task, path, recording):
   except InputError:
     return None
   return content if (content.codec, content.levels, content.recording) == (task.name, task.levels, recording) else None
+
+
+def _codes(content) -> str:
+  """How the comment of a wav begins that is made of these codes."""
+  return f'{MARK}{content.codec}, {content.levels} levels, codes {zlib.crc32(np.ascontiguousarray(content.codes)):08x}'
 
 
 def _ours(path, source) -> None:

@@ -266,11 +266,11 @@ def clock(seconds: float) -> str:
 
 
 def agree(found: dict, wanted: dict, workdir) -> None:
-  """Raises InputError where a run's folder was made with other facts (data, codec, seed)."""
-  for name in wanted:
-    if found.get(name) != wanted[name]:
-      raise InputError(f'{workdir}: this run was begun with {name} {found.get(name)!r}, now it is {wanted[name]!r}; '
-                       'give another --workdir or ' + ('the config of that stage' if name == 'stage' else 'the same data and seed'))
+  """Raises InputError where a run's folder was made with other facts (data, codec, seed). What an older checkpoint does not tell is passed over."""
+  for name in found.keys() & wanted.keys():
+    if found[name] != wanted[name]:
+      raise InputError(f'{workdir}: this run was begun with {name} {found[name]!r}, now it is {wanted[name]!r}; '
+                       'give another --workdir or ' + ('the config of that stage' if name == 'stage' else 'what it was begun with'))
 
 
 def ahead(batches, start, stop):

@@ -107,7 +107,7 @@ def stage_of(config, model, how, clips, window, tests, mesh, trained, text=None,
       audio_s=config.batch * config.frames / rate,
       facts={'stage': 2, 'data': clips.manifest['content'], 'codec': trained.name, 'seed': config.seed,
              'batch': config.batch, 'packed': config.packed, 'mixture': config.mixture, 'text_cap': config.text_cap,
-             **({'vocabulary': text.vocabulary.name} if text else {})},
+             'vocabulary': text.vocabulary.name if text else ''},
       line=line, evaluate=lambda state, now: evaluated(score, learnt(state), tests, mesh)), score
 
 

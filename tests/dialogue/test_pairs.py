@@ -141,9 +141,9 @@ def test_pairs_are_made_again_where_the_licence_or_the_sound_of_what_they_are_ma
         lines.append(f'{who}{number}.wav\t{who}\t{text}\t{licence}\ttrain')
     (folder / 'MANIFEST.tsv').write_text('\n'.join(lines) + '\n')
   run = lambda folder: job.run(config(source='text', engine='recorded', folder=str(folder), count=1, extras=False), tmp_path / 'out')
-  for name, licence in (('A', 'CC-BY-4.0'), ('B', 'CC-BY-NC-4.0')):
+  for name, licence, level in (('A', 'CC-BY-4.0', 1.0), ('B', 'CC-BY-NC-4.0', 1.0), ('C', 'CC-BY-NC-4.0', 0.5)):
     (tmp_path / name / 'people').mkdir(parents=True)
-    people(tmp_path / name / 'people', licence, 1.0)
+    people(tmp_path / name / 'people', licence, level)
     assert run(tmp_path / name / 'people')['made'] == 1 and run(tmp_path / name / 'people')['made'] == 0
     assert {row['licence'] for row in manifest(tmp_path / 'out/pairs')} == {licence}
 

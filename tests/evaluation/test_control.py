@@ -164,6 +164,12 @@ def test_what_hears_pitch_is_told_and_either_hears_it(monkeypatch):
 
 
 def test_a_run_that_cannot_be_asked_is_refused():
+  asked, plain, knobs = (types.SimpleNamespace(**of) for of in (
+      dict(temperature=0.8, run='runs/plain'), dict(knob_bins=0, emotions=0, nonverbal=False), dict(knob_bins=5, emotions=0, nonverbal=False)))
   with pytest.raises(InputError, match='without knobs and emotions.*leave control out'):
-    control.check(types.SimpleNamespace(knob_bins=0, emotions=0, nonverbal=False), 'runs/plain')
-  control.check(types.SimpleNamespace(knob_bins=5, emotions=0, nonverbal=False), 'runs/plain')
+    control.check(asked, plain, False)
+  control.check(asked, knobs, False)
+  asked.temperature = 0.0
+  control.check(asked, knobs, True)
+  with pytest.raises(InputError, match='config.temperature 0: a voice that answers nobody'):
+    control.check(asked, knobs, False)

@@ -126,6 +126,9 @@ def test_an_emotion_is_asked_for_where_there_were_clips_of_it_to_learn_from(tmp_
     table.feeling('angry')
   grown = labels.made(filled(tmp_path / 'more', [clip(0, emotion='sad')]), table)
   assert grown.felt == ('neutral', 'happy', 'sad'), 'what was learnt before is not forgotten'
+  old = labels.made(filled(tmp_path / 'old', [clip(0, emotion='neutral')]), labels.Table(('read/b',), (None,)))
+  assert old.felt == labels.EMOTIONS, 'what the clips of an older table felt was not counted'
+  assert labels.made(filled(tmp_path / 'none', [clip(0)])).felt == ()
   assert labels.Table().feeling('angry') == labels.EMOTIONS.index('angry'), 'of an older table nobody knows'
 
 

@@ -1,7 +1,6 @@
 """The codec as a tool: the codec's own codes, exact lengths, nothing made twice, nothing bad let through or in the way."""
 import csv
 import dataclasses
-import dataclasses
 import os
 import shutil
 
@@ -120,6 +119,9 @@ def test_fewer_levels_make_smaller_files_that_sound_as_fewer_levels_do(folder, c
   call(tmp_path / 'two' / 'a.codes', 'from-two')
   wavs = [(tmp_path / out / 'a.wav').read_bytes() for out in ('from-full', 'from-two', 'out')]
   assert wavs[0] == wavs[1] != wavs[2]
+  (tmp_path / 'out' / 'a.codes').unlink()
+  call(folder, decode=False)
+  assert (tmp_path / 'out' / 'a.wav').exists(), 'of the same codes'
   call(folder, levels=2, decode=False)
   assert not list((tmp_path / 'out').rglob('*.wav')), 'they would be of codes that are no longer there'
 
