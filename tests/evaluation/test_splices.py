@@ -66,7 +66,7 @@ def test_all_sides_of_a_couple_have_one_length_one_level_and_no_direct_current(s
 
 def test_voices_are_joined_across_recordings_and_each_ending_is_right_once(segments):
   made, _ = splices.couples('gender', segments, 4, X_S, Y_S, seeded())
-  assert len(made) == 4 and all('deep' in one.group.split(' and ') for one in made), 'the man with one of the women'
+  assert len(made) == 4 and all('deep' in one.group for one in made), 'the man with one of the women'
   first, second = splices.sides(segments, X_S, Y_S)
 
   def recording(part, known):
@@ -75,7 +75,7 @@ def test_voices_are_joined_across_recordings_and_each_ending_is_right_once(segme
     for x, y in zip(one.x, one.y):
       begun, ended = recording(x, first), recording(y, second)
       assert begun.recording != ended.recording and begun.speaker == ended.speaker
-    assert {recording(part, first).speaker for part in one.x} == set(one.group.split(' and '))
+    assert {recording(part, first).speaker for part in one.x} == set(one.group)
 
 
 def test_gender_is_the_label_or_else_the_pitch():

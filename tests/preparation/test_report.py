@@ -141,7 +141,7 @@ def test_a_page_is_the_same_each_time_and_asks_nothing_of_others(tmp_path):
 def test_a_single_segment_without_labels_and_measures_is_a_page(tmp_path, quality):
   page = read(made(tmp_path, [part(0, 0.01, quality=quality, source='', licence='', licence_class='D')]))
   text = ' '.join(page.text)
-  assert 'not labelled' in text and 'not measured' in text and 'D, research only or unclear' in text
+  assert 'not labelled' in text and 'not measured' in text and 'D, non-commercial, no derivatives, unclear or unknown' in text
 
 
 def test_segments_that_are_all_left_out_are_a_page(tmp_path):
