@@ -111,7 +111,7 @@ def test_the_job_brings_speech_in_one_pass_nearer_to_guided_speech(audio, codec_
   assert 'resumed from step 30 of 30' in capsys.readouterr().out
   model, params, _ = runs.loaded(tmp_path / 'guided')
   assert model.guidances == 8 and np.any(params['conditions']['guidance_cd'])
-  generate.run(test_voices.asking(tmp_path / 'guided', emotion='happy', guidance=1.6), tmp_path)
+  generate.run(test_voices.asking(tmp_path / 'guided', emotion='neutral', guidance=1.6), tmp_path)
   assert 'guidance 1.5, the nearest that was learnt' in capsys.readouterr().out
 
 
