@@ -158,7 +158,9 @@ def lost(folder, model, params, narrow, trained) -> dict | None:
     return print(f'{tokens}: no held-out tokens, so what narrower weights cost was not measured')
   config, text = texts.continued(config, folder, model)
   clips = batches.Clips(tokens, trained.name)
-  asked = voices.of_held_out(config, model, labels_of(folder), clips, tokens, trained.config.frame_rate)
+  asked = None                                   # of older tokens nobody wrote down who speaks
+  if (tokens / labels.FILE).exists():
+    asked = voices.of_held_out(config, model, labels_of(folder), clips, tokens, trained.config.frame_rate)
   tests = batches.evaluation(clips, stage2.window_of(config, model), config.batch // config.accumulate, text, asked)
   score = jax.jit(lambda params, batch: lm_step.parts_of(model, params, batch))
   found = {name: stage2.evaluated(score, one, tests, axes.mesh())['codes'] for name, one in (('float32', params), ('packed', narrow))}
