@@ -39,10 +39,10 @@ def assert_sound(printed, found, parameters, most):
 def test_the_toy_is_described_with_what_xla_counts(tmp_path, codec_file):
   printed, found = described(tmp_path, 'toy', f'--config.codec={codec_file}', '--config.frames=20', '--config.batch=8',
                              '--config.model.width=32', '--config.model.depth_width=16')
-  assert_sound(printed, found, sum(value for name, value in found['parameters'].items() if name != 'counted'), 1.03)       # up to 2.8 %: the
-  # encoder of recordings, once a row, is not predicted; of rows of 20 frames it is something
+  assert_sound(printed, found, sum(value for name, value in found['parameters'].items() if name != 'counted'), 1.06)       # up to 5.3 %: the
+  # encoder of recordings, of 3 s once a row, is not predicted; of rows of 20 frames it is something
   first = found['programs'][0]
-  assert first['flops_made_again'] > 0 and first['flops_counted'] == pytest.approx(first['flops_predicted'] + first['flops_made_again'], rel=0.02)
+  assert first['flops_made_again'] > 0 and first['flops_counted'] == pytest.approx(first['flops_predicted'] + first['flops_made_again'], rel=0.06)
   assert [plan['hours'] for plan in found['plans']] == [150, 1000, 1000, 5000, 5000]
   assert found['shardings']['temporal/blocks/wq_dnh'][0] == '4x32x4x32'
 
@@ -50,4 +50,4 @@ def test_the_toy_is_described_with_what_xla_counts(tmp_path, codec_file):
 @pytest.mark.slow
 def test_150m_is_described_without_making_it(tmp_path):
   printed, found = described(tmp_path, '150m')
-  assert_sound(printed, found, 151_641_152, 1.01)
+  assert_sound(printed, found, 151_644_224, 1.01)
