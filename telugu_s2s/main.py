@@ -148,12 +148,13 @@ def parse(value, rest):
     raise InputError(refusal(str(problem), base)) from problem
   if extra:
     raise InputError(f'{extra[0]!r} is no flag: a field is set with --config.FIELD=VALUE')
-  for field, number in flat(chosen.value).items():
+  given = flat(chosen.value)
+  for field, number in given.items():
     if field.rpartition('.')[2] == 'seed' and isinstance(number, int) and number < 0:
       raise InputError(f'config.{field} {number}: give 0 or more')
   if chosen.value.get('job') not in JOBS:
     raise InputError(f'--config={path}: job {chosen.value.get("job")!r} is none of {", ".join(JOBS)}')
-  check_tuples(flat(chosen.value), fields)
+  check_tuples(given, fields)
   try:
     os.makedirs(workdir.value, exist_ok=True)
   except OSError as problem:

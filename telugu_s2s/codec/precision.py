@@ -9,6 +9,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from telugu_s2s.errors import InputError
+
 PRECISIONS = ('float32', 'bfloat16', 'int8')
 # The axes that a matrix product sums over, where not the first alone; of tables, from which rows are taken, the row.
 CONTRACTED = {'wio': 'wi', 'nhd': 'nh', 'vd': 'd', 'qvd': 'd', 'cdf': 'd'}
@@ -22,11 +24,16 @@ def converted(params, precision: str):
     float32 again inside the compiled program, where they are used: a quarter of the memory.
 
   Raises:
-    ValueError: there is no such precision.
+    InputError: there is no such precision.
   """
-  if precision not in PRECISIONS:
-    raise ValueError(f'precision {precision!r}; there are {", ".join(PRECISIONS)}')
+  check(precision)
   return params if precision == 'float32' else _narrowed(params, precision)
+
+
+def check(precision: str) -> None:
+  """Raises InputError where there is no such precision."""
+  if precision not in PRECISIONS:
+    raise InputError(f'config.precision {precision!r}: give one of {", ".join(PRECISIONS)}')
 
 
 def dense(params):

@@ -93,7 +93,6 @@ def load(codec='', precision: str = 'float32') -> Trained:
 
   Raises:
     InputError: there is no such file, or it is not a codec's, or is damaged.
-    ValueError: there is no such precision.
   """
   path = file(codec)
   try:

@@ -101,7 +101,7 @@ def _turns(folder, path, audio, turns):
   """The turns of one recording as rows, in the order of time; `speaker` is unique to the recording."""
   sound = []
   for number, turn in enumerate(turns):
-    start_s, end_s = (_seconds(turn.get(name)) if isinstance(turn, dict) else None for name in ('start', 'end'))
+    start_s, end_s = (seconds(turn.get(name)) if isinstance(turn, dict) else None for name in ('start', 'end'))
     if start_s is None or end_s is None or max(0.0, start_s) >= end_s:
       yield tables.bad(folder, path, number, 'no start and end in seconds, one after the other')
     else:
@@ -123,7 +123,7 @@ def _turns(folder, path, audio, turns):
     yield row
 
 
-def _seconds(value):
+def seconds(value) -> float | None:
   """A number of seconds, or None for what is none."""
   try:
     number = float(value)

@@ -4,7 +4,6 @@ espeak-ng (synthesis.py), Festival's Telugu voice, any command, and people whose
 this project is one more, see own_voice.py. An engine that cannot give an emotion says which one it gave.
 """
 import dataclasses
-import hashlib
 import importlib.metadata
 import shlex
 import shutil
@@ -18,7 +17,7 @@ import numpy as np
 
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import folder as corpus
-from telugu_s2s.dialogue import retrieval, synthesis
+from telugu_s2s.dialogue import pairs, retrieval, synthesis
 from telugu_s2s.errors import InputError
 
 NAMES = ('espeak', 'festival', 'command', 'recorded', 'model')
@@ -186,16 +185,16 @@ def heard(words, out) -> np.ndarray:
   return samples
 
 
-def recorded(folder, licence: str) -> Engine:
+def recorded(folder, licence: str, out) -> Engine:
   """People: a folder of recordings with text, in which a sentence is looked up by its letters. Rate and emotion are theirs.
 
   Raises:
     InputError: the folder cannot be used, or has no recording with text and speaker.
   """
   found, (rows, skips) = {}, corpus.recordings(folder, licence, 'config.folder')
-  for one in rows:
-    if one.text and one.speaker:
-      found.setdefault(retrieval.plain(one.text), {}).setdefault(one.speaker, []).append(one)
+  told = [one for one in rows if one.text and one.speaker]
+  for one in told:
+    found.setdefault(retrieval.plain(one.text), {}).setdefault(one.speaker, []).append(one)
   if not found:
     raise InputError(f'config.folder: {folder} has no recording with text and speaker, so nothing can be looked up in it')
 
@@ -215,22 +214,12 @@ def recorded(folder, licence: str) -> Engine:
       raise Unspoken(str(problem)) from None
     return Spoken(samples, one.speaker, one.gender, one.emotion, one.source, one.licence, one.custom.get('attribution', ''))
 
-  told = [one for one in rows if one.text and one.speaker]
-  version = hashlib.sha256(repr([(one, _digest(Path(folder, one.path))) for one in told]).encode()).hexdigest()[:16]
-  return Engine('recorded', version, True, speak, voices, skips)
+  content = pairs.contents(folder, told, out)
+  return Engine('recorded', pairs.hashed([(one, content[one.path]) for one in told]), True, speak, voices, skips)
 
 
-def _digest(path) -> str:
-  """Of a file's bytes, '' where it cannot be read: the version of recorded people is told in what they say, and so holds no times."""
-  try:
-    with open(path, 'rb') as file:
-      return hashlib.file_digest(file, 'sha256').hexdigest()
-  except OSError:
-    return ''
-
-
-def chosen(config, model: Engine | None = None) -> Engine:
-  """The engine that a config names. model: the one of config.run, made by whoever may load it.
+def chosen(config, out, model: Engine | None = None) -> Engine:
+  """The engine that a config names. out: the folder of the job. model: the one of config.run, made by whoever may load it.
 
   Raises:
     InputError: there is no such engine, or it is not installed.
@@ -245,7 +234,7 @@ def chosen(config, model: Engine | None = None) -> Engine:
       raise InputError('config.voice_names: name the voices of config.command, at least two, parted by commas')
     return command(config.command, held, config.licence)
   if config.engine == 'recorded':
-    return recorded(config.folder, config.licence)
+    return recorded(config.folder, config.licence, out)
   if config.engine == 'model' and model:
     return model
   raise InputError(f'config.engine {config.engine!r}: choose one of {", ".join(NAMES)}; model takes config.run')

@@ -4,6 +4,7 @@ Of one channel, turns over which the other speaks are left out, as nothing here 
 """
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,7 +49,7 @@ class Part:
     return self.end_s - self.start_s
 
 
-def units(config, how: How) -> tuple[list[Unit], list[corpus.Skip]]:
+def units(config, how: How, out) -> tuple[list[Unit], list[corpus.Skip]]:
   """A unit for each conversation of `config.folder`, and for each recording in which no row names a turn.
 
   Raises:
@@ -66,7 +67,8 @@ def units(config, how: How) -> tuple[list[Unit], list[corpus.Skip]]:
     groups.setdefault((one.source, one.dialogue or one.path.rpartition('.')[0]), []).append(one)
   groups = dict(list(groups.items())[:config.count])
   names = pairs.named('-'.join(key) for key in groups)
-  return [Unit(name, functools.partial(dialogues, folder, name, group, how), pairs.stamped(folder, group))
+  content = pairs.contents(folder, itertools.chain(*groups.values()), out)
+  return [Unit(name, functools.partial(dialogues, folder, name, group, how), pairs.hashed([(one, content[one.path]) for one in group]))
           for name, group in zip(names.values(), groups.values())], skips
 
 
@@ -145,7 +147,7 @@ def _parts(audio, group, how):
   apart = len({one.path for one in group}) > 1
   for one in group:
     labels = pairs.told(one, path=one.path)
-    at_s = timing.seconds(one.custom.get('at_s'))
+    at_s = conversation.seconds(one.custom.get('at_s'))
     if apart and one.speaker and (at_s is not None or one.turn is not None and one.end_s is None):
       if at_s is None:
         raise Aside('no times', f'{one.path} is a turn in a file of its own; a column at_s is to say at which second of the dialogue it begins')

@@ -1,6 +1,7 @@
 """Dialogues of recordings that do not belong together: a question, and the turn of another speaker that fits it best."""
 import collections
 import functools
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ QUESTION = 'question'
 AT_ONCE = 64                     # recordings that are decoded and coded together
 
 
-def units(config, table: timing.Timing) -> tuple[list[Unit], list[corpus.Skip]]:
+def units(config, table: timing.Timing, out) -> tuple[list[Unit], list[corpus.Skip]]:
   """A unit for each question of `config.folder`, in an order drawn from the seed, `config.count` at most; and the recordings that cannot be used.
 
   By text a question is a row of style question, or one that ends in a question mark; what answers is any other row. By codes
@@ -48,7 +49,8 @@ def units(config, table: timing.Timing) -> tuple[list[Unit], list[corpus.Skip]]:
                      f'with a speaker {sum(asking)} ask')
   names = pairs.named(f'r-{found.stem(recordings[asked].path)}-{asked:06}' for asked, _ in chosen)
   sides = [(recordings[asked], recordings[answer]) for asked, answer in chosen]
-  return [Unit(name, functools.partial(_alone, folder, *both, table, config.seed, name), pairs.stamped(folder, both))
+  content = pairs.contents(folder, itertools.chain(*sides), out)
+  return [Unit(name, functools.partial(_alone, folder, *both, table, config.seed, name), pairs.hashed([(one, content[one.path]) for one in both]))
           for name, both in zip(names.values(), sides)], skips
 
 

@@ -26,6 +26,7 @@ from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import licences, splits
 from telugu_s2s.dialogue import timing
 from telugu_s2s.errors import InputError
+from telugu_s2s.preparation import hashes
 
 PAIRS, NEGATIVES, REPORT = 'pairs', 'negatives', 'report.tsv'
 COLUMNS = ('path', 'split', 'language', 'speaker', 'gender', 'style', 'emotion', 'text', 'text_provenance', 'licence', 'source', 'dialogue',
@@ -102,15 +103,11 @@ def sound(samples) -> str:
   return hashlib.sha256(np.ascontiguousarray(samples)).hexdigest()[:16]
 
 
-def stamped(folder, recordings: Iterable[corpus.Recording]) -> str:
-  """A hash of recordings' rows with the sizes and times of their files, which tell that one was replaced without its being read."""
-  def stamp(path):
-    try:
-      found = os.stat(Path(folder, path))
-      return found.st_size, found.st_mtime_ns
-    except OSError:
-      return None
-  return hashed([(one, stamp(one.path)) for one in recordings])
+def contents(folder, recordings: Iterable[corpus.Recording], out) -> dict[str, str]:
+  """{path: SHA-256, '' where it cannot be read} of the files of recordings; the folder `out` remembers them."""
+  paths = list(dict.fromkeys(one.path for one in recordings))
+  found = hashes.of_files((str(Path(folder, path)) for path in paths), out, len(paths))
+  return {path: sha256 for path, (sha256, _) in zip(paths, found)}
 
 
 def hashed(*things) -> str:
@@ -120,10 +117,12 @@ def hashed(*things) -> str:
 
 def named(names: Iterable[str]) -> dict[str, str]:
   """{name: the same as a file may be called, of letters, digits, - and _}, each of them once."""
-  found, taken = {}, set()
+  found, taken, count = {}, set(), collections.Counter()
   for name in dict.fromkeys(names):
-    stem = re.sub(r'[^A-Za-z0-9_-]+', '-', name).strip('-') or 'dialogue'
-    free = next(one for one in itertools.chain([stem], (f'{stem}--{number}' for number in itertools.count(2))) if one not in taken)
+    stem = free = re.sub(r'[^A-Za-z0-9_-]+', '-', name).strip('-') or 'dialogue'
+    while free in taken:
+      count[stem] += 1
+      free = f'{stem}--{count[stem] + 1}'
     taken.add(free)
     found[name] = free
   return found

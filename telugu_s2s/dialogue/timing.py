@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from telugu_s2s.audio import files
+from telugu_s2s.corpora import conversation
 from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora.labels import MARKS
 from telugu_s2s.errors import InputError
@@ -118,19 +119,10 @@ def act(one, spans) -> str:
       other.speaker != one.speaker and other.start_s <= one.start_s and one.end_s <= other.end_s for other in spans) else TURN
 
 
-def seconds(value) -> float | None:
-  """A cell as a finite number, None where it is none."""
-  try:
-    found = float(value)
-  except (TypeError, ValueError):
-    return None
-  return found if math.isfinite(found) else None
-
-
 def spans(folder) -> list[list[Span]]:
-  """The dialogues of a folder of recordings whose rows say who speaks when: start_s and end_s in a shared file, or at_s, when a file of its own begins.
+  """The dialogues of a folder of recordings whose rows say who speaks when: start_s and end_s in a shared file, or at_s.
 
-  Of a file of its own the silence at its ends is no speech. Recordings that tell no time or cannot be decoded are counted and passed over.
+  That is when a file of its own begins. Of a file of its own the silence at its ends is no speech. Recordings that tell no time or cannot be decoded are counted and passed over.
   """
   dialogues, (rows, skips) = {}, corpus.recordings(folder, '', 'config.folder')
   for one in rows:
@@ -138,7 +130,7 @@ def spans(folder) -> list[list[Span]]:
       continue
     at_s, limits = None, (one.start_s or 0.0, one.end_s)
     if 'at_s' in one.custom:
-      if (at_s := seconds(one.custom['at_s'])) is None:
+      if (at_s := conversation.seconds(one.custom['at_s'])) is None:
         skips.append(corpus.Skip(one.path, 'bad row', f'at_s {one.custom["at_s"]!r} is no number of seconds'))
         continue
       try:
@@ -181,7 +173,7 @@ def load(path) -> Timing:
     timing = Timing(**made)
     for field in dataclasses.fields(Timing):
       value = getattr(timing, field.name)
-      if not isinstance(value, {'origin': str, 'gap_s': Histogram, 'pause_s': Histogram, 'backchannel_at': Histogram}.get(field.name, int | float)):
+      if not isinstance(value, int | float if field.type is float else field.type):
         raise ValueError(f'{field.name} is {value!r}')
     return timing
   except (OSError, ValueError, TypeError, KeyError, AttributeError) as problem:

@@ -73,8 +73,7 @@ def conditions_of(config, model, encoder) -> dict:
     InputError: the run has no such condition, or knows no such speaker, emotion or bin.
   """
   bins, between, given = dict(config.knobs), dict(config.nonverbal), {}
-  place = Path(config.run) / labels.FILE
-  table = labels.load(place) if place.exists() else labels.Table()
+  table = labels.kept(config.run)
   wanted = {'speaker': (config.speaker, model.speakers), 'reference': (config.reference, model.reference),
             'emotion': (config.emotion, model.emotions), 'knobs': (max(bins.values()) >= 0, model.knob_bins),
             'nonverbal': (max(between.values()) >= 0, model.nonverbal),

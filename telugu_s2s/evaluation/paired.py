@@ -102,7 +102,7 @@ def named(rows) -> str:
 def show(ours: list[dict], theirs: list[dict], found: dict[str, dict]) -> None:
   """Prints a difference, with the means of both on the clips that they share."""
   pairs = paired(ours, theirs)
-  print(f'\n{named(ours)} minus {named(theirs)}, {len(pairs)} paired clips; of how many each measure could be taken, both means, 95 % bootstrap interval')
+  print(f'\n{named(ours)} minus {named(theirs)}, {len(pairs)} paired clips; of how many each measure was taken, both means, 95 % bootstrap interval')
   for name, one in found.items():
     both = np.array([[row.get(name, np.nan) for row in rows] for rows in pairs])
     first, second = both[np.isfinite(both).all(1)].mean(0)

@@ -26,13 +26,13 @@ def run(config, workdir):
   if config.source == 'recordings':
     how = found.How(config.voiceprint, config.vad, config.longest_s)
     made_by = pairs.generator('recordings', how=how, layout=config.layout, licence=config.licence, folder=str(config.folder))
-    units, skips = found.units(config, how)
+    units, skips = found.units(config, how, workdir)
     return pairs.write(units, workdir, made_by, 'flac', config.workers, skips)
   if config.source == 'retrieval':
     table = timing.load(config.timing)
     made_by = pairs.generator('retrieval', by=config.by, timing=table, seed=config.seed, reuse=config.reuse, licence=config.licence,
                               folder=str(config.folder))
-    units, skips = matched.units(config, table)
+    units, skips = matched.units(config, table, workdir)
     return pairs.write(units, workdir, made_by, 'flac', config.workers, skips)
   if config.source == 'selfplay':
     return from_selfplay(config, workdir)
@@ -62,7 +62,7 @@ def from_text(config, workdir):
     raise InputError(f"config.breathed {config.breathed}: give config.breaths, a folder of them or 'made'")
   if not 0 <= config.eval_share < 1:
     raise InputError(f'config.eval_share {config.eval_share}: give a share from 0 to below 1')
-  engine = engines.chosen(config, speaker_of(config) if config.engine == 'model' else None)
+  engine = engines.chosen(config, workdir, speaker_of(config) if config.engine == 'model' else None)
   if config.takes < 1 or {*config.answerers} - {''} and config.engine != 'espeak':
     raise InputError(f'config.takes {config.takes}, config.answerers {config.answerers}: give takes from 1, and voices of espeak or none')
   if strange := {*config.answerers} - {*config.voices}:
@@ -93,8 +93,7 @@ def speaker_of(config) -> engines.Engine:
   if words and not (shares := runs.config_of(config.run).text.shares)[SYNTHESIS]:
     raise InputError(f'config.run: {config.run} has learnt its words beside its voice alone (config.text.shares {tuple(shares)}), so it cannot read; '
                      'train one with some ahead of it')
-  place = Path(config.run) / labels.FILE
-  table = labels.load(place) if place.exists() else labels.Table()
+  table = labels.kept(config.run)
 
   def conditions(voice, emotion):
     given = {'task': np.int32(SYNTHESIS)} if model.tasks else {}

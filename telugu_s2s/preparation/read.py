@@ -34,7 +34,7 @@ class Segments:
 
   def labels(self, index) -> dict:
     """What is known of a segment, without its audio, which is not decoded. Raises as `[index]` does."""
-    return self._read(index, lambda record: segment.outline(record)[0])
+    return self._read(index, lambda record: shards.unpack(record, segment.KIND, segment.VERSION)[1])
 
   def outline(self, index) -> tuple[dict, int]:
     """`labels`, and of how many samples the audio is, which is not decoded. Raises as `[index]` does."""

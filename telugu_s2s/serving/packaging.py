@@ -128,8 +128,7 @@ def tokens_of(folder, given: str = '') -> list[Path]:
 
 def labels_of(folder) -> labels.Table:
   """The table of the run, without its clips: numbers of people remain, who spoke when does not."""
-  path = Path(folder) / labels.FILE
-  return dataclasses.replace(labels.load(path), clips=(), content='', strange={}) if path.exists() else labels.Table()
+  return dataclasses.replace(labels.kept(folder), clips=(), content='', strange={})
 
 
 def narrowed(params, precision: str) -> dict:

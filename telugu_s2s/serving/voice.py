@@ -70,13 +70,11 @@ def load(path, context_s: float = 30.0, precision: str = 'float32') -> Voice:
     config, params, trained, table, folder = packed.model, packed.params, packed.codec, packed.labels, packed.folder
   else:
     folder, (config, params, trained) = path, runs.loaded(path)
-    place = Path(path) / labels.FILE
-    table = labels.load(place) if place.exists() else labels.Table()
+    table = labels.kept(path)
   if not context_s * trained.config.frame_rate >= 1:
     raise InputError(f'config.context_s {context_s}: give seconds, at least one frame')
   window = round(min(config.window, context_s * trained.config.frame_rate))
-  if precision not in precisions.PRECISIONS:
-    raise InputError(f'config.precision {precision!r}: give one of {", ".join(precisions.PRECISIONS)}')
+  precisions.check(precision)
   silence = tuple(int(code) for code in encoding.Encoder(trained, batch=1).silence())
   return Voice(Path(path).absolute().name, dataclasses.replace(config, window=window, remat='none', depth_remat='none', attention='xla'),
                precisions.converted(params, precision), trained, silence, table.speakers[:config.speakers],

@@ -166,7 +166,7 @@ def made(clips, before: Table = Table(), bins: int = 5) -> Table:
   strange = collections.Counter(one['emotion'] for one in every if one['emotion'] and one['emotion'].strip().lower()
                                 not in UNKNOWN and emotion(one['emotion']) == ABSENT)
   felt = collections.Counter(name for one in every if (name := named_emotion(one['emotion'] or '')))
-  felt |= collections.Counter(dict.fromkeys(before.emotions or (), 1))
+  felt |= collections.Counter(before.emotions)
   counted = before.emotions is not None or not before.speakers         # of an older table nobody knows what was learnt by it
   table = dataclasses.replace(grown, clips=tuple(grown.number.get(speaker(one), ABSENT) for one in every), strange=dict(sorted(strange.items())),
                               content=clips.manifest['content'], emotions=dict(sorted(felt.items())) if counted else None)
@@ -200,6 +200,12 @@ def load(path) -> Table:
     raise InputError(f'{path}: no table of labels ({problem}); delete it, and it is made again') from None
 
 
+def kept(folder) -> Table:
+  """The table in a folder, of a run or of tokens, an empty one where there is none. Raises as `load` does."""
+  path = Path(folder) / FILE
+  return load(path) if path.exists() else Table()
+
+
 def of(folder, clips, before: str = '', bins: int = 5) -> Table:
   """The table of a folder of tokens, from its file; made or continued, and saved there, where the folder has changed.
 
@@ -211,7 +217,7 @@ def of(folder, clips, before: str = '', bins: int = 5) -> Table:
     InputError: a file is no table, or is one of another number of bins.
   """
   path = Path(folder) / FILE
-  table = load(path) if path.exists() else Table()
+  table = kept(folder)
   first = load(before) if before else table
   for found, where in ((table, path), (first, before)):
     wrong = [len(limits) + 1 for limits in found.edges.values() if len(limits) + 1 != bins]

@@ -76,8 +76,7 @@ def transcode(given, out, codec='', levels: int | None = None, decode: bool = Tr
     InputError: the input or a setting cannot be used. A file that is refused is only a row.
   """
   begin = time.perf_counter()
-  if precision not in precisions.PRECISIONS:
-    raise InputError(f'config.precision {precision!r}: give one of {", ".join(precisions.PRECISIONS)}')
+  precisions.check(precision)
   trained, out = weights.load(codec), Path(out)
   levels = trained.config.codebooks if levels is None else levels
   if not 1 <= levels <= trained.config.codebooks:
@@ -195,13 +194,12 @@ def from_audio(task: Task) -> dict:
   path, recording = Path(task.target + code_file.SUFFIX), _checksum(task.source)
   content, wav = _kept(task, path, recording), Path(task.target + '.wav')
   made = content is None
-  if task.decode:
-    _ours(wav, task.source)                        # before there are codes without a wav
+  there = _there(wav, task.source) if task.decode else None        # refused before there are codes without a wav
   if made:
     content = dataclasses.replace(encoded(_codec(task.codec, task.identity, task.precision), task.source, task.levels), recording=recording)
     code_file.write(path, content)
   if task.decode:
-    made |= written(task, content)
+    made |= written(task, content, there)
   elif made and wav.exists() and not wav.samefile(task.source):
     said = _comment(wav)[1]
     if said.startswith(MARK) and not said.startswith(_codes(content)):
@@ -219,7 +217,7 @@ def from_codes(task: Task) -> dict:
   if (content.rate, content.hop, content.codebooks, content.entries) != (c.rate, c.hop, c.codebooks, c.codes):
     raise InputError(f'{task.source}: {content.codebooks} x {content.entries} codes of {content.hop} samples at {content.rate} Hz, codec {task.name} '
                      f'has {c.codebooks} x {c.codes} of {c.hop} at {c.rate}; make it again from the recording')
-  made = written(task, dataclasses.replace(content, codes=content.codes[:, :task.levels]))
+  made = written(task, dataclasses.replace(content, codes=content.codes[:, :task.levels]), _there(Path(task.target + '.wav'), task.source))
   return {'status': 'made' if made else 'kept', 'seconds': content.seconds, 'bytes': os.stat(task.source).st_size,
           'output': Path(task.target).name + '.wav'}
 
@@ -243,19 +241,18 @@ def encoded(trained, path, levels: int) -> code_file.CodeFile:
                             c.codebooks, c.codes)
 
 
-def written(task: Task, content: code_file.CodeFile) -> bool:
+def written(task: Task, content: code_file.CodeFile, there) -> bool:
   """Writes the 16-bit wav that codes decode to, of as many samples as the recording had; False if it is there.
 
-  Its comment says of which codes it was made, so that a wav of others, or of nobody's, is told apart.
+  Its comment says of which codes it was made, so that a wav of others, or of nobody's, is told apart. there: from `_there`.
 
   Raises:
-    InputError: the wav's name is taken by a file that this did not make.
+    InputError: the wav cannot be written.
   """
   path = Path(task.target + '.wav')
-  by = ', decoded by ' + ' in '.join([task.identity] + [task.precision] * (task.precision != 'float32'))
-  comment = _codes(content) + ('' if by == f', decoded by {content.codec}' else by)
-  _ours(path, task.source)
-  if path.exists() and _comment(path) == (content.samples, comment):
+  by = task.identity if task.precision == 'float32' else f'{task.identity} in {task.precision}'
+  comment = _codes(content) + ('' if by == content.codec else f', decoded by {by}')
+  if there == (content.samples, comment):
     return False
   made, left = files.beside(path), content.samples
   try:
@@ -316,10 +313,14 @@ def _codes(content) -> str:
   return f'{MARK}{content.codec}, {content.levels} levels, codes {zlib.crc32(np.ascontiguousarray(content.codes)):08x}'
 
 
-def _ours(path, source) -> None:
-  """Raises InputError where the name of a wav is taken by a file that this did not make."""
-  if path.exists() and (not _comment(path)[1].startswith(MARK) or path.samefile(source)):
+def _there(path, source):
+  """`_comment` of a wav that was made here before, None where there is none. Raises InputError where its name is taken by another file."""
+  if not path.exists():
+    return None
+  found = _comment(path)
+  if not found[1].startswith(MARK) or path.samefile(source):
     raise InputError(f'{path}: it is there and was not made from codes; move it, or give another config.output')
+  return found
 
 
 def _comment(path):

@@ -6,11 +6,11 @@ elsewhere one comes after the other with a drawn pause.
 """
 import collections
 import dataclasses
-import math
 import zlib
 
 import numpy as np
 
+from telugu_s2s.corpora import conversation
 from telugu_s2s.errors import InputError
 from telugu_s2s.tokens import batches, labels, slots
 from telugu_s2s.tokens.batches import ASSISTANT, USER, Clips, Window
@@ -99,13 +99,11 @@ def _dialogue(labels) -> tuple:
 
 
 def _seconds(value, labels) -> float | None:
-  try:
-    found = None if value in (None, '') else float(value)
-    if found is not None and not math.isfinite(found):
-      raise ValueError
-    return found
-  except (TypeError, ValueError):
-    raise InputError(f'clip {labels.get("id")}: at_s {value!r} is no number of seconds; mend the manifest that it came from') from None
+  if value in (None, ''):
+    return None
+  if (found := conversation.seconds(value)) is None:
+    raise InputError(f'clip {labels.get("id")}: at_s {value!r} is no number of seconds; mend the manifest that it came from')
+  return found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,7 +25,7 @@ def by_group(values, groups, rng) -> list[float]:
 
   groups: [n], names, or tuples of one; of two where items are of two speakers each, see `by_pair`.
   """
-  groups = [one if isinstance(one, tuple) else (one,) for one in groups]
+  groups = _tuples(groups)
   if max(map(len, groups)) > 1:
     return by_pair(values, groups)
   names, place = np.unique([name for name, in groups], return_inverse=True)
@@ -68,9 +68,13 @@ def share_by_group(right, groups, rng) -> dict:
 
   Where all groups agree there is no spread to tell from, and it is Wilson's of so many groups.
   """
+  groups = _tuples(groups)
   low, high = by_group(np.asarray(right, float), groups, rng)
-  count = len({name for one in groups for name in (one if isinstance(one, tuple) else (one,))})
-  mean = float(np.mean(right))
+  count, mean = len({name for one in groups for name in one}), float(np.mean(right))
   if high - low < 1e-9:
     low, high = share(np.full(count, mean))['interval']
   return {'n': len(right), 'groups': count, 'share': mean, 'interval': [max(0.0, low), min(1.0, high)]}
+
+
+def _tuples(groups) -> list[tuple]:
+  return [one if isinstance(one, tuple) else (one,) for one in groups]

@@ -52,7 +52,8 @@ def fitted(config, workdir, model, talk, made, *, stage: int, init, given: dict,
   """The weights that a stage of conversation learnt, trained or resumed; None where it was stopped, and in all processes but the first.
 
   Args:
-    made: its batches. given: what a fresh state begins with beside the optimiser. facts: further ones that a resumed run has to share; the others as in loop.Stage.
+    made: its batches. given: what a fresh state begins with beside the optimiser. facts: more that a resumed run has to share; the others
+      as in loop.Stage.
   """
   mesh, how = axes.mesh(**config.mesh), stage2.update_of(config)
   score = stage2.scoring(model, how, mesh)

@@ -49,8 +49,8 @@ def test_a_command_that_cannot_be_one_is_refused(template, says):
     engines.command(template, {'one': False}, 'CC0-1.0')
 
 
-def test_people_say_what_they_have_said_whatever_the_punctuation():
-  engine = engines.recorded(sample.folder(), 'CC0-1.0')
+def test_people_say_what_they_have_said_whatever_the_punctuation(tmp_path):
+  engine = engines.recorded(sample.folder(), 'CC0-1.0', tmp_path)
   text = 'నమస్కారం మీరు ఎలా ఉన్నారు'
   voices = engine.voices([text], 'train')
   assert len(voices) == 2 and engine.voices([text], 'eval') == [] and engine.voices([text, 'లేని మాట'], 'train') == []
@@ -64,7 +64,7 @@ def test_people_say_what_they_have_said_whatever_the_punctuation():
 def test_a_folder_without_text_has_nobody_to_look_up(tmp_path):
   files.write_wav(tmp_path / 'a.wav', np.ones(1600, np.float32) / 2)
   with pytest.raises(InputError, match='no recording with text and speaker'):
-    engines.recorded(tmp_path, 'CC0-1.0')
+    engines.recorded(tmp_path, 'CC0-1.0', tmp_path)
 
 
 def test_festival_is_asked_in_its_own_words_or_its_absence_is_told(tmp_path, monkeypatch):
@@ -119,4 +119,4 @@ def test_limits_in_the_wrong_order_are_named():
 def test_an_engine_that_is_none_is_named():
   config = ml_collections.ConfigDict(dict(engine='piper', voice_names='', held_out_names=''))
   with pytest.raises(InputError, match="'piper': choose one of espeak, festival, command, recorded, model"):
-    engines.chosen(config)
+    engines.chosen(config, '')

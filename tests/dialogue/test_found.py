@@ -174,7 +174,7 @@ def test_codes_find_the_same_words_in_another_recording(tmp_path, codec_file):
       lines.append(f'{name}-{who}.wav\t{who}')
   (tmp_path / 'MANIFEST.tsv').write_text('\n'.join(lines) + '\n')
   given = config(source='retrieval', folder=str(tmp_path), codec=str(codec_file), reuse=6)
-  units, _ = matched.units(given, timing.ASSUMED)
+  units, _ = matched.units(given, timing.ASSUMED, tmp_path)
   assert len(units) == 4
   for unit in units[:2]:
     [dialogue] = unit.made()
