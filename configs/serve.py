@@ -24,6 +24,7 @@ def get_config():
   config.top_k = 200
   config.silence_bias = 0.0                  # nats off the code of silence
   config.floor = 0.5                         # in full duplex, how likely its turn must be before it speaks; 0 = it speaks as it likes
+  config.skip_s = 0.4                        # of silence before a reply's first sound that is left out, at most; not in full duplex
   config.longest_reply_s = 10.0
   config.mark_variable = ''                  # the environment variable with the words of an inaudible mark, see configs/mark.py; '' = none
   # Who is let in.

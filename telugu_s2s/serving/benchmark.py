@@ -6,6 +6,7 @@ and committed by hand, so that no pause that a detector waits for is part of wha
 import asyncio
 import collections
 import contextlib
+import math
 import re
 import sys
 import time
@@ -75,6 +76,7 @@ async def measured(config, workdir, sessions: int, turns: int | None) -> dict:
     row = {'client_ms': quantiles(1000 * first for client in found for _, first in client['turns']),
            'event_ms': quantiles(1000 * x for client in found for x in client['events']),
            'server_ms': {f'{q:g}': 1000 * after[f'first_audio_recent_seconds{{quantile="{q:g}"}}'] for q in QUANTILES},
+           'sound_ms': {f'{q:g}': 1000 * after.get(f'first_sound_recent_seconds{{quantile="{q:g}"}}', math.nan) for q in QUANTILES},
            'tick_ms': {f'{q:g}': 1000 * after[f'tick_seconds{{quantile="{q:g}"}}'] for q in QUANTILES},
            'turns': sum(len(client['turns']) for client in found), 'sessions': sum(client['sessions'] for client in found),
            'refused': sum(client['refused'] for client in found), 'broken': sum(client['broken'] for client in found),
@@ -236,7 +238,7 @@ def show(sessions, row) -> None:
     return
   of = lambda name: ' / '.join(f'{row[name][f"{q:g}"]:.0f}' for q in QUANTILES)
   print(f'{sessions:3} sessions, {row["turns"]} turns: first audio p50/p95/p99 {of("server_ms")} ms at the server, {of("client_ms")} ms at '
-        f'the client; an event there and back {of("event_ms")} ms; a tick {of("tick_ms")} ms; '
+        f'the client, first sound {of("sound_ms")} ms; an event there and back {of("event_ms")} ms; a tick {of("tick_ms")} ms; '
         f'{row["late"]:.0f} beats without a tick and {row["underruns"]:.0f} frames late of {row["frames"]}, {row["starved"]} after a '
         f'buffer of {1000 * talk.BUFFER_S:.0f} ms; {row["cores"]:.2f} cores; {row["resident_mib"][0]:.0f} -> {row["resident_mib"][-1]:.0f} '
         f'MiB resident; {row["refused"]} times refused, {row["broken"]} sessions broken off', flush=True)

@@ -16,6 +16,7 @@ from telugu_s2s.codec import streaming
 from telugu_s2s.lm import drawing
 from telugu_s2s.serving import tick
 from telugu_s2s.serving.slot import Slot, key_of
+from telugu_s2s.serving.turn import QUIET
 from telugu_s2s.serving.voice import Voice
 from telugu_s2s.tokens.vocabulary import UNKNOWN
 
@@ -38,13 +39,15 @@ class Engine:
   Args:
     how: how replies are drawn, unless a session asks for something else.
     seed: of the sessions' draws, together with the session's number.
+    skip_s: of silence at the beginning of a reply that was asked for that is left out, at most: who waits for an answer has waited for the
+      end of the turn already. The last frame of it stays, as onsets are soft.
   """
 
-  def __init__(self, voice: Voice, places: int, how: drawing.Sampling = drawing.CAREFUL, seed: int = 0):
+  def __init__(self, voice: Voice, places: int, how: drawing.Sampling = drawing.CAREFUL, seed: int = 0, skip_s: float = 0.0):
     self.voice, self.places, self.how, self.seed = voice, places, dataclasses.replace(how, silence=voice.silence[0]), seed
     self.sizes = tick.Sizes(voice.model, voice.codec.config, voice.silence)
     self.hop, self.frame_s = voice.codec.config.hop, 1 / voice.codec.config.frame_rate
-    self.longest_inbox = LONGEST_INBOX_S / self.frame_s
+    self.longest_inbox, self._skips = LONGEST_INBOX_S / self.frame_s, round(skip_s / self.frame_s)
     self.changed = threading.Condition()
     self.ready, self.failure, self.joined = threading.Event(), None, 0
     self.ticks = self.late = self.underruns = self.failures = 0
@@ -281,15 +284,25 @@ class Engine:
       self._tell_word(slot, reply.id, word)
       if not sounds:                           # of the first frame not all codes are known yet
         return
+      if reply.began is None and rms <= QUIET and reply.skipped < self._skips:
+        reply.skipped, reply.held = reply.skipped + 1, (audio, rms)
+        return
       if reply.began is None:
         reply.began = beat
-      self.underruns += reply.made < beat - reply.began
-      reply.made += 1
-      over = reply.ending.over(rms)
-      slot.tell('audio', reply.id, (audio, rms))
-      if over:
-        slot.reply = None
-        slot.tell('over', reply.id, reply.ending.cut)
+        if reply.held:
+          self._say(slot, reply, beat, *reply.held)
+      if slot.reply is reply:
+        self._say(slot, reply, beat, audio, rms)
+
+  def _say(self, slot, reply, beat, audio, rms):
+    """Tells a session a frame of a reply, and whether it is the last one."""
+    self.underruns += reply.made < beat - reply.began
+    reply.made += 1
+    over = reply.ending.over(rms)
+    slot.tell('audio', reply.id, (audio, rms))
+    if over:
+      slot.reply = None
+      slot.tell('over', reply.id, reply.ending.cut)
 
   @staticmethod
   def _tell_word(slot, reply, word):

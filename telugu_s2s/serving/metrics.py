@@ -1,10 +1,25 @@
 """What a server counts and measures, as text that Prometheus reads."""
 import bisect
 import collections
+import itertools
 
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)       # seconds
 RECENT = 10_000                  # times that percentiles are taken of
 COUNTED = {'reply': 'replies begun', 'barge_in': 'replies that the user broke off', 'session': 'sessions let in'}
+FIRSTS = {'first_audio_s': "from the end of a turn to its reply's first audio, which may be silent",
+          'first_sound_s': "from the end of a turn to its reply's first sound"}
+
+
+class Times:
+  """How long something took, each time."""
+
+  def __init__(self):
+    self.recent, self.buckets, self.sum = collections.deque(maxlen=RECENT), [0] * (len(BUCKETS) + 1), 0.0
+
+  def add(self, seconds: float) -> None:
+    self.recent.append(seconds)
+    self.buckets[bisect.bisect_left(BUCKETS, seconds)] += 1
+    self.sum += seconds
 
 
 def _number(value) -> str:
@@ -18,15 +33,12 @@ class Metrics:
   def __init__(self):
     self.counts = collections.Counter()
     self.errors, self.refused, self.closed = collections.Counter(), collections.Counter(), collections.Counter()
-    self.first_audio_s = collections.deque(maxlen=RECENT)
-    self._buckets, self._sum = [0] * (len(BUCKETS) + 1), 0.0
+    self._firsts = {name: Times() for name in FIRSTS}
 
   def note(self, what: str, value) -> None:
     """Takes something that a session tells."""
-    if what == 'first_audio_s':
-      self.first_audio_s.append(value)
-      self._buckets[bisect.bisect_left(BUCKETS, value)] += 1
-      self._sum += value
+    if what in FIRSTS:
+      self._firsts[what].add(value)
     elif what == 'error':
       self.errors[value] += 1
     else:
@@ -57,13 +69,11 @@ class Metrics:
     took = sorted(engine.tick_s) or [0.0]
     add('tick_seconds', 'gauge', f'how long the last {len(took)} ticks took',
         [(f'{{quantile="{q}"}}', took[min(len(took) - 1, int(q * len(took)))]) for q in (0.5, 0.95, 0.99)])
-    recent = sorted(self.first_audio_s)
-    add('first_audio_recent_seconds', 'gauge', f'of the last {len(recent)} replies',
-        [(f'{{quantile="{q}"}}', recent[min(len(recent) - 1, int(q * len(recent)))]) for q in (0.5, 0.95, 0.99) if recent])
-    total, values = 0, []
-    for limit, count in zip((*BUCKETS, '+Inf'), self._buckets):
-      total += count
-      values.append((f'_bucket{{le="{limit}"}}', total))
-    add('first_audio_seconds', 'histogram', "from the end of a turn to its reply's first audio",
-        values + [('_sum', self._sum), ('_count', total)])
+    for name, times in self._firsts.items():
+      recent, name = sorted(times.recent), name.removesuffix('_s')
+      add(f'{name}_recent_seconds', 'gauge', f'of the last {len(recent)} replies',
+          [(f'{{quantile="{q}"}}', recent[min(len(recent) - 1, int(q * len(recent)))]) for q in (0.5, 0.95, 0.99) if recent])
+      totals = list(itertools.accumulate(times.buckets))
+      add(f'{name}_seconds', 'histogram', FIRSTS[f'{name}_s'],
+          [(f'_bucket{{le="{limit}"}}', total) for limit, total in zip((*BUCKETS, '+Inf'), totals)] + [('_sum', times.sum), ('_count', totals[-1])])
     return '\n'.join(lines) + '\n'

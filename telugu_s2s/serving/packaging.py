@@ -122,6 +122,7 @@ def tokens_of(folder, given: str = '') -> list[Path]:
       raise InputError(f'{folder}, which {first} goes on from, is not there, and with it what it learnt from; name all its training '
                        'tokens with config.tokens=A,B') from problem
     found.append(stage2.folders(config, Path(folder))[0])
+    runs.learnt_from(folder, found[-1])              # the licences of others would be told
     folder = config.get('run', '')
   return sorted({path.absolute() for path in found})
 

@@ -3,7 +3,6 @@
 Nothing here waits or knows of a network: every event is dealt with at once, whoever it comes from, so that what is current can
 not change in between. What comes late of a reply that is over finds that it is, and is dropped.
 """
-import base64
 import collections
 import dataclasses
 import math
@@ -43,7 +42,7 @@ class Conversation:
     self._conversation, self._items = f'conv_{name}', items.Items()
     self.reply, self._owed = None, False           # the running one; whether another is wanted after it
     self._turn_item, self._turn_samples = self._new('item'), 0
-    self._samples, self._stopped = 0, clock()      # heard so far; when the user last was
+    self._samples, self._stopped = 0, None         # heard so far; when the user last was, None once that was answered
     self._frame_s = 1 / voice.codec.config.frame_rate
     self._ending = self._before = None             # of a full-duplex reply; the frame before
     self._words = collections.deque(maxlen=8)      # that came before its first sound
@@ -93,7 +92,7 @@ class Conversation:
     elif self.reply is None or self.reply.id != reply:
       return                                       # it was cancelled meanwhile
     elif kind == 'audio':
-      self._say(value[0])
+      self._say(*value)
     elif kind == 'word':
       self._word(value)
     elif value and self.reply.most_tokens != 'inf' and self.reply.frames >= self.reply.most_tokens:
@@ -151,15 +150,21 @@ class Conversation:
     if self._kind is None:
       self._stopped = self._clock()
       return
+    full = None                                    # what does not fit is told at the end: the turn ends all the same
     for kind, value in self._turns(samples):
-      if kind == 'audio' and self._kind != 'full_duplex':
-        self._take(value)
+      if kind == 'audio' and self._kind != 'full_duplex' and not full:
+        try:
+          self._take(value)
+        except Refused as problem:
+          full = problem
       elif kind == 'started':
         self._start(value)
       elif kind == 'stopped':
         self._stopped = self._clock()
         self._send('input_audio_buffer.speech_stopped', audio_end_ms=self._milliseconds(value), item_id=self._turn_item)
         self._end_turn(self.session['audio']['input']['turn_detection'].get('create_response', False))
+    if full:
+      raise full
 
   def _take(self, samples):
     self._room(self._slot.hear(samples))
@@ -217,85 +222,72 @@ class Conversation:
     if self._kind == 'full_duplex':
       raise Refused('in full duplex the model itself decides when to speak', 'invalid_value', 'type')
     asked = events.wanted(event)
-    if asked.get('audio') is not None:
-      settings.updated(self.session, {'type': 'realtime', 'audio': asked['audio']}, self._voice)       # checked, and the session's kept
+    if asked.get('audio') is not None and \
+        settings.updated(self.session, {'type': 'realtime', 'audio': asked['audio']}, self._voice)['audio'] != self.session['audio']:
+      raise Refused('response.audio is not what the session is set to; set it by session.update before', param='response.audio')
     most = settings.most_tokens(asked.get('max_output_tokens', self.session['max_output_tokens']), 'response.max_output_tokens')
     self._stopped = self._clock()                  # who asks waits from now on
     self._answer(events.metadata(asked.get('metadata')), most)
 
-  def _answer(self, metadata=None, most=None):
+  def _answer(self, metadata=None, most=None, owed=False):
     most = self.session['max_output_tokens'] if most is None else most
     reply = self._begin(metadata, most)
     longest = self._endings.longest_s
     if most != 'inf':
       longest = min(longest, most * self._frame_s)
-    self._slot.ask(reply.id, turn.Ending(self._frame_s, self._endings.quiet_s, self._endings.waits_s, longest))
+    self._slot.ask(reply.id, turn.Ending(self._frame_s, self._endings.quiet_s, self._endings.waits_s, longest), owed)
 
   def _begin(self, metadata=None, most='inf') -> Reply:
-    self.reply = reply = Reply(self._new('resp'), items.message(self._new('item'), 'assistant', [], 'in_progress'),
-                               formats.Outgoing(self.session['audio']['output']['format'], self._key), metadata, most, self._stopped)
+    output = self.session['audio']['output']
+    self.reply = reply = Reply(self._new('resp'), items.message(self._new('item'), 'assistant', [], 'in_progress'), output,
+                               formats.Outgoing(output['format'], self._key), metadata, most, self._stopped)
     self._note('reply', 1)
     self._send('response.created', response=self._response('in_progress'))
     return reply
 
-  def _say(self, samples):
+  def _say(self, samples, rms):
     reply = self.reply
     if not reply.heard:
-      self._introduce(reply)
-      reply.first_s = self._clock() - reply.since
-      self._note('first_audio_s', reply.first_s)
+      before = self._items.last
+      self._items.add(reply.item)
+      reply.introduce(self._send, before)
+      reply.write(self._send, self._voice.vocabulary)
+    self._time(reply, rms)
     reply.frames += 1
-    self._deltas(reply.outgoing(samples))
+    reply.say(self._send, reply.outgoing(samples))
 
-  def _introduce(self, reply):
-    """Shows the item of a reply, before its first audio."""
-    reply.heard, reply.before = True, self._items.last
-    self._items.add(reply.item)
-    self._send('response.output_item.added', response_id=reply.id, output_index=0, item=reply.item)
-    self._send('conversation.item.added', previous_item_id=reply.before, item=reply.item)
-    reply.item['content'] = [{'type': 'output_audio', 'transcript': ''}]
-    self._send('response.content_part.added', **self._part(), part={'type': 'audio', 'transcript': ''})
-    self._write(whole=False)
-
-  def _part(self):
-    return {'response_id': self.reply.id, 'item_id': self.reply.item['id'], 'output_index': 0, 'content_index': 0}
+  def _time(self, reply, rms):
+    """Notes when the first frame of a reply went out, and when its first sound is heard: frames before it are played in their time."""
+    if reply.since is None:
+      return
+    late = self._clock() - reply.since
+    if reply.first_s is None:
+      reply.first_s = late
+      self._note('first_audio_s', late)
+    if reply.sound_s is None and rms > turn.QUIET:
+      reply.sound_s = max(late, reply.first_s + reply.frames * self._frame_s)
+      self._note('first_sound_s', reply.sound_s)
 
   def _word(self, piece):
     """Takes a piece of what is said, which may come before the reply's first sound."""
     (self.reply.words if self.reply else self._words).append(piece)
     if self.reply and self.reply.heard:
-      self._write(whole=False)
-
-  def _write(self, whole):
-    if new := self.reply.transcript(self._voice.vocabulary, whole):
-      self._send('response.output_audio_transcript.delta', **self._part(), delta=new)
-
-  def _deltas(self, pieces):
-    for piece in pieces:
-      self._send('response.output_audio.delta', **self._part(), delta=base64.b64encode(piece).decode())
+      self.reply.write(self._send, self._voice.vocabulary)
 
   def _finish(self, status: str, details: dict | None = None):
     """The reply that runs is over."""
     reply = self.reply
     if reply.heard:
-      if status != 'cancelled':
-        self._deltas(reply.outgoing.rest())
-      self._write(whole=True)
-      reply.item['content'][0]['transcript'] = reply.told
-      reply.item['status'] = 'completed' if status == 'completed' else 'incomplete'
-      self._send('response.output_audio.done', **self._part())
-      self._send('response.output_audio_transcript.done', **self._part(), transcript=reply.told)
-      self._send('response.content_part.done', **self._part(), part={'type': 'audio', 'transcript': reply.told})
-      self._send('conversation.item.done', previous_item_id=reply.before, item=reply.item)
-      self._send('response.output_item.done', response_id=reply.id, output_index=0, item=reply.item)
+      reply.done(self._send, self._voice.vocabulary, status)
     if self._metrics:
-      first_ms = None if reply.first_s is None else round(1000 * reply.first_s, 1)
-      self._send('telugu.metrics', response_id=reply.id, first_audio_ms=first_ms, late_ticks=self._slot.late)
+      in_ms = lambda seconds: None if seconds is None else round(1000 * seconds, 1)
+      self._send('telugu.metrics', response_id=reply.id, first_audio_ms=in_ms(reply.first_s), first_sound_ms=in_ms(reply.sound_s),
+                 late_ticks=self._slot.late)
     self._send('response.done', response=self._response(status, details))
     self.reply = self._ending = None
     if self._owed:
       self._owed = False
-      self._answer()
+      self._answer(owed=True)
 
   def _cancel(self, reason: str):
     self._owed = False
@@ -317,15 +309,16 @@ class Conversation:
     """A frame in full duplex, in which the model says something or not."""
     if self._kind != 'full_duplex':
       return
-    if self.reply is None and rms > 10 ** (turn.QUIET_DBFS / 20):
+    if self.reply is None and rms > turn.QUIET:
+      self._stopped = self._turns.unanswered(self._clock())
       self._begin().words += self._words
       self._words.clear()
       self._ending = turn.Ending(self._frame_s, self._endings.quiet_s, self._endings.waits_s, ENDLESS_S)
       if self._before is not None:
-        self._say(self._before)                    # onsets are soft
-    self._before = None if self.reply else samples
+        self._say(*self._before)                   # onsets are soft
+    self._before = None if self.reply else (samples, rms)
     if self.reply:
-      self._say(samples)
+      self._say(samples, rms)
       if self._ending.over(rms):
         self._finish('completed')
 
@@ -379,7 +372,7 @@ class Conversation:
     self._send_event({'type': kind, 'event_id': self._new('event'), **fields})
 
   def _response(self, status, details=None):
-    return self.reply.response(status, details, self._conversation, self.session['audio']['output'])
+    return self.reply.response(status, details, self._conversation)
 
 
 EVENTS = {

@@ -49,7 +49,7 @@ def run(config, workdir):
   if (how.temperature, how.top_k) == (drawing.CAREFUL.temperature, drawing.CAREFUL.top_k):
     how = drawing.CAREFUL
   how = dataclasses.replace(how, silence_bias=config.silence_bias, floor=config.floor)
-  engine = Engine(voice.load(config.run, config.context_s, config.precision), config.sessions, how, config.seed)
+  engine = Engine(voice.load(config.run, config.context_s, config.precision), config.sessions, how, config.seed, config.skip_s)
   print('compiling', flush=True)
   engine.start()
   try:
@@ -66,7 +66,7 @@ def check(config) -> None:
   for name in ('longest_session_s', 'longest_reply_s'):
     if not math.isfinite(getattr(config, name)):
       raise InputError(f'config.{name} {getattr(config, name)}: give seconds, such as 3600')
-  for name in ('temperature', 'top_k', 'drain_s', 'ping_s'):
+  for name in ('temperature', 'top_k', 'skip_s', 'drain_s', 'ping_s'):
     if not getattr(config, name) >= 0:
       raise InputError(f'config.{name} {getattr(config, name)}: give 0 or more')
   if not 0 <= config.seed < 2**63:
@@ -215,18 +215,23 @@ class Server:
     self.metrics.refused[reason] += 1
     raise answer
 
+  def _full(self):
+    self._refuse('draining' if self.draining else 'busy', web.HTTPServiceUnavailable(
+        text='busy: every place is taken; come again', headers={'Retry-After': str(RETRY_S)}))
+
   async def realtime(self, request):
     """A session."""
     self._admit(request)
     socket = web.WebSocketResponse(protocols=(PROTOCOL,), heartbeat=self.config.ping_s or None, compress=False, timeout=1.0,
                                    max_msg_size=int(self.config.frame_mib * 2**20), writer_limit=64 << 10)
     if not socket.can_prepare(request):
+      if self.draining or self.engine.busy:        # a page that asks why it got no session is told
+        self._full()
       raise web.HTTPUpgradeRequired(text='this is a websocket: connect to it as ws:// or wss://', headers={'Upgrade': 'websocket'})
     client = connection.Client(socket, asyncio.get_running_loop(), self.config.send_s)
     slot = None if self.draining else self.engine.join(client.tell)
     if slot is None:
-      self._refuse('draining' if self.draining else 'busy', web.HTTPServiceUnavailable(
-          text='busy: every place is taken; come again', headers={'Retry-After': str(RETRY_S)}))
+      self._full()
     self.metrics.counts['session'] += 1
     try:
       await socket.prepare(request)

@@ -17,6 +17,8 @@ class Wanted:
   steps: int = 0                 # of the model
   made: int = 0                  # frames that can be heard
   began: int | None = None       # the beat of the first one
+  skipped: int = 0               # silent frames before it that were left out
+  held: tuple | None = None      # the last of them, (f32[hop], its root mean square)
 
 
 class Slot:
@@ -84,10 +86,13 @@ class Slot:
         self.inbox.pop()
       self.part, self.part_size = [], 0
 
-  def ask(self, reply: str, ending: Ending) -> None:
-    """A reply is wanted, after what was said."""
+  def ask(self, reply: str, ending: Ending, owed: bool = False) -> None:
+    """A reply is wanted, after what was said. owed: after the last turn that is over, whatever of the next one waits to be read."""
     with self._engine.changed:
-      self.inbox.append(Wanted(reply, ending))
+      at = len(self.inbox)
+      while owed and at and isinstance(self.inbox[at - 1], np.ndarray):
+        at -= 1
+      self.inbox.insert(at, Wanted(reply, ending))
       self._engine.changed.notify()
 
   def cancel(self, reply: str) -> None:

@@ -43,6 +43,8 @@ def main(argv=None) -> int:
   parser.add_argument('--emotion', default='')
   parser.add_argument('--full-duplex', action='store_true', help='the model itself decides when to speak; use headphones')
   given = parser.parse_args(argv)
+  if given.wav and given.full_duplex:
+    parser.error('--full-duplex takes the microphone; a recording with --wav is a turn')
   try:
     asyncio.run(asked(given) if given.wav else conversation(given))
     return 0

@@ -124,7 +124,7 @@ def _silent(c: Sizes, quiet, position):
   """i32[b slots], what a silent assistant says: no word, the prosody of silence, and silence, of its first frames no more than a0."""
   late = (position < c.model.delay)[:, None] & (jnp.arange(c.model.codebooks) > 0)
   none = jnp.full((len(quiet), c.model.slots - c.model.codebooks), frames.PAD, jnp.int32)
-  none = none.at[:, -1].set(jnp.where(position % 2 == 0, frames.SILENT, frames.ABSENT))
+  none = none.at[:, -1].set(jnp.where((position % 2 == 0) & c.model.prosody, frames.SILENT, frames.ABSENT))
   return jnp.concatenate([none, jnp.where(late, frames.ABSENT, quiet)], 1)
 
 

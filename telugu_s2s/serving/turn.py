@@ -15,7 +15,7 @@ BLOCK = 320                      # samples, 20 ms
 ONSET = 3                        # of the last 4 blocks are loud: 60 ms; a click is shorter
 LEAST_FLOOR_DBFS = -65.0         # of a quiet room; digital silence is none to wait from until a noise is known
 RISE_DB = 0.06, 0.04             # of the floor in a block, between turns and within: 3 and 2 dB a second
-QUIET_DBFS = -45.0               # below this a reply says nothing
+QUIET = 10 ** (-45 / 20)         # root mean square below which a frame of a reply says nothing, -45 dBFS
 
 
 class Turns:
@@ -32,7 +32,7 @@ class Turns:
     self._held, self._before, self._before_size = np.zeros(0, np.float32), collections.deque(), 0
     self._loud = collections.deque(maxlen=ONSET + 1)
     self._floor, self._at, self._last_loud = LEAST_FLOOR_DBFS, 0, 0
-    self.speaking = False
+    self.speaking, self._spoken = False, False     # now; since `unanswered`
 
   def set(self, threshold: float = 0.5, prefix_ms: int = 300, silence_ms: int = 500) -> None:
     """Other settings from the next block on; a turn that has begun goes on."""
@@ -53,6 +53,11 @@ class Turns:
     self._held = x[end:]
     return found
 
+  def unanswered(self, now: float) -> float | None:
+    """When the user was last heard, if that was since this was last asked, else None. now: the time, in seconds."""
+    spoken, self._spoken = self._spoken, False
+    return now - (self._at + len(self._held) - self._last_loud) / SAMPLE_RATE if spoken else None
+
   def clear(self) -> None:
     """What was heard was not said: no turn begins with it."""
     self.rest()
@@ -62,6 +67,7 @@ class Turns:
   def rest(self) -> np.ndarray:
     """f32[samples] of a turn that is broken off, which did not make a block; the stream is as between turns."""
     rest = self._held if self.speaking else self._held[:0]
+    self._at += len(self._held)                    # it was heard, whoever reads it: the stream's clock goes on
     self.speaking, self._held = False, np.zeros(0, np.float32)
     self._loud.clear()
     return rest
@@ -74,6 +80,7 @@ class Turns:
     if is_loud:
       self._last_loud = self._at
     if self.speaking:
+      self._spoken |= is_loud
       found = [('audio', block)]
       if self._at - self._last_loud >= self._silence:
         self.speaking = False
@@ -84,7 +91,7 @@ class Turns:
     self._before.append(block)
     self._before_size += BLOCK
     if sum(self._loud) >= ONSET:
-      self.speaking = True
+      self.speaking = self._spoken = True
       heard = np.concatenate(self._before)[-(self._prefix + len(self._loud) * BLOCK):]
       self._before.clear()
       self._before_size = 0
@@ -121,7 +128,7 @@ class Ending:
   def over(self, rms: float) -> bool:
     """Whether the reply ends with the next frame, of this root mean square."""
     self._frames += 1
-    if rms > 10 ** (QUIET_DBFS / 20):
+    if rms > QUIET:
       self._last = self._frames
     self.cut = self._frames >= self._longest
     return self.cut or (self._frames >= self._waits if self._last is None else self._frames - self._last >= self._quiet)

@@ -132,7 +132,7 @@ class Talk:
           await asyncio.sleep(max(0, began + at / self.rate - 0.1 - time.monotonic()))
       status = 'completed'
       if self.metrics:
-        await self.send('telugu.metrics', response_id=name, first_audio_ms=61.4, late_ticks=2)
+        await self.send('telugu.metrics', response_id=name, first_audio_ms=20.0, first_sound_ms=61.4, late_ticks=2)
     finally:
       self.task = None
       with contextlib.suppress(ConnectionError):

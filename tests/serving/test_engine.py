@@ -12,6 +12,7 @@ import numpy as np
 from telugu_s2s.evaluation import reply as offline
 from telugu_s2s.lm import drawing, model
 from telugu_s2s.serving import engine as engines
+from telugu_s2s.serving import slot as slots
 from telugu_s2s.serving import turn
 from telugu_s2s.tokens import encoding
 from telugu_s2s.tokens.vocabulary import UNKNOWN
@@ -214,6 +215,33 @@ def test_what_is_cleared_was_not_said(engine):
   found = session.audio()
   session.slot.leave()
   assert session.slot.read == 0 and len(found) == len(expected)
+
+
+def test_a_reply_that_was_owed_comes_before_what_of_the_next_turn_waits(engine):
+  session = Session(engine, 4)
+  slot = session.slot
+  with engine.changed:                                 # nothing is read meanwhile
+    slot.hear(sound(3, 1))
+    slot.commit()
+    slot.hear(sound(2, 2))
+    slot.ask('owed', turn.Ending(FRAME_S, 9, 9, 2 * FRAME_S), owed=True)
+    kinds = [type(one).__name__ for one in slot.inbox]
+    slot.inbox.clear()
+  slot.leave()
+  assert kinds == ['ndarray'] * 3 + ['NoneType', 'Wanted'] + ['ndarray'] * 2
+
+
+def test_silence_before_the_first_sound_is_left_out_up_to_a_limit(tiny):
+  made = engines.Engine(tiny, 1, skip_s=3 * FRAME_S)
+  for levels, expected in (([0, 0, 1, 0, 1], [0, 1, 0, 1]), ([1, 0], [1, 0]), ([0] * 5, [0, 0, 0]), ([0, 0, 0, 0, 1], [0, 0, 1])):
+    told = []
+    made._slots[0] = place = slots.Slot(made, 0, lambda *event: told.append(event))
+    place.reply = reply = slots.Wanted('r', turn.Ending(FRAME_S, 9, 9, 4 * FRAME_S))
+    for beat, level in enumerate(levels):
+      if place.reply:
+        made._told_of(place, reply, 'reply', beat, np.full(HOP, level), float(level), 0, True)
+    assert [value[1] for kind, _, value in told if kind == 'audio'] == expected
+    assert (told[-1][0] == 'over') == (len(expected) == 4)
 
 
 def test_going_back_leaves_no_trace_in_the_model(engine, tiny):

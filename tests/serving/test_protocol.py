@@ -6,96 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from telugu_s2s.serving import protocol
-
-RATE = 24_000
-PIECE = 480                                                       # samples of a frame of the tiny voice, at 24 kHz
-
-
-class Pretended:
-  """A slot of an engine that says what the test lets it say, and keeps account of what it is told."""
-  late = 3
-
-  def __init__(self, most=3_000_000):
-    self.samples, self.asked, self.most, self.duplex, self.hushed, self.told = 0, [], most, False, 0, None
-
-  def fits(self, samples):
-    return self.samples + samples <= self.most
-
-  def hear(self, samples):
-    if not self.fits(len(samples)):
-      return False
-    assert samples.dtype == np.float32 and np.isfinite(samples).all()
-    self.samples += len(samples)
-    return True
-
-  def commit(self):
-    self.samples = 0
-
-  def clear(self):
-    self.samples = 0
-
-  def ask(self, reply, ending):
-    assert not self.duplex and not self.asked, 'two replies at once'
-    self.asked.append((reply, ending))
-
-  def cancel(self, reply):
-    assert [one for one, _ in self.asked] == [reply]
-    self.asked.clear()
-
-  def hush(self, frames):
-    self.hushed = frames
-
-  def speak_as(self, told, how, seed=None):
-    self.told = (told, how, seed)
-
-  def listen(self, duplex):
-    self.duplex, self.samples = duplex, 0
-    self.asked.clear()
-
-
-class Talk:
-  """A conversation and what it sent."""
-
-  def __init__(self, voice, most=3_000_000, metrics=False):
-    self.sent, self.slot, self.notes, self.now = [], Pretended(most), [], 0.0
-    self.all = protocol.Conversation(voice, self.slot, lambda event: self.sent.append(json.loads(json.dumps(event))), name='x',
-                                     note=lambda *note: self.notes.append(note), clock=lambda: self.now,
-                                     metrics=metrics)
-    self.all.opened()
-
-  def send(self, kind, **fields):
-    """The types of what comes back, and the events themselves in `new`."""
-    before = len(self.sent)
-    self.all.received(json.dumps({'type': kind, **fields}))
-    self.new = self.sent[before:]
-    return [event['type'] for event in self.new]
-
-  def audio(self, samples):
-    return self.send('input_audio_buffer.append', audio=base64.b64encode(samples).decode())
-
-  def manual(self):
-    return self.send('session.update', session={'type': 'realtime', 'audio': {'input': {'turn_detection': None}}})
-
-  def ask(self):
-    self.audio(bytes(2 * RATE))
-    self.send('input_audio_buffer.commit')
-    return self.send('response.create')
-
-  def say(self, frames=1, level=0.1):
-    """The engine makes frames of the reply that is asked for."""
-    for _ in range(frames):
-      self.all.told('audio', self.slot.asked[0][0], (np.full(320, level, np.float32), level))
-
-  def over(self, cut=False):
-    self.all.told('over', self.slot.asked.pop()[0], cut)
-
-  def types(self, since=0):
-    return [event['type'] for event in self.sent[since:]]
-
-
-def tone(seconds, level=0.2):
-  return (np.sin(np.arange(int(seconds * RATE)) / 9) * 32767 * level).astype('<i2').tobytes()
+from tests.serving.pretended import PIECE, RATE, Talk, tone
 
 
 @pytest.fixture
@@ -250,27 +161,6 @@ def test_in_full_duplex_the_model_begins_and_ends_its_replies(talk):
   assert talk.send('session.update', session={'type': 'realtime', 'max_output_tokens': 9}) == ['error']      # it would not be kept
 
 
-def test_a_reply_that_was_never_heard_has_no_first_sound(tiny):
-  talk = Talk(tiny, metrics=True)
-  talk.manual()
-  talk.audio(tone(0.5))
-  talk.send('input_audio_buffer.commit')
-  talk.send('response.create')
-  assert talk.send('response.cancel') == ['telugu.metrics', 'response.done']
-  assert (talk.new[0]['first_audio_ms'], talk.new[0]['late_ticks']) == (None, 3)
-
-
-def test_the_first_sound_of_an_answer_to_text_is_timed_from_when_it_is_asked_for(tiny):
-  talk = Talk(tiny, metrics=True)
-  talk.manual()
-  talk.now = 3.0
-  talk.send('response.create')
-  talk.now = 3.1
-  talk.say()
-  talk.over()
-  assert next(event for event in talk.sent if event['type'] == 'telugu.metrics')['first_audio_ms'] == 100
-
-
 @pytest.mark.parametrize('kind', ['semantic_vad', 'full_duplex'])
 def test_an_answer_that_was_still_owed_is_forgotten_with_the_way_of_taking_turns(talk, kind):
   talk.audio(tone(0.5))
@@ -398,3 +288,35 @@ def test_too_much_audio_is_refused(tiny):
   talk.manual()
   talk.audio(bytes(2 * RATE))
   assert talk.audio(bytes(2 * RATE)) == ['error'] and talk.new[0]['error']['code'] == 'input_audio_buffer_full'
+
+
+def test_a_turn_ends_though_there_was_no_room_for_all_of_it(tiny):
+  talk = Talk(tiny, most=16_000)
+  talk.audio(tone(0.9))
+  talk.audio(tone(0.4) + bytes(2 * RATE))
+  first = talk.types()
+  assert first.count('error') == 1 and first[-1] == 'error' and 'input_audio_buffer.committed' in first
+  talk.over()
+  talk.audio(tone(0.5) + bytes(2 * RATE))
+  began = [event['item_id'] for event in talk.sent if event['type'] == 'input_audio_buffer.speech_started']
+  assert len(set(began)) == 2
+
+
+def test_a_response_is_told_in_the_format_it_comes_in_whatever_is_set_meanwhile(talk):
+  talk.manual()
+  talk.ask()
+  talk.say()
+  talk.send('session.update', session={'type': 'realtime', 'audio': {'output': {'format': {'type': 'audio/pcmu'}}}})
+  talk.over()
+  assert talk.sent[-1]['response']['audio']['output']['format'] == {'type': 'audio/pcm', 'rate': 24000}
+  talk.ask()
+  talk.over()
+  assert talk.sent[-1]['response']['audio']['output']['format'] == {'type': 'audio/pcmu'}
+
+
+def test_a_response_asked_for_in_another_voice_than_the_sessions_is_refused(talk):
+  talk.manual()
+  other = talk.sent[0]['session']['telugu']['voices'][1]
+  assert talk.send('response.create', response={'audio': {'output': {'voice': other}}}) == ['error']
+  assert talk.new[0]['error']['param'] == 'response.audio'
+  assert talk.send('response.create', response={'audio': {'output': {'voice': 'default'}}}) == ['response.created']

@@ -131,3 +131,12 @@ def test_sound_that_was_cleared_begins_no_turn():
   turns.clear()
   heard = np.concatenate([value for kind, value in turns(noise(1.0, 0.1)) if kind == 'audio'])
   assert not np.isin(np.float32(1e-4), heard)
+
+
+def test_the_clock_of_a_stream_goes_on_over_what_was_cleared():
+  turns, silence = turn.Turns(prefix_ms=0), np.zeros(632, np.float32)          # 39.5 ms: two blocks are not full
+  for _ in range(100):
+    turns(silence)
+    turns.clear()
+  (kind, start), *_ = turns(np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32))
+  assert kind == 'started' and abs(start - 100 * 632) <= 4 * turn.BLOCK

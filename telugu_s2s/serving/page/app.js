@@ -16,6 +16,7 @@ const counts = globalThis.counts = { state: 'idle', sent: 0, dropped: 0, replies
 
 const session = new Session(onEvent);
 let devices, microphone, pictures, lock;         // of the conversation that is open
+let visit = 0;                                   // counts what was begun and ended: who waited for the browser finds whether it still is wanted
 let muted = false, held = false;
 let reply = null;                                // {id, item, blocks, since, status}: what is coming in or being heard
 let heard = null, since = null;                  // where the user's turn began, in ms of the session; when it ended
@@ -46,16 +47,20 @@ function warn(key, detail = '') {
 const resting = () => (microphone ? 'listening' : 'ready');
 
 async function open(withMicrophone) {
+  const mine = ++visit;
   warn('');
   say($('talk'), 'hang-up');
   $('talk').setAttribute('aria-pressed', 'true');
-  devices ??= await sound.opened(onSpeaker);
+  const made = devices ?? await sound.opened(onSpeaker);
+  if (mine !== visit) return void made.context.close();
+  devices = made;
   pictures = [new Picture($('heard'), devices.heard), new Picture($('said'), devices.said)];
   requestAnimationFrame(animate);
   if (withMicrophone) {
     show('asking');
     await listen();                                      // before the connection: a place at the server would wait for a click
-    await choices.listDevices();
+    if (mine === visit) await choices.listDevices();
+    if (mine !== visit) return;
   }
   show('connecting');
   navigator.wakeLock?.request('screen').then((taken) => { lock = taken; }, () => {});      // not on battery, not everywhere
@@ -65,11 +70,14 @@ async function open(withMicrophone) {
 
 async function listen() {
   microphone?.stop();
-  microphone = await sound.microphone(devices, $('device').value);
+  const mine = devices, found = await sound.microphone(mine, $('device').value);
+  if (devices !== mine) return found.stop();             // it was ended meanwhile
+  microphone = found;
   microphone.track.onended = () => { warn('no-microphone'); leave('failed'); };
 }
 
 function leave(state = 'idle') {
+  visit++;
   session.close();
   microphone?.stop();
   devices?.context.close();
@@ -84,10 +92,11 @@ function leave(state = 'idle') {
 }
 
 async function begin(withMicrophone) {
+  const mine = visit + 1;
   try {
     await open(withMicrophone);
   } catch (problem) {
-    fail(problem);
+    if (mine === visit) fail(problem);
   }
 }
 
@@ -123,6 +132,11 @@ const EVENTS = {
     show('reconnecting');
     warn('lost');
     if (!opened) why();
+  },
+  'page.refused': ({ error, choice }) => {
+    counts.errors.push(error.message);
+    choices.put(choice);
+    warn('refused', error.message);
   },
   'page.ended': ({ reason }) => { warn('ended', reason); leave(); },
   'session.created': ({ session: { telugu } }) => { if (telugu?.voices) choices.offer(telugu); },
@@ -160,8 +174,8 @@ const EVENTS = {
     keepReply();
     if (!reply.blocks.length) settle(reply.id);
   },
-  'telugu.metrics': ({ first_audio_ms, late_ticks }) => {
-    if (first_audio_ms !== undefined && first_audio_ms !== null) $('server').textContent = `${first_audio_ms.toFixed(0)} ms`;
+  'telugu.metrics': ({ first_sound_ms, late_ticks }) => {
+    if (first_sound_ms !== undefined && first_sound_ms !== null) $('server').textContent = `${first_sound_ms.toFixed(0)} ms`;
     if (late_ticks !== undefined) $('late').textContent = late_ticks;
   },
   error: ({ error }) => {
@@ -180,25 +194,24 @@ function onEvent(event) {
 
 /** Tells why no connection comes about, which a websocket does not. */
 async function why() {
-  const status = await fetch('v1/realtime', { headers: authorised() }).then((answer) => answer.status, () => 0);
+  const [status, text] = await fetch('v1/realtime', { headers: authorised() })
+    .then(async (answer) => [answer.status, await answer.text()]).catch(() => [0, '']);
   if (!session.wanted) return;
   if (status === 401 || status === 403) {
-    warn('key-missing');
+    warn(...(status === 401 ? ['key-missing'] : ['refused', text]));
     leave('failed');
   } else if (status === 503) warn('full');
 }
 
 const authorised = () => ($('key').value ? { Authorization: `Bearer ${$('key').value}` } : {});
 
-function onSpeaker({ started, finished, cleared, heard_ms, counts: speaker, waiting }) {
+function onSpeaker({ started, sounds, finished, cleared, heard_ms, counts: speaker, waiting }) {
   if (speaker) {
     counts.speaker = { ...counts.speaker, ...speaker, waiting: waiting ?? counts.speaker.waiting };
     $('gaps').textContent = speaker.gaps;
   }
-  if (started && reply?.id === started) {
-    show('speaking');
-    if (reply.since !== null) timed(performance.now() - reply.since);
-  }
+  if (started && reply?.id === started) show('speaking');
+  if (sounds && reply?.id === sounds && reply.since !== null) timed(performance.now() - reply.since);
   if (finished) settle(finished);
   if (cleared !== undefined && cut) {
     // The model shall remember what was heard, not what was made.

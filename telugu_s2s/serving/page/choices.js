@@ -44,6 +44,15 @@ export function begin(onChoice) {
   written();
 }
 
+/** Shows what is chosen after all: {name: value}. */
+export function put(choice) {
+  for (const [id, chosen] of Object.entries(choice)) {
+    $(id).value = chosen;
+    keep(id, chosen);
+  }
+  follow();
+}
+
 function follow() {
   $('speed-value').textContent = Number($('speed').value).toFixed(1);
   $('hold').hidden = $('detection').value !== 'push';

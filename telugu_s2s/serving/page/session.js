@@ -11,7 +11,8 @@ const DETECTION = {
   push: null,
 };
 
-/** on(event) gets the server's events and three of its own: page.ready, page.lost {opened}, page.ended {reason}. */
+/** on(event) gets the server's events and four of its own: page.ready, page.lost {opened}, page.ended {reason},
+ * page.refused {error, choice}, with what was chosen before. */
 export class Session {
   constructor(on) {
     this.on = on;
@@ -64,11 +65,12 @@ export class Session {
   /** Tells the server what was chosen; what is left out stays as it is. */
   choose(choice) {
     const changed = Object.entries(choice).filter(([name, value]) => this.choice[name] !== value);
+    const before = Object.fromEntries(changed.map(([name]) => [name, this.choice[name]]));
     Object.assign(this.choice, choice);
-    if (this.ready && changed.length) this.update(Object.fromEntries(changed));
+    if (this.ready && changed.length) this.update(Object.fromEntries(changed), before);
   }
 
-  update(choice) {
+  update(choice, before = {}) {
     const session = { type: 'realtime', audio: { input: {}, output: {} } };
     if (!this.ready) {
       const format = { type: 'audio/pcm', rate: RATES[this.rate] };
@@ -78,7 +80,7 @@ export class Session {
     if (choice.voice || ('voice' in choice && this.ready)) session.audio.output.voice = choice.voice || this.own;
     if (choice.speed && (choice.speed !== 1 || this.ready)) session.audio.output.speed = choice.speed;
     if (choice.emotion || ('emotion' in choice && this.ready)) session.telugu = { emotion: choice.emotion };
-    this.asked = { id: `page_${++this.number}`, at: performance.now() };
+    this.asked = { id: `page_${++this.number}`, at: performance.now(), before };
     this.send({ type: 'session.update', event_id: this.asked.id, session });
   }
 
@@ -96,6 +98,9 @@ export class Session {
       if (!this.ready) this.begin();
     } else if (event.type === 'error' && !this.ready && event.error.event_id === this.asked?.id) {
       return this.refused(event.error);
+    } else if (event.type === 'error' && event.error.event_id && event.error.event_id === this.asked?.id) {
+      Object.assign(this.choice, this.asked.before);
+      return this.on({ type: 'page.refused', error: event.error, choice: this.asked.before });
     } else if (this.restored && (event.type === 'response.done' || event.type === 'error')) {
       this.update({ detection: this.restored });
       this.restored = '';

@@ -3,6 +3,7 @@ import { Resampler } from './resampler.js';
 
 const START_S = 0.06, MORE_S = 0.02, MOST_S = 0.2;       // sound that is waited for before a reply begins
 const FADE_S = 0.002;    // at each edge, against clicks
+const QUIET = 0.0056;    // below this, -45 dBFS, nothing is heard
 const REPORT = 32;       // blocks of 128 samples between two reports
 
 class Speaker extends AudioWorkletProcessor {
@@ -56,11 +57,16 @@ class Speaker extends AudioWorkletProcessor {
       if (samples && reply !== this.reply) {
         this.reply = reply;
         this.played = 0;
+        this.sounds = false;
         this.port.postMessage({ started: reply });
       }
       if (samples && this.at < samples.length) {
         this.waiting--;
         this.played++;
+        if (!this.sounds && Math.abs(samples[this.at]) > QUIET) {
+          this.sounds = true;
+          this.port.postMessage({ sounds: reply });
+        }
         return samples[this.at++];
       }
       this.queue.shift();

@@ -70,6 +70,7 @@ const WORDS = {
   ended: ['The server ended the session.', 'సర్వర్ సంభాషణను ముగించింది.'],
   'not-sound': ['This file holds no sound that the browser can read.', 'ఈ ఫైల్‌లో బ్రౌజర్ చదవగల ధ్వని లేదు.'],
   length: ['A recording may last 0.1 to 30 seconds.', 'రికార్డింగ్ 0.1 నుండి 30 సెకన్లు ఉండవచ్చు.'],
+  refused: ['The server does not take that.', 'సర్వర్ దాన్ని అంగీకరించదు.'],
   answerless: ['The reply failed.', 'జవాబు రాలేదు.'],
 };
 
