@@ -59,11 +59,7 @@ def _likely(samples):
   """
   likely = silero.probabilities(samples)
   found = [run for run in runs(likely >= 0.35) if likely[slice(*run)].max() >= 0.5]
-  joined = []
-  for start, end in found:
-    if joined and start - joined[-1][1] <= 3:     # chunks of 32 ms
-      start = joined.pop()[0]
-    joined.append((start, end))
+  joined = closed(found, 3)               # chunks of 32 ms
   result = np.zeros(max(1, -(-(len(samples) - FRAME) // HOP) + 1), bool)
   for start, end in joined:
     if end - start >= 8:
@@ -75,6 +71,16 @@ def runs(flags) -> list[tuple[int, int]]:
   """Every longest stretch of true values as (start, end), end exclusive."""
   edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(flags, np.int8), [0]])))
   return list(zip(edges[::2].tolist(), edges[1::2].tolist()))
+
+
+def closed(runs, gap: float) -> list[tuple[int, int]]:
+  """Runs in order of time, those that lie no further apart than this made one."""
+  joined = []
+  for start, end in runs:
+    if joined and start - joined[-1][1] <= gap:
+      start = joined.pop()[0]
+    joined.append((start, end))
+  return joined
 
 
 def spans(samples, shortest_s: float = 1.0, longest_s: float = 20.0,

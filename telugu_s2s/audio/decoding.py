@@ -89,7 +89,9 @@ class _Plain:
       self._file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError as error:
       reason = 'non-audio' if error.code in NOT_AUDIO else 'corrupt'
-      raise Unreadable(path, reason, error.error_string.strip('. ')) from None
+      # What libsndfile says of a format that no decoder of its knows is that there were no file.
+      said = 'the format is not recognised' if error.code == 2 else error.error_string.strip('. ')
+      raise Unreadable(path, reason, said) from None
     except TypeError:   # soundfile asks for the rate of a file whose extension means headerless samples
       raise Unreadable(path, 'non-audio', 'the format is not recognised') from None
     self.rate, self.channels, self.cut = self._file.samplerate, self._file.channels, ''

@@ -143,8 +143,15 @@ def beside(path) -> Path:
 
 
 def temporary_prefix() -> str:
-  """How the names of this machine's unfinished files begin; the number of the process follows."""
-  return f'.tmp-{socket.gethostname()}-'
+  """How the names of this machine's unfinished files begin; the number of the process follows.
+
+  Containers of one host name each count their processes from 1: what they count in tells them apart.
+  """
+  try:
+    space = os.stat('/proc/self/ns/pid').st_ino
+  except OSError:                # no Linux
+    space = 0
+  return f'.tmp-{socket.gethostname()}-{space}-'
 
 
 def settle(made, path) -> None:

@@ -86,11 +86,7 @@ def fillers(f0, loud, bands) -> list[tuple[int, int]]:
 
 def _long(flags, least_s: float, hole: int = 0) -> list[tuple[int, int]]:
   """Runs of so many seconds at least; holes of up to `hole` frames in them are passed over."""
-  whole = flags.copy()
-  for start, end in activity.runs(~flags):
-    if 0 < start and end < len(flags) and end - start <= hole:
-      whole[start:end] = True
-  return [(start, end) for start, end in activity.runs(whole) if (end - start) * level.HOP >= round(least_s * SAMPLE_RATE)]
+  return [(start, end) for start, end in activity.closed(activity.runs(flags), hole) if (end - start) * level.HOP >= round(least_s * SAMPLE_RATE)]
 
 
 def breath(rng) -> np.ndarray:

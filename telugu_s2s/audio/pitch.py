@@ -5,6 +5,7 @@ runtime, librosa brings numba and its yin has no voicing. YIN over all frames at
 """
 import numpy as np
 
+from telugu_s2s.audio import activity
 from telugu_s2s.audio.files import SAMPLE_RATE
 from telugu_s2s.audio.level import frame_dbfs
 
@@ -70,7 +71,6 @@ def _steady(f0):
   median = np.zeros(len(f0))
   median[voiced] = np.nanmedian(around[voiced], axis=1)
   kept = voiced & (np.abs(f0 / np.where(voiced, median, 1) - 1) < 0.4)
-  edges = np.flatnonzero(np.diff(np.concatenate([[0], kept.astype(np.int8), [0]])))
-  for start, end in zip(edges[::2], edges[1::2]):
+  for start, end in activity.runs(kept):
     kept[start:end] = end - start >= 3
   return np.where(kept, f0, 0).astype(np.float32)

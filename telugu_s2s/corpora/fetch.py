@@ -5,6 +5,7 @@ Downloads are kept as they came, unpacked beside them, and read by the source's 
 import collections
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -16,7 +17,8 @@ from telugu_s2s.corpora.folder import Skip, counted, reasons, report
 from telugu_s2s.errors import InputError
 
 GB = 10**9
-UNPACKED = 'unpacked.json'     # which archives were unpacked whole, and what was refused inside each
+UNPACKED = 'unpacked.json'     # which archives were unpacked whole, and what was refused inside each; of which the unpacking began
+FETCHED = 'fetched.json'       # from where each file came that nothing else tells apart from another of its name
 LISTING = 'listing.json'       # of a service: {revision, items, files, skipped}
 PARQUET = 'hub_parquet'        # a kind of source, and the layout of its files
 LISTED = 'listed'              # the layout of sources whose service lists each file with its row
@@ -125,10 +127,12 @@ def _brought(one, folder, config) -> list[Skip]:
   for file in listed:
     name, checksum = _called(file), next((file[kind] for kind in CHECKSUMS if file.get(kind)), '')
     ending = next((ending for ending in ARCHIVES if name.endswith(ending)), '')
-    version = f'{name} {checksum}'.strip()           # renewed, it is another one
+    version = f'{name} {checksum or file["url"]}'    # renewed, it is another one
     if version in unpacked:
       skips += [Skip(f'{name}:{inside}', reason, detail) for inside, reason, detail in unpacked[version]]
       continue
+    if not checksum and 'row' not in file:
+      _renewed(folder, name, file['url'])
     try:
       got = download.download(file['url'], folder / 'downloads' / name, size=file.get('bytes'), token=key, contact=config.contact,
                               cap_bytes=left, **{kind: file[kind] for kind in CHECKSUMS if file.get(kind)})
@@ -140,12 +144,25 @@ def _brought(one, folder, config) -> list[Skip]:
       skips.append(Skip(name, 'not fetched', str(problem)))
       continue
     if ending:
-      refused = archives.unpack(got, folder / name.removesuffix(ending), most_bytes=most_bytes, wanted=_wanted(about))
+      place, begun = folder / name.removesuffix(ending), f'begun {name}'
+      if begun in unpacked:                            # another version, or half of this one: what is withdrawn must not stay
+        shutil.rmtree(place, ignore_errors=True)
+      unpacked[begun] = []
+      files.write(folder / UNPACKED, json.dumps(unpacked).encode())
+      refused = archives.unpack(got, place, most_bytes=most_bytes, wanted=_wanted(about))
       skips += [Skip(f'{name}:{item.name}', item.reason, item.detail) for item in refused]
       if all(item.name for item in refused):       # an archive that is itself damaged may be whole the next time
         unpacked[version] = [[item.name, item.reason, item.detail] for item in refused]
         files.write(folder / UNPACKED, json.dumps(unpacked).encode())
   return skips
+
+
+def _renewed(folder, name, url):
+  """Removes a file that came from another address."""
+  known = _known(folder / FETCHED)
+  if known.get(name, url) != url:
+    (folder / 'downloads' / name).unlink(missing_ok=True)
+  files.write(folder / FETCHED, json.dumps(known | {name: url}).encode())
 
 
 def _called(file) -> str:

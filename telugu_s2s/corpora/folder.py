@@ -7,7 +7,9 @@ every audio file below the folder is a recording.
 import collections
 import csv
 import dataclasses
+import functools
 import io
+import itertools
 import json
 import math
 import os
@@ -23,6 +25,7 @@ from telugu_s2s.errors import InputError
 
 MANIFESTS = ('MANIFEST.tsv', 'MANIFEST.csv', 'MANIFEST.jsonl')
 REPORT = ('path', 'start_s', 'end_s', 'reason', 'detail')       # of a Skip, in the order of a report's columns
+LICENCE = re.compile('(licen[cs]e|spdx)([_ ]?id)?', re.IGNORECASE)         # names of its column, the first way of writing it is ours
 NUMBERS = ('turn', 'channel', 'start_s', 'end_s')                # columns that are no text
 MOST = 5000          # letters of a cell of a report, more than a path may have: other programs read cells up to 128 KiB
 SPLIT = 'train'      # of a recording whose split nobody names
@@ -108,7 +111,10 @@ def samples(folder, one: Recording):
 def _walked(folder, licence):
   """All audio files below a folder; hidden files and folders are passed over."""
   found, skips, seen, source = [], [], {os.path.realpath(folder)}, folder.resolve().name
-  for parent, folders, names in os.walk(folder, followlinks=True):
+
+  def closed(problem):
+    skips.append(Skip(os.path.relpath(problem.filename, folder), 'unreadable', f'a folder that cannot be listed: {problem.strerror}'))
+  for parent, folders, names in os.walk(folder, onerror=closed, followlinks=True):
     visible, folders[:] = sorted(name for name in folders if not name.startswith('.')), []
     for name in visible:
       path = Path(parent, name)
@@ -122,7 +128,9 @@ def _walked(folder, licence):
       relative = path.relative_to(folder).as_posix()
       if name.startswith('.'):
         continue
-      if path.suffix.lower() not in EXTENSIONS:
+      if (spelled := os.fsencode(relative).decode('utf-8', 'backslashreplace')) != relative:
+        skips.append(Skip(spelled, 'bad name', 'not UTF-8: no manifest can hold it; rename it'))
+      elif path.suffix.lower() not in EXTENSIONS:
         skips.append(Skip(relative, 'non-audio', f'extension {path.suffix!r}'))
       elif not path.is_file():
         skips.append(Skip(relative, 'missing', 'a link to nothing'))
@@ -172,24 +180,35 @@ def _rows(manifest):
     text = manifest.read_text('utf-8-sig')
   except UnicodeDecodeError as error:
     raise InputError(f'{manifest}: not UTF-8 at byte {error.start}; save it as UTF-8') from None
+  if manifest.suffix == '.csv':
+    yield from _csv_rows(manifest, text)
+    return
+  # Not splitlines: a text may hold U+2028 and its like, which JSON leaves as they are.
+  lines = ((line, content) for line, content in enumerate(re.split('\r\n|\r|\n', text), 1) if content.strip())
   if manifest.suffix == '.jsonl':
-    # Not splitlines: a text may hold U+2028 and its like, which JSON leaves as they are.
-    for line, content in enumerate(re.split('\r\n|\r|\n', text), 1):
-      if content.strip():
-        yield line, _json_row(content)
+    for line, content in lines:
+      yield line, _json_row(content)
     return
   # A tab cannot stand in a cell of a .tsv, a quotation mark can: there it is a letter like any other.
-  form = dict(delimiter='\t', quoting=csv.QUOTE_NONE) if manifest.suffix == '.tsv' else {}
-  rows = csv.DictReader(io.StringIO(text, newline=''), **form)
-  if 'path' not in (rows.fieldnames or ()):
-    raise InputError(f'{manifest}: no column named path in its first row; '
-                     f'it reads {", ".join(rows.fieldnames or ["nothing"])[:200]}')
+  names = next(lines, (1, ''))[1].split('\t')
+  _check_named(manifest, names)
+  for line, content in lines:
+    yield line, dict(itertools.zip_longest(names, map(str.strip, content.split('\t')[:len(names)]), fillvalue=''))
+
+
+def _csv_rows(manifest, text):
+  rows = csv.DictReader(io.StringIO(text, newline=''))
+  _check_named(manifest, rows.fieldnames or ())
   try:
     for row in rows:
       yield rows.line_num, {name: (value or '').strip() for name, value in row.items() if name is not None}
   except csv.Error as error:
-    hint = '; is a quotation mark left open?' if manifest.suffix == '.csv' else ''
-    raise InputError(f'{manifest}: line {rows.line_num}: {error}{hint}') from None
+    raise InputError(f'{manifest}: line {rows.line_num}: {error}; is a quotation mark left open?') from None
+
+
+def _check_named(manifest, names):
+  if 'path' not in names:
+    raise InputError(f'{manifest}: no column named path in its first row; it reads {", ".join(names)[:200] or "nothing"}')
 
 
 def _json_row(line):
@@ -210,8 +229,7 @@ def _recording(path, row, licence, source):
   fields = {field.name for field in dataclasses.fields(Recording)} - {'path', 'bytes', 'custom', *NUMBERS}
   # Of the same speaker, licence and so on one string, not as many as there are rows.
   known = {name: value if name == 'text' else sys.intern(value) for name, value in row.items() if name in fields and value}
-  if 'licence' not in row:           # an empty cell says that the licence is unknown: that is not ours to fill
-    known['licence'] = licence
+  known['licence'] = _licence(row, licence)
   known.setdefault('source', source)
   if 'text' in known:
     known.setdefault('text_provenance', 'human')
@@ -224,6 +242,24 @@ def _recording(path, row, licence, source):
   rest = {name: value for name, value in row.items()
           if value and name not in fields | {'path', 'seconds', *NUMBERS}}
   return Recording(path, custom=rest, **known)
+
+
+def _licence(row, default):
+  """The licence of a row by whatever name its column has. Raises ValueError where two columns disagree."""
+  named, told = _of_licence(tuple(row))
+  given = {row[name].upper(): name for name in named if row[name]}
+  if len(given) > 1:
+    raise ValueError('columns ' + ' and '.join(f'{name} ({row[name]})' for name in given.values()) + ' disagree about the licence')
+  if given:
+    return sys.intern(row[next(iter(given.values()))])
+  # An empty cell says that the licence is unknown, and so does a column about licences that is read by no name: that is not ours to fill.
+  return '' if told else default
+
+
+@functools.lru_cache(maxsize=16)
+def _of_licence(names):
+  """Of a row's columns those that hold its licence, and whether any is about licences."""
+  return [name for name in names if LICENCE.fullmatch(name)], any(re.search('licen[cs]e', name, re.IGNORECASE) for name in names)
 
 
 def _whole(name, value):
@@ -270,6 +306,12 @@ def counted(counts: Mapping[str, int]) -> str:
 
 def report(path, skips: Iterable[Skip], columns: Sequence[str] = REPORT) -> None:
   """Writes skips as a table, a line each, with these of their fields."""
-  clean = lambda value: '' if value is None else ' '.join(str(value).split())[:MOST]
-  lines = [columns, *([clean(getattr(skip, name)) for name in columns] for skip in skips)]
-  write(path, ('\n'.join(map('\t'.join, lines)) + '\n').encode('utf-8', 'replace'))
+  short = lambda value: value[:MOST] if isinstance(value, str) else value
+  write(path, table(columns, ({name: short(getattr(skip, name)) for name in columns} for skip in skips)))
+
+
+def table(columns: Sequence[str], rows: Iterable[Mapping]) -> bytes:
+  """Rows as TSV below these names: white space inside a cell is a blank, what a row lacks is empty."""
+  clean = lambda value: '' if value is None else ' '.join(str(value).split())
+  lines = [columns, *([clean(row.get(name)) for name in columns] for row in rows)]
+  return ('\n'.join(map('\t'.join, lines)) + '\n').encode('utf-8', 'replace')

@@ -23,7 +23,8 @@ PROFILES = {
 CLASSES = {'A': 'no condition', 'B': 'attribution', 'C': 'share-alike', 'D': 'non-commercial, no derivatives, unclear or unknown', 'E': 'paid'}
 _FREE = {'CC0-1.0', 'PDDL-1.0', 'UNLICENSE', '0BSD', 'CC-PDDC', 'CC-PDM-1.0', 'PUBLIC-DOMAIN', OWN.upper()}
 _ATTRIBUTION = {'APACHE-2.0', 'MIT', 'MIT-0', 'BSD-2-CLAUSE', 'BSD-3-CLAUSE', 'ISC', 'ODC-BY-1.0'}
-_VERSIONS = {'1.0', '2.0', '2.1', '2.5', '3.0', '4.0'}
+# A port is a country's; there is none of 4.0. NC and ND are no countries here, and what else may follow is another licence.
+_CREATIVE = re.compile(r'CC-BY(-SA)?-(?:4\.0|(?:1\.0|2\.0|2\.1|2\.5|3\.0)(?:-(?!NC|ND|SA)(?:[A-Z]{2}|IGO|SCOTLAND))?)')
 
 
 def licence_class(spdx: str) -> str:
@@ -39,9 +40,8 @@ def licence_class(spdx: str) -> str:
     return 'B'
   if name == PAID.upper():
     return 'E'
-  for prefix, letter in (('CC-BY-SA-', 'C'), ('CC-BY-', 'B')):
-    if name.startswith(prefix) and name.removeprefix(prefix).split('-')[0] in _VERSIONS:
-      return letter
+  if found := _CREATIVE.fullmatch(name):
+    return 'C' if found[1] else 'B'
   return 'D'
 
 

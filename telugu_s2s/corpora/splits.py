@@ -1,8 +1,9 @@
 """Train or held out, decided by what a recording says of itself: more data never moves what is there already.
 
-A hash of the speaker and a hash of the sentence decide, each alone. Nothing else can keep speakers and sentences apart
+A hash of the speaker and a hash of the sentence decide, each alone, and then who talks with whom. Nothing else can keep speakers and sentences apart
 without looking at the other recordings, and it has a price: what is held out in one respect only is left out of both.
 """
+import dataclasses
 import hashlib
 import json
 import unicodedata
@@ -14,7 +15,8 @@ TRAIN = 'train'             # neither the speaker nor the sentence is held out
 EVAL = 'eval'               # both are; of a recording without text, the speaker
 HELD_TEXT = 'held_text'     # a train speaker says an eval sentence: not for training
 SEEN_TEXT = 'seen_text'     # an eval speaker says a sentence that training may hold: an unseen voice, no unseen words
-SPLITS = (TRAIN, EVAL, HELD_TEXT, SEEN_TEXT)
+HELD_TALK = 'held_talk'     # a train speaker talks with an eval speaker: either can be heard in the other's turns
+SPLITS = (TRAIN, EVAL, HELD_TEXT, SEEN_TEXT, HELD_TALK)
 
 
 def plain(text: str) -> str:
@@ -39,7 +41,7 @@ def voice(recording: Recording) -> tuple[str, str, str]:
 
 
 def split(recording: Recording, seed: int, eval_share: float) -> str:
-  """One of SPLITS. A greater share holds out more and gives nothing back.
+  """One of the first four of SPLITS. A greater share holds out more and gives nothing back.
 
   Args:
     seed: another seed gives other speakers and sentences.
@@ -56,6 +58,15 @@ def split(recording: Recording, seed: int, eval_share: float) -> str:
   if speaker_held:
     return EVAL if text_held else SEEN_TEXT
   return HELD_TEXT if text_held else TRAIN
+
+
+def apart(found: list[Recording]) -> list[Recording]:
+  """Recordings with their splits, but for train turns of a dialogue that an eval speaker takes part in: those are HELD_TALK.
+
+  This alone looks at other recordings, of the same dialogue.
+  """
+  held = {(one.source, one.dialogue) for one in found if one.dialogue and one.split in (EVAL, SEEN_TEXT)}
+  return [dataclasses.replace(one, split=HELD_TALK) if one.split == TRAIN and (one.source, one.dialogue) in held else one for one in found]
 
 
 def check_share(eval_share: float) -> None:

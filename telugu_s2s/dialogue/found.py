@@ -174,11 +174,8 @@ def stem(path) -> str:
 
 def spoken(samples, vad):
   """[(start, end)] in s of what is said in a channel."""
-  joined, seconds = [], HOP / files.SAMPLE_RATE
-  for start, end in activity.runs(activity.speech(samples, vad)):
-    if joined and (start - joined[-1][1]) * seconds <= JOINED_S:
-      start = joined.pop()[0]
-    joined.append((start, end))
+  seconds = HOP / files.SAMPLE_RATE
+  joined = activity.closed(activity.runs(activity.speech(samples, vad)), JOINED_S / seconds)
   return [(round(start * seconds, 3), round(max(end * seconds - HANGOVER_S, (start + 1) * seconds), 3)) for start, end in joined]
 
 

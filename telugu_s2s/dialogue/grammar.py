@@ -1,7 +1,5 @@
 """The job that writes Telugu dialogues and small stories from a grammar: templates whose slots are drawn, distinct by the thousand."""
-import csv
 import dataclasses
-import io
 import re
 import tomllib
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from telugu_s2s.audio import files
+from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.dialogue.sample import SENTENCE
 from telugu_s2s.errors import InputError
 
@@ -31,12 +30,8 @@ def run(config, workdir) -> list[dict]:
   if not 0 <= config.eval_share < 1:
     raise InputError(f'config.eval_share {config.eval_share}: give a share from 0 to below 1')
   rows = written(slots, templates, config.count, config.seed, config.eval_share)
-  text = io.StringIO()
-  table = csv.DictWriter(text, SENTENCE, delimiter='\t', lineterminator='\n', quoting=csv.QUOTE_NONE)
-  table.writeheader()
-  table.writerows(rows)
   path = Path(workdir) / 'sentences.tsv'
-  files.write(path, text.getvalue().encode())
+  files.write(path, corpus.table(SENTENCE, rows))
   held = sum(row['split'] == 'eval' for row in rows)
   print(f'{path}: {config.count} dialogues and stories, {len(rows)} sentences, all distinct, {held} of them held out')
   return rows

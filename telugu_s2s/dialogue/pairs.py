@@ -169,7 +169,7 @@ def write(units: Iterable[Unit], workdir, made_by: str, form: str, workers: int 
                      f'{REPORT} says more')
   for name, some in ((PAIRS, good), (NEGATIVES, bad)):
     if some or (workdir / name).exists():
-      files.write(workdir / name / 'MANIFEST.tsv', tsv(some))
+      files.write(workdir / name / 'MANIFEST.tsv', corpus.table(COLUMNS, some))
   count = lambda some: len({row['dialogue'] for row in some})
   fresh = sum(new for _, new in done)
   print(f'{workdir / PAIRS}: {count(good)} dialogues, {len(good)} turns, {sum(float(row["seconds"]) for row in good) / 60:.1f} minutes; '
@@ -273,12 +273,6 @@ def kept_apart(rows: Sequence[Mapping]) -> tuple[list, list[corpus.Skip]]:
       out |= {number: f'{what} {value} is in split {other} too' for number in fewer}
   skips = [corpus.Skip(groups[number][0]['dialogue'], 'held out', why) for number, why in sorted(out.items())]
   return [row for number, group in enumerate(groups) if number not in out for row in group], skips
-
-
-def tsv(rows) -> bytes:
-  """A manifest of rows."""
-  clean = lambda value: ' '.join(str(value).split())
-  return ('\n'.join(['\t'.join(COLUMNS)] + ['\t'.join(clean(row.get(column, '')) for column in COLUMNS) for row in rows]) + '\n').encode()
 
 
 def tracks(folder, name: str) -> dict[str, np.ndarray]:

@@ -20,6 +20,7 @@ import tqdm
 
 from telugu_s2s.audio import opus
 from telugu_s2s.audio.files import SAMPLE_RATE, write
+from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import sample
 from telugu_s2s.dialogue.synthesis import speak
 from telugu_s2s.errors import InputError
@@ -185,7 +186,7 @@ def run(config, workdir) -> None:
     write(out / 'sentences.tsv', text)
     for place, folder, some in ((new, out, rows), (new_asked, out / sample.ASKED, more)):
       if some:
-        write(folder / 'MANIFEST.tsv', _tsv(some))
+        write(folder / 'MANIFEST.tsv', corpus.table(COLUMNS, some))
         _replace(place, folder / 'audio')
   finally:
     pool.shutdown(cancel_futures=True)      # after an error, speak no more
@@ -215,8 +216,3 @@ def _replace(new, place):
     os.rename(place, old)
   os.rename(new, place)
   shutil.rmtree(old, ignore_errors=True)
-
-
-def _tsv(rows) -> bytes:
-  lines = ['\t'.join(COLUMNS)] + ['\t'.join(str(row[column]) for column in COLUMNS) for row in rows]
-  return ('\n'.join(lines) + '\n').encode()

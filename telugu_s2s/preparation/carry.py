@@ -3,7 +3,9 @@
 For a machine that is reached through a narrow door. Opus costs some quality, so the largest bitrate that fits is taken,
 and where even the least one does not fit, fewer recordings.
 """
+import hashlib
 import json
+import re
 from pathlib import Path
 
 import tqdm
@@ -17,6 +19,7 @@ from telugu_s2s.preparation import export, prepare, read
 LEAST, MOST = 16.0, 48.0         # kbit/s: below it wideband speech is audibly coarse, above it nothing is gained
 OVERHEAD = 1100                  # bytes of a file beside its sound
 MANIFEST = 'MANIFEST.jsonl'
+NAMED = r'\d{6,}-[0-9a-f]{16}\.opus'            # files of ours; earlier versions had numbers alone
 COLUMNS = ('split', 'language', 'speaker', 'gender', 'style', 'emotion', 'text', 'text_provenance', 'licence', 'source',
            'revision', 'dialogue', 'turn')
 
@@ -45,7 +48,7 @@ def write(splits, out, megabytes: float) -> dict:
   out, room = Path(out), megabytes * 1e6
   if (other := corpus.manifest_of(out)) not in (None, out / MANIFEST):
     raise InputError(f'{out}: its {other.name} would be read in place of {MANIFEST}; give another config.out')
-  before = export.listed(out / MANIFEST, 'path', r'[^/]+/\d{6,}\.opus')
+  before = export.listed(out / MANIFEST, 'path', rf'[^/]+/({NAMED}|\d{{6,}}\.opus)')
   index = [(split, number) for split, source in splits.items() for number in range(len(source))]
   seconds = sum(source.manifest['seconds'] for source in splits.values())
   if not index:
@@ -61,14 +64,19 @@ def write(splits, out, megabytes: float) -> dict:
   total, spoken, rows = 0, 0.0, []
   for split, number in tqdm.tqdm(index, unit='clip', desc=f'Opus at {kbps:.0f} kbit/s'):
     clip = splits[split][number]
-    path, data = f'{split}/{number:06}.opus', opus.encoded(clip.audio, kbps * 0.96)      # libopus aims, it does not cap
+    data = opus.encoded(clip.audio, kbps * 0.96)      # libopus aims, it does not cap
+    # Other bytes have another name: until the new manifest is there, the one before speaks of what it spoke of.
+    path = f'{split}/{number:06}-{hashlib.sha256(data).hexdigest()[:16]}.opus'
     files.write(out / path, data)
     rows.append({**clip.custom, **_at(clip), 'path': path, **{name: getattr(clip, name) for name in COLUMNS}})
     total, spoken = total + len(data), spoken + clip.seconds
-  files.write(out / MANIFEST, ''.join(json.dumps(row, ensure_ascii=False) + '\n' for row in rows).encode())
   files.write(out / 'DATA_NOTICE.md', licences.notice([one for source in splits.values() for one in source.manifest['sources']]).encode())
-  for path in before - {row['path'] for row in rows}:
-    (out / path).unlink(missing_ok=True)
+  files.write(out / MANIFEST, ''.join(json.dumps(row, ensure_ascii=False) + '\n' for row in rows).encode())
+  named = {row['path'] for row in rows}
+  for path in out.glob('*/*.opus'):
+    relative = path.relative_to(out).as_posix()
+    if relative not in named and (relative in before or re.fullmatch(NAMED, path.name)):      # those of a run that was killed too
+      path.unlink()
   left = f'; {sum(map(len, splits.values())) - len(index)} clips were left out' if kbps == LEAST else ''
   print(f'{out}: {len(index)} clips, {spoken / 3600:.2f} h, {total / 1e6:.1f} MB at {kbps:.0f} kbit/s{left}')
   return {'files': len(index), 'seconds': spoken, 'kbps': kbps, 'bytes': total}

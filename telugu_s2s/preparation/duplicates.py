@@ -12,7 +12,9 @@ from telugu_s2s.corpora import splits
 
 LINKS = 8            # of a word, to its next occurrences: a word that all of speech has costs no more than this
 BLOCK = 256          # frames that the paper compares at a time
-WORDS = 40 * 2**20   # looked up in memory at a time: about 3 GB, for 140 h of speech
+WORDS = 24 * 2**20   # looked up in memory at a time: about 3 GB, for 80 h of speech
+AROUND = np.array([*range(-128, 0, 16), *range(16, 129, 16)])            # frames before and after a word whose words are looked at with it
+FEWEST = 4           # of them, that tell anything
 OVERLAP = 0.5        # the part of the shorter recording that a copy has to hold
 
 
@@ -25,7 +27,7 @@ def near_duplicates(prints: Sequence[np.ndarray], limit: float = 0.35, most_word
   Args:
     prints: u32[frames] of each segment, see audio/fingerprint.py. Indexed again and again: it may read them from disk.
     limit: the greatest bit error rate of a copy over 256 frames, 3 s, or more; see `allowed` for shorter ones.
-    most_words: sorted in memory at a time, at about 80 bytes each. More are looked up in several rounds, by the same words.
+    most_words: sorted in memory at a time, at about 130 bytes each. More are looked up in several rounds, by the same words.
 
   Returns:
     Groups of two or more indices, each sorted, in the order of their first.
@@ -40,7 +42,7 @@ def near_duplicates(prints: Sequence[np.ndarray], limit: float = 0.35, most_word
 
   sizes = [len(words) for words in prints]
   rounds = max(1, -(-sum(sizes) // most_words))
-  for first, second, shift in itertools.chain.from_iterable(_candidates(prints, part, rounds) for part in range(rounds)):
+  for first, second, shift in itertools.chain.from_iterable(_candidates(prints, part, rounds, limit) for part in range(rounds)):
     one, other = found(first), found(second)
     if one != other:
       a, b = prints[first], prints[second]
@@ -82,18 +84,20 @@ def text_cap(texts: Sequence[str], most: int, ids: Sequence[str] | None = None) 
   return sorted(kept)
 
 
-def _candidates(prints, part, rounds):
+def _candidates(prints, part, rounds, limit):
   """Yields each (first, second, shift) at which prints[first][shift + n] is prints[second][n] for some n, once.
 
   Those that share the most words come first. A word is linked with its next LINKS occurrences only; copies of one
-  recording are then linked in a chain. Of several rounds each takes the words that a hash gives it.
+  recording are then linked in a chain. Of several rounds each takes the words that a hash gives it. Chance shares words too, and with the
+  square of the hours: what lies around them is compared before anything is read again.
   """
-  words, segment, frame = (np.concatenate(arrays) for arrays in zip(*_words(prints, part, rounds)))
+  words, segment, frame, around = (np.concatenate(arrays) for arrays in zip(*_words(prints, part, rounds)))
   order = np.argsort(words, kind='stable')
   words, segment, frame = words[order], segment[order], frame[order]
   links = []
   for lag in range(1, min(LINKS, len(words) - 1) + 1):
     same = np.flatnonzero((words[lag:] == words[:-lag]) & (segment[lag:] != segment[:-lag]))
+    same = same[_alike(around, order[same], order[same + lag], (2 * limit + 0.5) / 3)]
     links.append(np.stack([segment[same], segment[same + lag], frame[same] - frame[same + lag]]))
   links = np.concatenate([np.zeros((3, 0), np.int32), *links], axis=1)
   links = links[:, np.lexsort(links[::-1])]
@@ -103,16 +107,28 @@ def _candidates(prints, part, rounds):
     yield tuple(int(number) for number in links[:, place])
 
 
+def _alike(around, first, second, most, batch=2**16):
+  """bool[n], whether no more bits than this share differ around the words `first` and `second`, i64[n]; also where too few tell."""
+  found = [np.zeros(0, bool)]
+  for start in range(0, len(first), batch):
+    a, b = (around[side[start:start + batch]] for side in (first, second))
+    live = (a != fingerprint.SILENT) & (b != fingerprint.SILENT)
+    bits, frames = np.sum(np.bitwise_count(a ^ b), axis=1, where=live, dtype=np.int32), live.sum(1)
+    found.append((bits <= most * 32 * frames) | (frames < FEWEST))
+  return np.concatenate(found)
+
+
 def _words(prints, part, rounds):
-  """Yields (words, numbers of their segments, their frames), a round's share; a run of one word is one, at its start."""
-  yield np.zeros(0, np.uint32), np.zeros(0, np.int32), np.zeros(0, np.int32)
+  """Yields (words, numbers of their segments, their frames, the words AROUND), a round's share; a run of one word is one, at its start."""
+  yield np.zeros(0, np.uint32), np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, len(AROUND)), np.uint32)
   for number, words in enumerate(prints):
     fresh = words != fingerprint.SILENT
     fresh[1:] &= words[1:] != words[:-1]
     # Knuth's multiplicative hash: neighbouring words differ in few bits, and would fill the rounds unevenly.
     fresh &= (words * np.uint32(2654435761) >> np.uint32(16)) % np.uint32(rounds) == part
     frame = np.flatnonzero(fresh).astype(np.int32)
-    yield words[frame], np.full(len(frame), number, np.int32), frame
+    wide = np.pad(words, (-AROUND[0], AROUND[-1]), constant_values=fingerprint.SILENT)
+    yield words[frame], np.full(len(frame), number, np.int32), frame, wide[frame[:, None] + (AROUND - AROUND[0])]
 
 
 def _hash(*names):

@@ -44,7 +44,7 @@ def alone(workers: int, tasks: int, engine: str, programs: bool = False) -> bool
 
 
 def results(call: Callable, tasks: Sequence, workers: int, engine: str = 'local', address: str = '',
-            field: str = 'workers', programs: bool = False) -> Iterator[tuple]:
+            field: str = 'workers', programs: bool = False, careful: Callable | None = None) -> Iterator[tuple]:
   """Yields (task, call(task)) of each task as it ends.
 
   Args:
@@ -57,6 +57,7 @@ def results(call: Callable, tasks: Sequence, workers: int, engine: str = 'local'
     field: of the config that set `workers`, for the message.
     programs: whether the call runs JAX programs. Where there are GPUs every worker then has one for itself, and they
       are counted in the place of cores; elsewhere XLA has one thread a worker.
+    careful: see `pool.results`; of processes of this machine.
 
   Raises:
     InputError: no cluster answers, or workers are lost again and again. What `call` raises comes through.
@@ -67,8 +68,9 @@ def results(call: Callable, tasks: Sequence, workers: int, engine: str = 'local'
     return _ray_results(call, tasks, workers, address, programs)
   gpus = pool.gpus() if programs else []
   if gpus:
-    return pool.results(call, tasks, min(len(gpus), pool.count(workers, len(tasks))), field=field, devices=gpus)
-  return pool.results(call, tasks, pool.count(workers, len(tasks)), pool.on_cpu() if programs else pool.SINGLE_THREAD, field)
+    return pool.results(call, tasks, min(len(gpus), pool.count(workers, len(tasks))), field=field, devices=gpus, careful=careful)
+  return pool.results(call, tasks, pool.count(workers, len(tasks)), pool.on_cpu() if programs else pool.SINGLE_THREAD, field,
+                      careful=careful)
 
 
 def _ray_results(call, tasks, workers, address, programs):

@@ -21,6 +21,7 @@ from telugu_s2s.preparation import prepare, read, segment, shards
 
 RECORDINGS, SUPERVISIONS, NEMO = 'recordings.jsonl.gz', 'supervisions.jsonl.gz', 'manifest.jsonl'
 NOTICE = 'DATA_NOTICE.md'
+BEGUN = 'audio.begun'        # names of the FLAC files of a run that is not over: one that is killed has no manifest that names them
 BATCH = 128          # segments in memory at a time
 THREADS = 8          # that wait for the disk
 MINE = {'text_provenance', 'licence', 'revision'}        # what every row of ours says
@@ -46,7 +47,7 @@ def write(folder, out) -> dict:
   folder, out = Path(folder), Path(out)
   manifest = shards.check(folder, segment.KIND)
   shards.sweep(out)
-  before = listed(out / NEMO, 'audio_filepath', r'audio/.+\.flac')
+  before = listed(out / NEMO, 'audio_filepath', r'audio/.+\.flac') | _begun(out / BEGUN)
   total, named = {'segments': 0, 'seconds': 0.0, 'written': 0, 'removed': 0}, set()
   with (contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor(THREADS) as threads,
         tqdm.tqdm(total=manifest['records'], unit='segment', desc='manifests') as bar):
@@ -58,6 +59,8 @@ def write(folder, out) -> dict:
         if path in named:
           raise InputError(f'{folder}: two segments would be {path}; prepare it again from folders of other names')
         named.add(path)
+      with open(out / BEGUN, 'a', encoding='utf-8') as begun:
+        begun.writelines(json.dumps(path) + '\n' for path in paths)
       new = threads.map(lambda path, one: _put(out / path, one[1]), paths, batch)
       for (header, flac), path, was_new in zip(batch, paths, new):
         samples = soundfile.info(io.BytesIO(flac)).frames
@@ -70,9 +73,11 @@ def write(folder, out) -> dict:
       bar.update(len(batch))
     if (folder / NOTICE).is_file():      # licences go where the audio goes
       files.write(out / NOTICE, (folder / NOTICE).read_bytes())
-  for path in before - named:                  # of another profile, say: no notice speaks of its licence now
+  # Those of another profile, say, or of a run that was killed: no notice speaks of their licence now.
+  for path in before - named:
+    total['removed'] += (out / path).exists()
     (out / path).unlink(missing_ok=True)
-    total['removed'] += 1
+  (out / BEGUN).unlink(missing_ok=True)
   print(f'{out}: {total["segments"]} segments, {total["seconds"] / 3600:.2f} h; {total["written"]} FLAC files are new'
         + f', {total["removed"]} that are not among them were removed' * (total['removed'] > 0),
         flush=True)
@@ -91,14 +96,22 @@ def listed(manifest, field: str, form: str) -> set[str]:
   if not manifest.exists():
     return set()
   try:
-    rows = [json.loads(line) for line in manifest.read_text(encoding='utf-8').splitlines()]
-    named = {row[field] for row in rows}
-    ours = all(re.fullmatch(form, name) and '..' not in name.split('/') for name in named) and all(MINE <= row.keys() for row in rows)
+    named, ours = set(), True
+    with open(manifest, encoding='utf-8', newline='\n') as lines:             # a text may hold other ends of lines
+      for row in map(json.loads, lines):
+        named.add(row[field])
+        ours = ours and MINE <= row.keys() and bool(re.fullmatch(form, row[field])) and '..' not in row[field].split('/')
   except (OSError, ValueError, KeyError, TypeError, AttributeError):
     ours = False
   if not ours:
     raise InputError(f'{manifest} is not what this job writes, and its recordings are not to be touched; give another config.out')
   return named
+
+
+def _begun(path) -> set[str]:
+  """What runs that were killed may have written. The last line may be cut off: of its file nothing was there yet."""
+  lines = path.read_text('utf-8').split('\n')[:-1] if path.exists() else []
+  return {json.loads(line) for line in lines}
 
 
 def lhotse_recording(header: dict, path: str, samples: int) -> dict:

@@ -1,5 +1,6 @@
 """Audio fingerprints of segments, and of recordings that are held out: made once, kept in files beside the shards."""
 import functools
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -19,22 +20,31 @@ OPEN = 64                      # files at a time: a login may open 1024, and 500
 
 
 class Words(Sequence):
-  """u32[frames] of segments, read when they are asked for: of 5000 h they are 6 GB."""
+  """u32[frames] of segments, from one file that is there as long as this: of 5000 h they are 6 GB, compared here and there millions of times."""
 
   def __init__(self, files: Sequence[str], places: Iterable[tuple[int, int]], whole: int):
     """Args: files, '' for none; (file, record) of each segment; all records of files[whole:] follow them."""
-    self._files, self._opened = files, functools.lru_cache(OPEN)(_opened)
-    self._places = [*places, *((number, index) for number in range(whole, len(files)) for index in range(len(_opened(files[number]))))]
+    opened, ends = functools.lru_cache(OPEN)(_opened), [0]
+    places = [*places, *((number, index) for number in range(whole, len(files)) for index in range(len(_opened(files[number]))))]
+    with tempfile.TemporaryFile(dir=Path(next(filter(None, files))).parent if any(files) else None) as file:
+      for number, index in places:
+        try:
+          words = shards.unpack(opened(files[number])[index], KIND, VERSION)[2]
+        except (ValueError, RuntimeError):
+          raise _damaged(files[number]) from None
+        file.write(words)
+        ends.append(ends[-1] + len(words) // 4)
+      file.flush()
+      self._words = np.memmap(file, '<u4', 'r') if ends[-1] else np.zeros(0, '<u4')
+    self._ends = np.array(ends)
 
   def __len__(self):
-    return len(self._places)
+    return len(self._ends) - 1
 
   def __getitem__(self, place):
-    number, index = self._places[place]
-    try:
-      return np.frombuffer(shards.unpack(self._opened(self._files[number])[index], KIND, VERSION)[2], '<u4')
-    except (ValueError, RuntimeError):
-      raise _damaged(self._files[number]) from None
+    if not 0 <= place < len(self):
+      raise IndexError(f'segment {place} of {len(self)}')
+    return np.asarray(self._words[self._ends[place]:self._ends[place + 1]])
 
 
 def _opened(path) -> shards.Records:

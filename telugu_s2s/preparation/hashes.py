@@ -1,4 +1,4 @@
-"""SHA-256 of files, remembered by path, size and time of change: a rerun over a million files reads none of them."""
+"""SHA-256 of files, remembered by path, size and times of change: a rerun over a million files reads none of them."""
 import concurrent.futures
 import contextlib
 import hashlib
@@ -13,6 +13,7 @@ import tqdm
 from telugu_s2s.preparation import pool
 
 NAME = 'inputs.sqlite'
+COLUMNS = 'path blob primary key, size, changed, renewed, sha256'       # changed: mtime, which a copy may keep; renewed: ctime, which it cannot
 BATCH = 500                    # paths looked up and remembered at a time
 
 
@@ -29,13 +30,14 @@ def of_files(paths: Iterable[str], out, total: int | None = None) -> Iterator[tu
     for batch in iter(lambda left=iter(paths): list(itertools.islice(left, BATCH)), []):
       batch = [os.fsencode(path) for path in batch]                            # some names are no text
       once = list(dict.fromkeys(batch))                                        # a file comes once for each of its turns
-      rows = store.execute(f'select * from files where path in ({",".join("?" * len(once))})', once)
-      known = {path: rest for path, *rest in rows}
+      known = {}
+      with contextlib.suppress(sqlite3.OperationalError):                      # another process holds it: it only saves time
+        known = {path: rest for path, *rest in store.execute(f'select * from hashed where path in ({",".join("?" * len(once))})', once)}
       found = dict(zip(once, threads.map(lambda path: _file(path, known.get(path)), once)))
       fresh = [(path, *one) for path, one in found.items() if one[0] is not None and one != known.get(path)]
-      store.executemany('insert or replace into files values (?, ?, ?, ?)', fresh)
-      store.commit()
-      yield from (('', one[2]) if one[0] is None else (one[2], '') for one in map(found.get, batch))
+      with contextlib.suppress(sqlite3.OperationalError), store:
+        store.executemany('insert or replace into hashed values (?, ?, ?, ?, ?)', fresh)
+      yield from (('', one[-1]) if one[0] is None else (one[-1], '') for one in map(found.get, batch))
       bar.update(len(batch))
     bar.close()
 
@@ -46,22 +48,23 @@ def _opened(path):
     try:
       store = sqlite3.connect(place)
       with store:
-        store.execute('create table if not exists files (path blob primary key, size, changed, sha256) without rowid')
-        store.execute("insert or replace into files values (x'', 0, 0, '')")     # fails here, where none may write, not later
+        store.execute(f'create table if not exists hashed ({COLUMNS}) without rowid')
+        store.execute("insert or replace into hashed values (x'', 0, 0, 0, '')")     # fails here, where none may write, not later
       return store
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError:         # may not be written, or another process holds it: then without
       continue
     except sqlite3.DatabaseError:            # it is something else: made anew
       path.unlink()
 
 
 def _file(path, known):
-  """[size, time of change in ns, sha256] of a file, or [None, None, why it cannot be read]."""
+  """[size, mtime and ctime in ns, sha256] of a file, or [None, None, None, why it cannot be read]."""
   try:
     stat = os.stat(path)
-    if known and known[:2] == [stat.st_size, stat.st_mtime_ns]:
+    now = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+    if known and known[:3] == now:
       return known
     with open(path, 'rb') as file:
-      return [stat.st_size, stat.st_mtime_ns, hashlib.file_digest(file, 'sha256').hexdigest()]
+      return [*now, hashlib.file_digest(file, 'sha256').hexdigest()]
   except OSError as error:
-    return [None, None, error.strerror]
+    return [None, None, None, error.strerror]

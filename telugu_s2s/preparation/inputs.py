@@ -35,6 +35,10 @@ class Gathered:
   unheard: int                   # of `held`, what cannot be decoded here, or read
 
 
+class NoSplit(InputError):
+  """No recording is of the split that is asked for."""
+
+
 def gather(data, folders: Sequence, out) -> Gathered:
   """The recordings of several folders that go in, and those that are held out.
 
@@ -108,7 +112,7 @@ def select(data, folder) -> tuple[list[corpus.Recording], list[corpus.Skip], dic
 
 def _check_split(data, have, where):
   if data.split and data.split not in have:
-    raise InputError(f"data.split: {where} holds no split {data.split!r}; it has {', '.join(sorted(have))}; data.split = '' takes all")
+    raise NoSplit(f"data.split: {where} holds no split {data.split!r}; it has {', '.join(sorted(have))}; data.split = '' takes all")
 
 
 def _read(data, folder):
@@ -116,8 +120,8 @@ def _read(data, folder):
   found, skips = corpus.recordings(folder, data.licence)
   if data.eval_share:
     # Whoever published a corpus held out what others report numbers on: that is never trained on.
-    found = [one if one.split != splits.TRAIN else dataclasses.replace(one, split=splits.split(one, data.seed, data.eval_share))
-             for one in found]
+    found = splits.apart([one if one.split != splits.TRAIN else dataclasses.replace(one, split=splits.split(one, data.seed, data.eval_share))
+                          for one in found])
   return found, skips
 
 
@@ -132,6 +136,8 @@ def _chosen(data, found):
 
 def _decodable(found, skips):
   """Recordings but for those whose decoder is not installed, which go to skips: no shard remembers them as bad."""
+  if decoding.complete():              # then no file is opened, nor asked for again a million times
+    return found
   result = []
   for folder, one, name in found:
     try:

@@ -47,7 +47,7 @@ def on_cpu() -> dict[str, str]:
 
 
 def results(call: Callable, tasks: Sequence, workers: int, variables: Mapping[str, str] = SINGLE_THREAD,
-            field: str = 'workers', devices: Sequence[str] = ()) -> Iterator[tuple]:
+            field: str = 'workers', devices: Sequence[str] = (), careful: Callable | None = None) -> Iterator[tuple]:
   """Yields (task, call(task)) of each task as it ends, worked off by `workers` fresh processes.
 
   A process that is killed costs the task that it had in hand, which another process does again.
@@ -59,9 +59,10 @@ def results(call: Callable, tasks: Sequence, workers: int, variables: Mapping[st
     variables: of the environment in which they start.
     field: of the config that set `workers`, for the message.
     devices: the GPU of each process, as CUDA_VISIBLE_DEVICES names it; none = the variable stays as it is.
+    careful: makes a task that lost its process again and again into one that looks out for what kills it, which is tried once.
 
   Raises:
-    InputError: a task lost its process again and again. What `call` raises comes through.
+    InputError: a task lost its process for good. What `call` raises comes through.
   """
   left, lost, waiting = collections.deque(enumerate(tasks)), collections.Counter(), {}
   # One executor a process: where one of several processes of an executor is killed, it ends the others too.
@@ -77,7 +78,7 @@ def results(call: Callable, tasks: Sequence, workers: int, variables: Mapping[st
         executors[place].shutdown()
         future = None
       if future is None:
-        executors[place] = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context('spawn'), _start)
+        executors[place] = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context('spawn'), follow)
         future = executors[place].submit(call, task)
       waiting[future] = place, number, task
 
@@ -91,11 +92,11 @@ def results(call: Callable, tasks: Sequence, workers: int, variables: Mapping[st
           result = future.result()
         except BrokenProcessPool:
           lost[number] += 1
-          if lost[number] > RETRIES:
+          if lost[number] > RETRIES + bool(careful):
             raise InputError(f'{field} {workers}: a worker ended early {lost[number]} times over one task, killed for '
                              "want of memory or started from a script without `if __name__ == '__main__':`; what is "
                              'finished is kept, run again with 0') from None
-          left.appendleft((number, task))
+          left.appendleft((number, careful(task) if careful and lost[number] > RETRIES else task))
           executors[place].shutdown()
           executors[place] = None
           submit(place)
@@ -108,16 +109,16 @@ def results(call: Callable, tasks: Sequence, workers: int, variables: Mapping[st
       executor.shutdown(cancel_futures=True)
 
 
-def _start():
-  """Dies at once and in silence on Ctrl-C, since a task is whole or absent; and goes when the parent goes."""
+def follow():
+  """In a new process: it dies at once and in silence on Ctrl-C, since a task is whole or absent; and goes when the parent goes."""
   signal.signal(signal.SIGINT, signal.SIG_DFL)
   parent = multiprocessing.parent_process()
 
-  def follow():
+  def wait():
     parent.join()
     os._exit(1)
 
-  threading.Thread(target=follow, daemon=True).start()
+  threading.Thread(target=wait, daemon=True).start()
 
 
 @contextlib.contextmanager

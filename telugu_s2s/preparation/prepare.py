@@ -7,6 +7,7 @@ setting touches no other shard.
 import collections
 import dataclasses
 import hashlib
+import itertools
 import math
 import os
 import zlib
@@ -22,7 +23,7 @@ from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import fetch, licences, splits
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import recording as one_recording
-from telugu_s2s.preparation import engine, fingerprints, inputs, measures, segment, selection, shards, table
+from telugu_s2s.preparation import engine, faults, fingerprints, inputs, measures, segment, selection, shards, table
 
 SAMPLE = Path(telugu_s2s.__file__).parent / 'corpora' / 'sample'
 MAKER = 4                      # raised whenever the same input would give other segments
@@ -92,6 +93,7 @@ class Task:
   recordings: tuple[corpus.Recording, ...]
   sha256: tuple[str, ...]      # of the original files
   settings: dict               # arguments of recording.segments
+  careful: bool = False        # one of the recordings may take the process with it: each is tried in another one before
 
 
 def run(config, workdir) -> dict:
@@ -233,9 +235,14 @@ def make_shard(task: Task, done: Callable[[], None] = lambda: None) -> dict:
   row, labels = {'seconds': 0.0, 'skipped': []}, []
 
   def records():
-    for one, sha256 in zip(task.recordings, task.sha256):
+    for one, sha256, lives in zip(task.recordings, task.sha256, _survived(task)):
+      if not lives:
+        row['skipped'].append(list(dataclasses.astuple(corpus.Skip(one.path, faults.KILLS, 'a process that reads it dies; look at it with other tools'))))
+        continue
       for part in one_recording.segments(task.folder, one, f'sha256:{sha256[:16]}', **task.settings):
         if isinstance(part, corpus.Skip):
+          if part.reason in faults.OF_A_FILE and faults.passing(task.folder, one, sha256):
+            part = dataclasses.replace(part, reason=decoding.PASSING)      # the disk it is on, not the recording
           row['skipped'].append(list(dataclasses.astuple(part)))
           continue
         row['seconds'] = round(row['seconds'] + part.seconds, 4)
@@ -249,13 +256,21 @@ def make_shard(task: Task, done: Callable[[], None] = lambda: None) -> dict:
   return shards.write(task.out, task.name, records(), row)
 
 
+def _survived(task):
+  return faults.survived(task.folder, task.recordings, task.settings) if task.careful else itertools.repeat(True)
+
+
+def careful(task: Task) -> Task:
+  return dataclasses.replace(task, careful=True)
+
+
 def _made(tasks, data, workers):
   """{name: row} of tasks, worked off in this process or by others."""
   alone = engine.alone(workers, len(tasks), data.engine)
   rows, total = {}, sum(len(task.recordings) for task in tasks)
   with tqdm.tqdm(total=total, unit='file', desc='segments', disable=not tasks) as bar:
     done = (((task, make_shard(task, bar.update)) for task in tasks) if alone else
-            engine.results(make_shard, tasks, workers, data.engine, data.address, 'data.workers'))
+            engine.results(make_shard, tasks, workers, data.engine, data.address, 'data.workers', careful=careful))
     hours = 0.0
     for task, row in done:
       rows[task.name] = row

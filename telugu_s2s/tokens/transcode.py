@@ -20,6 +20,7 @@ import tqdm
 from telugu_s2s.audio import files
 from telugu_s2s.codec import precision as precisions
 from telugu_s2s.codec import streaming, weights
+from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import pool, shards
 from telugu_s2s.tokens import code_file
@@ -96,8 +97,7 @@ def transcode(given, out, codec='', levels: int | None = None, decode: bool = Tr
   except OSError as problem:
     raise InputError(f'config.output: {problem.filename}: {problem.strerror}') from None
   rows = worked(tasks, workers)
-  lines = ['\t'.join(COLUMNS)] + ['\t'.join(' '.join(str(row[name]).split()) for name in COLUMNS) for row in rows]
-  files.write(out / REPORT, ('\n'.join(lines) + '\n').encode())
+  files.write(out / REPORT, corpus.table(COLUMNS, rows))
   summary(rows, time.perf_counter() - begin, trained.name, out)
   return rows
 

@@ -135,3 +135,12 @@ def test_hours_of_silence_are_not_held(monkeypatch):
   speech = voices(1)[0]
   assert len(list(activity.cut([speech, *[np.zeros(RATE, np.float32)] * 60, speech]))) == 2
   assert largest < 12 * RATE
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(0, 8))
+def test_runs_that_lie_close_are_one(flags, gap):
+  filled = np.array(flags, bool)
+  for start, end in activity.runs(~filled):
+    if 0 < start and end < len(flags) and end - start <= gap:
+      filled[start:end] = True
+  assert activity.closed(activity.runs(flags), gap) == activity.runs(filled)

@@ -272,3 +272,19 @@ def test_of_a_tar_of_many_languages_only_telugu_is_unpacked(tmp_path, monkeypatc
   (one,), skips = folder.recordings(result['folder'], '')
   assert (one.text, one.speaker, one.gender, one.split, one.licence) == (TEXT, 'kathbath_tars:594', 'f', 'eval', 'CC-BY-4.0')
   assert not skips and not [path for path in (tmp_path / 'corpora').rglob('*') if path.name in ('tamil', 'urdu')]
+
+
+def test_of_a_renewed_archive_nothing_withdrawn_stays_wherever_it_comes_from(tmp_path):
+  def archive(*numbers):
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, 'w') as file:
+      file.writestr('line_index.tsv', ''.join(f'tef_01033_{number}\t{TEXT}\n' for number in numbers))
+      for number in numbers:
+        file.writestr(f'tef_01033_{number}.wav', sound())
+    return made.getvalue()
+  with serving({'/a/mine.zip': archive(1, 2), '/b/mine.zip': archive(2, 3)}) as server:
+    names = []
+    for place in 'ab':
+      fetch.run(config(urls=(f'{server.url}/{place}/mine.zip',)), tmp_path)
+      names.append(sorted(path.stem[-1] for path in (tmp_path / 'corpora/slr66').rglob('*.wav')))
+  assert names == [['1', '2'], ['2', '3']]

@@ -1,9 +1,12 @@
 """Folders of recordings, tidy and untidy."""
 import csv
 import json
+import os
+import shutil
 
 import pytest
 
+from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora.folder import Skip, recordings, report
 from telugu_s2s.errors import InputError
 
@@ -162,3 +165,41 @@ def test_a_path_that_names_no_file_is_set_aside_and_the_others_go_on(tmp_path, p
   found, skips = recordings(tmp_path, 'CC0-1.0')
   assert [one.path for one in found] == ['a.wav'] and len(skips) == 1
   assert skips[0].path.encode('utf-8')
+
+
+@pytest.mark.parametrize('row, licence', [
+    ({'license': 'CC-BY-NC-ND-4.0', 'license_class': 'D'}, 'CC-BY-NC-ND-4.0'), ({'License': 'CC-BY-4.0'}, 'CC-BY-4.0'), ({'spdx': 'CC0-1.0'}, 'CC0-1.0'),
+    ({'license_id': 'CC-BY-4.0', 'licence': ''}, 'CC-BY-4.0'), ({'license_url': 'https://a.b/c'}, ''), ({'licence': ''}, ''), ({}, 'LicenseRef-own')])
+def test_a_licence_is_read_by_whatever_name_its_column_has_and_never_made_up(folder, row, licence):
+  path = 'a.wav'
+  (folder / 'MANIFEST.jsonl').write_text(json.dumps({'path': path, **row}))
+  assert [one.licence for one in corpus.recordings(folder, 'LicenseRef-own')[0]] == [licence]
+
+
+def test_two_columns_that_disagree_about_a_licence_are_a_bad_row(folder):
+  paths = ['a.wav', 'four.ogg']
+  (folder / 'MANIFEST.tsv').write_text(f'path\tlicence\tlicense\n{paths[0]}\tCC0-1.0\tCC-BY-4.0\n{paths[1]}\tCC0-1.0\tcc0-1.0\n')
+  found, skips = corpus.recordings(folder, 'LicenseRef-own')
+  assert [one.path for one in found] == [paths[1]] and skips[0].reason == 'bad row' and 'disagree' in skips[0].detail
+
+
+def test_a_name_that_no_manifest_can_hold_and_a_folder_that_is_closed_are_set_aside(folder, monkeypatch):
+  before = len(corpus.recordings(folder, '')[0])
+  shutil.copy(folder / 'a.wav', folder / os.fsdecode(b'\xe9t\xe9.wav'))
+  (folder / 'closed').mkdir()
+  real = os.scandir
+
+  def scandir(path):
+    if str(path).endswith('closed'):
+      raise PermissionError(13, 'Permission denied', str(path))
+    return real(path)
+  monkeypatch.setattr(os, 'scandir', scandir)
+  found, skips = corpus.recordings(folder, '')
+  assert len(found) == before and {(skip.path, skip.reason) for skip in skips} >= {('\\xe9t\\xe9.wav', 'bad name'), ('closed', 'unreadable')}
+  corpus.report(folder.parent / 'report.tsv', skips)
+
+
+def test_a_very_long_cell_of_a_tsv_is_a_cell_like_any_other(folder):
+  path = 'a.wav'
+  (folder / 'MANIFEST.tsv').write_text(f'path\ttext\n{path}\t{"a" * 200_000}\n')
+  assert len(corpus.recordings(folder, '')[0][0].text) == 200_000

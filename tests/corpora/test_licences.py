@@ -8,7 +8,8 @@ from telugu_s2s.errors import InputError
 @pytest.mark.parametrize('spdx, letter', [
     ('CC0-1.0', 'A'), ('cc0-1.0', 'A'), ('LicenseRef-own', 'A'), ('CC-PDDC', 'A'),
     ('CC-BY-4.0', 'B'), ('CC-BY-3.0-IGO', 'B'), ('Apache-2.0', 'B'), ('MIT', 'B'), ('BSD-3-Clause', 'B'),
-    ('CC-BY-SA-3.0', 'C'), ('CC-BY-SA-4.0', 'C'),
+    ('CC-BY-4.0-NC', 'D'), ('CC-BY-4.0-NC-ND', 'D'), ('CC-BY-4.0-NONCOMMERCIAL', 'D'), ('CC-BY-SA-4.0-ND', 'D'), ('CC-BY-3.0-NC', 'D'), ('CC-BY-2.5-IN', 'B'),
+    ('CC-BY-SA-2.0-UK', 'C'), ('CC-BY-SA-3.0', 'C'), ('CC-BY-SA-4.0', 'C'),
     ('CC-BY-NC-4.0', 'D'), ('CC-BY-ND-4.0', 'D'), ('CC-BY-NC-SA-4.0', 'D'), ('CC-BY', 'D'), ('CC-BY-', 'D'),
     ('GPL-3.0-only', 'D'), ('all rights reserved', 'D'), ('', 'D'), ('LicenseRef-paid', 'E'),
 ])

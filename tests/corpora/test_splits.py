@@ -1,5 +1,6 @@
 """Splits: no speaker and no sentence on both sides, and nothing moves when more comes in."""
 import collections
+import dataclasses
 import subprocess
 import sys
 
@@ -56,7 +57,7 @@ def test_shares_are_near_what_is_asked_on_many_speakers(share):
 def test_a_train_speaker_who_says_an_eval_sentence_is_held_for_the_text():
   recordings = [Recording(f'{voice}-{text}', source='s', speaker=f'p{voice}', text=f't{text}') for voice in range(40) for text in range(40)]
   names = {(one.speaker, one.text): splits.split(one, 0, 0.3) for one in recordings}
-  assert set(names.values()) == set(splits.SPLITS)
+  assert set(names.values()) == set(splits.SPLITS) - {'held_talk'}
   for (speaker, text), name in names.items():
     if name == 'held_text':
       assert 'eval' not in {names[speaker, f't{other}'] for other in range(40)}
@@ -99,3 +100,14 @@ def test_another_process_decides_alike():
 def test_a_share_outside_of_0_to_1_is_refused(share):
   with pytest.raises(InputError, match='eval_share'):
     splits.split(Recording('x'), 0, share)
+
+
+def test_no_turn_of_a_conversation_is_for_training_where_one_is_held_out():
+  found = [Recording(f'{dialogue}-{turn}', source='s', speaker=f'p{dialogue}-{turn % 2}', dialogue=f'd{dialogue}', text=f'{dialogue} {turn}')
+           for dialogue in range(200) for turn in range(4)]
+  found = [dataclasses.replace(one, split=splits.split(one, 0, 0.2)) for one in found]
+  apart = splits.apart(found)
+  of = {dialogue: {one.split for one in apart if one.dialogue == dialogue} for dialogue in {one.dialogue for one in apart}}
+  assert any('train' in names for names in of.values()) and any('held_talk' in names for names in of.values())
+  assert not any('train' in names and names & {'eval', 'seen_text'} for names in of.values())
+  assert [one.split for one in apart if one.split != 'held_talk'] == [one.split for one, other in zip(found, apart) if other.split != 'held_talk']

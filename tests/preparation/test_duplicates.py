@@ -101,3 +101,12 @@ def test_words_looked_up_in_several_rounds_give_the_same_groups(voices, prints):
   copies = [fingerprint.fingerprint(copy) for copy in (0.1 * voices[2], through_opus(voices[5]), voices[9][2080:])]
   whole = duplicates.near_duplicates(prints + copies)
   assert len(whole) == 3 and whole == duplicates.near_duplicates(prints + copies, most_words=1000)
+
+
+def test_what_shares_a_word_by_chance_is_told_by_what_lies_around_it(prints):
+  rng = np.random.default_rng(0)
+  others = [rng.integers(1, 2**32, 400, dtype=np.uint32) for _ in range(300)]
+  for place, words in enumerate(others):
+    words[200] = others[0][200]
+  looked_at = len(list(duplicates._candidates([*others, prints[0], prints[0]], 0, 1, 0.35)))
+  assert looked_at < 10 and duplicates.near_duplicates([*others, prints[0], prints[0]]) == [[300, 301]]

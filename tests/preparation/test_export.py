@@ -143,9 +143,26 @@ def test_a_run_that_fails_leaves_no_manifest_and_no_unfinished_file(prepared, tm
   with pytest.raises(OSError, match='No space'):
     export.write(prepared, tmp_path)
   there = [path.suffix for path in tmp_path.rglob('*') if path.is_file()]
-  assert set(there) <= {'.flac'} and len(there) < 3      # what had not begun when it failed is not begun
+  assert set(there) <= {'.flac', '.begun'} and there.count('.flac') < 3      # what had not begun when it failed is not begun
   monkeypatch.undo()
-  assert export.write(prepared, tmp_path)['written'] == 3 - len(there)
+  assert export.write(prepared, tmp_path)['written'] == 3 - there.count('.flac')
+
+
+def test_what_a_run_wrote_that_was_killed_goes_where_the_next_one_does_not_name_it(prepared, tmp_path, monkeypatch):
+  monkeypatch.setattr(export, 'audio_name', lambda name: f'other/{name}.flac')
+  monkeypatch.setattr(export, 'nemo_row', None)          # killed with audio and without manifests
+  with pytest.raises(TypeError):
+    export.write(prepared, tmp_path)
+  assert len(list(tmp_path.rglob('*.flac'))) == 3
+  monkeypatch.undo()
+  assert export.write(prepared, tmp_path)['removed'] == 3 and len(list(tmp_path.rglob('*.flac'))) == 3
+  assert not (tmp_path / export.BEGUN).exists()
+
+
+def test_a_text_may_hold_what_other_programs_take_for_the_end_of_a_line(tmp_path):
+  rows = [{'path': f'audio/{number}.flac', 'text': 'a\u2028b\u0085c', 'text_provenance': '', 'licence': '', 'revision': ''} for number in range(2)]
+  (tmp_path / 'm.jsonl').write_text(''.join(json.dumps(row, ensure_ascii=False) + '\n' for row in rows))
+  assert export.listed(tmp_path / 'm.jsonl', 'path', r'audio/.+') == {'audio/0.flac', 'audio/1.flac'}
 
 
 def test_a_folder_without_segments_and_a_damaged_record_are_named(prepared, tmp_path):

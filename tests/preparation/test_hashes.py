@@ -1,6 +1,8 @@
 """Hashes of files: right, remembered, and right again when a file or the memory of it is not what it was."""
+import contextlib
 import hashlib
 import os
+import sqlite3
 
 import pytest
 
@@ -54,3 +56,28 @@ def test_a_damaged_memory_costs_time_and_nothing_else(paths, tmp_path, damage):
 
 def test_where_nothing_may_be_written_nothing_is_remembered(paths, tmp_path):
   assert list(hashes.of_files(paths[:2], tmp_path / 'no' / 'such')) == list(hashes.of_files(paths[:2], tmp_path))
+
+
+def test_a_file_that_was_replaced_with_its_size_and_time_kept_is_read_again(paths, tmp_path):
+  first = list(hashes.of_files(paths, tmp_path))
+  status = os.stat(paths[0])
+  other = tmp_path / 'other'
+  other.write_bytes(b'1.wav')
+  os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+  os.replace(other, paths[0])
+  assert os.stat(paths[0]).st_size == status.st_size and os.stat(paths[0]).st_mtime_ns == status.st_mtime_ns
+  assert list(hashes.of_files(paths, tmp_path)) == [(sha256(b'1.wav'), ''), *first[1:]]
+
+
+def test_while_another_process_holds_the_memory_files_are_read_all_the_same(paths, tmp_path, monkeypatch):
+  want = list(hashes.of_files(paths[:3], tmp_path))
+  real = sqlite3.connect
+  monkeypatch.setattr(sqlite3, 'connect', lambda place: real(place, timeout=0.05))
+  with contextlib.closing(real(tmp_path / hashes.NAME)) as other:
+    other.execute('begin exclusive')
+    assert list(hashes.of_files(paths[:3], tmp_path)) == want
+  found = hashes.of_files(paths, tmp_path)
+  next(found)
+  with contextlib.closing(real(tmp_path / hashes.NAME)) as other:          # in the middle
+    other.execute('begin exclusive')
+    assert len(list(found)) == len(paths) - 1

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 import soxr
 
-from telugu_s2s.audio import decoding, files
+from telugu_s2s.audio import decoding, files, parts
 from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import prepare as job
@@ -342,3 +342,38 @@ def _group(leader):
     if int(group) == leader and state != 'Z':
       return True
   return False
+
+
+@pytest.mark.parametrize('reason', ['corrupt', 'missing'])
+def test_what_a_disk_did_not_give_once_is_tried_again_the_next_time(folder, tmp_path, monkeypatch, reason):
+  (folder / 'broken.wav').write_bytes(b'RIFF' + bytes(100))
+  real, failed = parts.blocks, []
+
+  def once(path, *rest):
+    if Path(path).name == 'a001-buzz.opus' and not failed:
+      failed.append(path)
+      raise files.Unreadable(path, reason, 'System error')
+    return real(path, *rest)
+  monkeypatch.setattr(parts, 'blocks', once)
+  first = prepare(here(folder), tmp_path / 'out')
+  assert failed and first['skipped'] == {'non-audio': 1, 'unreadable': 1}
+  again = prepare(here(folder), tmp_path / 'out')
+  assert again['skipped'] == {'non-audio': 1} and again['records'] == first['records'] + 1
+
+
+@pytest.mark.slow
+def test_a_file_that_kills_whoever_reads_it_is_set_aside_and_named(folder, tmp_path, monkeypatch, small_shards):
+  (folder / 'killer.opus').write_bytes((folder / 'a001-buzz.opus').read_bytes() + b'x')
+  (tmp_path / 'sitecustomize.py').write_text('''
+import builtins, os
+real = builtins.open
+def watched(path, *rest, **more):
+  if str(path).endswith('killer.opus'):
+    os.kill(os.getpid(), 11)
+  return real(path, *rest, **more)
+builtins.open = watched
+''')
+  monkeypatch.setenv('PYTHONPATH', f'{tmp_path}{os.pathsep}{os.environ.get("PYTHONPATH", "")}')
+  manifest = prepare(Data(audio=str(folder), workers=2), tmp_path / 'out')
+  assert manifest['records'] == len(NAMES) and manifest['skipped'] == {'kills its decoder': 1}
+  assert [row['path'] for row in report(tmp_path / 'out')] == ['killer.opus']

@@ -157,6 +157,7 @@ def test_a_record_that_cannot_be_read_costs_its_picture_only(tmp_path):
   assert 'cannot be read' in ' '.join(page.text) and '2' in page.text
 
 
+@pytest.mark.slow
 def test_the_largest_page_stays_under_3_mb(tmp_path):
   random = np.random.default_rng(0)
   gains = np.repeat(10 ** random.uniform(-3, 0, 13 * 50), 320)      # another loudness every 20 ms: much to draw
@@ -167,6 +168,7 @@ def test_the_largest_page_stays_under_3_mb(tmp_path):
   assert 1_500_000 < report.write(made(tmp_path, parts, dropped, skips)).stat().st_size < 3_000_000
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows_take_no_more_memory_than_ten_thousand():
   quality = itertools.cycle([{**QUALITY, 'snr_db': float(snr)} for snr in range(60)])
 

@@ -1,7 +1,7 @@
 """Records and shards: what was written is what is read, and damage is named."""
 import json
 import os
-import socket
+import re
 import subprocess
 import sys
 
@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
 
+from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import shards
 
@@ -163,9 +164,9 @@ def test_a_folder_that_is_no_dataset_is_named(tmp_path, text, says):
 def test_only_what_dead_writers_of_this_machine_left_is_swept(tmp_path):
   dead = subprocess.Popen([sys.executable, '-c', ''])
   dead.wait()
-  host = socket.gethostname()
-  left, ours, elsewhere = (tmp_path / f'.tmp-{name}-{pid}-a.array_record' for name, pid in
-                           ((host, dead.pid), (host, os.getpid()), ('another-host', dead.pid)))
+  here = files.temporary_prefix()
+  other = re.sub(r'-\d+-$', '-1-', here)                       # a container of one host name, whose processes we do not see
+  left, ours, elsewhere = (tmp_path / f'{prefix}{pid}-a.array_record' for prefix, pid in ((here, dead.pid), (here, os.getpid()), (other, dead.pid)))
   for path in (left, ours, elsewhere, tmp_path / 'a.array_record'):
     path.write_bytes(b'x')
   assert shards.sweep(tmp_path) == 1
