@@ -92,12 +92,23 @@ def in_chunks(sums, of, chunk: int):
   return jax.lax.scan(jax.checkpoint(body, prevent_cse=False), zero, tuple(map(split, of)))[0]
 
 
-def counts(config, slots, user, weight):
+def heard_weight(config, weight, segment=None):
+  """f32[b u], what the user's frames that are predicted count: none where the frame before is another clip's.
+
+  weight: f32[b t]; segment: i32[b t] of packed rows, or None.
+  """
+  found = weight[:, config.predicted]
+  if segment is None:
+    return found
+  return found * (segment[:, :-1][:, slice(0, None, config.user_every) if config.user_every else config.predicted] == segment[:, config.predicted])
+
+
+def counts(config, slots, user, weight, segment=None):
   """What the sums over a batch are divided by: ([f32[] of each slot], [f32[] of each of the user's codebooks]).
 
-  slots: i32[b t slots], what AudioLM was to say; user: i32[b t q]; weight: f32[b t].
+  slots: i32[b t slots], what AudioLM was to say; user: i32[b t q]; weight: f32[b t]; segment: as in `heard_weight`.
   """
-  heard, weight_heard = user[:, config.predicted], weight[:, config.predicted]
+  heard, weight_heard = user[:, config.predicted], heard_weight(config, weight, segment)
   each = slot_weights(config, slots, weight)
   return ([present(slots[..., slot], of_slot(each, slot)) for slot in range(config.slots)],
           [present(heard[..., level], weight_heard) for level in range(config.codebooks)])

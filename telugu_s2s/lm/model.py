@@ -15,7 +15,7 @@ from telugu_s2s import axes
 from telugu_s2s.codec.transformer import Sizes, Transformer, empty_cache, rms_norm
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import conditions
-from telugu_s2s.lm.frames import before, delayed, looked_up, positions
+from telugu_s2s.lm.frames import ABSENT, before, delayed, looked_up, positions
 
 STREAMS = 2
 PARTS = 3                        # of an answer, by each of which it is known
@@ -42,6 +42,7 @@ class Config:
   codebooks: int = 8
   codes: int = 1024
   prosody_codes: int = 64
+  prosody: bool = True           # its slot is filled; False = nothing is ever said there
   text_codes: int = 0            # text slot's vocabulary; 0 = no text slot
   delay: int = 1                 # frames that a1.. come after a0
   user_every: int = 4            # the user's next frame is predicted at one frame in so many, in training; 0 = at none
@@ -207,7 +208,7 @@ class AudioLM(nn.Module):
 
   def logits(self, y, slot: int):
     """f32[... v] of a slot. y: f[... e], normalised output of the depth transformer."""
-    return (y @ self.heads[slot].astype(y.dtype)).astype(jnp.float32)
+    return jnp.matmul(y, self.heads[slot].astype(y.dtype), preferred_element_type=jnp.float32)
 
   def slot_step(self, h, said, slot: int, position, cache):
     """Logits f32[b v] of one slot of the assistant in decoding, and the depth cache.
@@ -251,7 +252,7 @@ class AudioLM(nn.Module):
 
     Voice activity projection with independent spans (Ekstedt and Skantze, 2022, 3.1).
     """
-    return (h @ self.floor_dc.astype(h.dtype)).astype(jnp.float32)
+    return jnp.matmul(h, self.floor_dc.astype(h.dtype), preferred_element_type=jnp.float32)
 
   def match(self, h, a0, asked):
     """Where questions and answers meet: what was heard before each answer and the answer itself as unit vectors.
@@ -299,6 +300,8 @@ def whose_turn(floor):
 
 def targets(c: Config, codes, prosody, text=None, segment=None):
   """What the assistant says at each step, i32[b t slots]. Arguments as in AudioLM's call."""
+  if not c.prosody:
+    prosody = jnp.full_like(prosody, ABSENT)
   said = [prosody[..., None], delayed(codes[:, 0], c.delay, None if segment is None else positions(segment))]
   if c.text_codes:
     said.insert(0, (jnp.full_like(prosody, -1) if text is None else text)[..., None])

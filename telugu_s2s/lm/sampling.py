@@ -112,7 +112,7 @@ def step(c: model.Config, params, state, user, keys, how, forced=None):
     last = drawing.draw(logits, jax.vmap(jax.random.fold_in, (0, None))(keys, slot),
                         *(how[name][:, slot] for name in ('temperature', 'top_k', 'top_p')))
     if slot == first - 1:
-      last = jnp.where(position % 2 == 0, last, ABSENT)
+      last = jnp.where(position % 2 == 0, last, ABSENT) if c.prosody else jnp.full_like(last, ABSENT)
     elif slot > first:
       last = jnp.where(position >= c.delay, last, ABSENT)
     if forced is not None:
@@ -133,7 +133,7 @@ def _arrays(c, how, batch):
 
 
 def prefill(c: model.Config, params, state, slots, user):
-  """Reads a prompt in one call.
+  """Reads a prompt in one call; what of it lies beyond the window frame by frame, as there a chunk's distances to the sinks are others.
 
   Args:
     slots: i32[b t slots], what the assistant said at each step; user: i32[b t q].
@@ -141,6 +141,10 @@ def prefill(c: model.Config, params, state, slots, user):
   Returns:
     The state after step t, as if `step` had been forced to say `slots`.
   """
+  if c.sinks and slots.shape[1] > c.window:
+    state = prefill(c, params, state, slots[:, :c.window], user[:, :c.window])
+    later = [x[:, c.window:].swapaxes(0, 1)[:, :, None] for x in (slots, user)]
+    return jax.lax.scan(lambda state, x: (prefill(c, params, state, *x), None), state, later)[0]
   net = model.AudioLM(c)
   read = jnp.concatenate([state['said'][:, None], slots[:, :-1]], 1)
   position = state['position'][:, None] + jnp.arange(slots.shape[1])

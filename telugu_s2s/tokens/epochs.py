@@ -1,6 +1,6 @@
 """Which clips an epoch has, in which view, and which of them share a row of a batch: a function of seed and epoch alone."""
 import dataclasses
-import functools
+import threading
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -62,7 +62,7 @@ class Epochs:
     self._times = np.array([mixture.weights.get(name, 1.0) for name in census.sources])[census.source]
     self._times = self._times if times is None else self._times * times
     self._cap, self._views, self._how, self._seed = mixture.text_cap, views, how, seed
-    self._rows = functools.lru_cache(2)(self._made)
+    self._kept, self._lock, self._begun = {}, threading.Lock(), 0
     if not self._times.any():
       raise InputError(f'config.mixture: every clip has weight 0; give {", ".join(sorted(census.sources))} more')
     self.rows = len(self._rows(0)[1]) - 1
@@ -76,6 +76,9 @@ class Epochs:
     """
     epoch, place = divmod(index, self.rows)
     clips, ends, view = self._rows(epoch)
+    if 2 * place >= self.rows and epoch >= self._begun:          # of millions of clips it takes minutes: the next one is made meanwhile
+      self._begun = epoch + 1
+      threading.Thread(target=self._rows, args=(epoch + 1,), daemon=True).start()
     place %= len(ends) - 1
     return [(int(clips[at]), int(view[at])) for at in range(ends[place], ends[place + 1])]
 
@@ -84,13 +87,22 @@ class Epochs:
     clips = self._rows(0)[0]
     return len(clips), float(self._needs[clips].sum() / (self.rows * self._frames))
 
+  def _rows(self, epoch):
+    """`_made`, of the last two epochs kept. Who wants one that is there never waits for one that is being made."""
+    if (found := self._kept.get(epoch)) is None:
+      with self._lock:             # readers come at once, and each would make it
+        if (found := self._kept.get(epoch)) is None:
+          found = self._made(epoch)
+          self._kept = dict([*self._kept.items()][-1:]) | {epoch: found}
+    return found
+
   def _made(self, epoch):
     """(clips i64[m], where each row begins among them and the last one ends i64[rows + 1], views i64[m]) of an epoch."""
     rng = np.random.default_rng([self._seed, epoch])
     count = len(self._times)
     times = np.floor(self._times + rng.random(count)).astype(np.int64)
     if epoch and not times.any():
-      return self._rows(0)         # a few clips of small weight
+      return self._made(0)         # a few clips of small weight
     if self._cap:
       times = _capped(times, self._census.text, self._cap, rng.permutation(count))
     clips = np.repeat(np.arange(count), times)

@@ -121,6 +121,8 @@ class Table:
     Raises:
       InputError: there is none, there are several, or the model's table ends before.
     """
+    if not self.speakers:
+      raise InputError(f'speaker {name!r}: the data of this run names no speakers; give a recording of the voice in the place of a name')
     found = [name] if name in self.number else [one for one in self.speakers if one.endswith(f'/{name}')]
     if len(found) == 1:
       if self.number[found[0]] >= size:

@@ -59,12 +59,14 @@ def drawn(many, fits, rng, there: bool = True):
 def pair(scenes: turns.Scenes, exchange: turns.Exchange, clip: int, window, seed: int | None, view: int = 0) -> dict:
   """An exchange as a row with its answer, and with another clip instead: arrays of `turns`' rows, those of the worse one named WORSE...
 
-  answer and worse_answer are f32[t]. The same pause, view and noise are drawn for both, from seed; None = the mean pause.
+  answer and worse_answer are f32[t]. The same pause, view and noise are drawn for both, from seed; None = the mean pause. What comes before
+  the answer is the same too, and so leaves room for the longer one.
   """
   drawn = lambda: None if seed is None else np.random.default_rng(seed)
   last = dataclasses.replace(exchange.turns[exchange.second], clip=clip)
   other = dataclasses.replace(exchange, turns=exchange.turns[:exchange.second] + (last,) + exchange.turns[exchange.second + 1:])
-  better, worse = (scenes.row(one, window, view, drawn(), led=False) for one in (exchange, other))
+  longer = max(len(scenes.clips.view(number, view).codes) for number in (exchange.answered, clip))
+  better, worse = (scenes.row(one, window, view, drawn(), led=False, reserve=longer) for one in (exchange, other))
   found = better | {WORSE + name: worse[name] for name in BOTH if name in worse}
   return {name: value.astype(np.float32) if name in ('answer', WORSE + 'answer') else value for name, value in found.items()}
 

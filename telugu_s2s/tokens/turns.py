@@ -167,7 +167,7 @@ class Scenes:
   text: slots.Text | None = None           # how the text slot is filled; None = there is none. In dialogues text comes with the voice
 
   def row(self, exchange: Exchange, window: Window, view=0, rng=None, swapped=False, then: Exchange | None = None,
-          breaks_in=True, silence=None, led=True) -> dict:
+          breaks_in=True, silence=None, led=True, reserve=0) -> dict:
     """A row, see `scenes.laid`. Of a question that is too long the beginning is left out, of an answer its end.
 
     Args:
@@ -175,10 +175,11 @@ class Scenes:
       rng: draws pauses, views, noises and what comes before; None = the mean pause and nothing else.
       swapped: the assistant asks, and the user answers.
       led: what comes first may come later, by up to LEAD_S, where there is room.
+      reserve: frames of an answer that is longer than this one: as much of what comes before is left out as for that.
       then: another exchange. Its question comes while the answer is said, and is answered instead, or, where it does not break in,
         comes after it; of what was before that so much is left out that the last answer fits in.
     """
-    said = self._said(exchange, window.frames, view, rng, swapped)
+    said = self._said(exchange, window.frames, view, rng, swapped, reserve)
     if led and rng is not None:
       said = self._later(said, window.frames, rng)
     if then is not None:
@@ -192,7 +193,7 @@ class Scenes:
     low, high = (max(1, round(seconds * self.rate)) for seconds in PAUSE_S)
     return round((low + high) / 2) if rng is None else int(rng.integers(low, high + 1))
 
-  def _said(self, exchange, frames, view, rng, swapped):
+  def _said(self, exchange, frames, view, rng, swapped, reserve):
     """The turns up to the answer with their places, as many as fit in; the question and the answer come last."""
     every = exchange.turns[:exchange.second + 1]
     mine = every[-1].speaker
@@ -210,7 +211,7 @@ class Scenes:
     if self.overlap is not None:
       starts[-1] = max(starts[-1], asked + len(parts[exchange.first][0]) - self.overlap)
     answer = starts[-1]
-    room = frames - min(len(parts[-1][0]), frames // 2) - 1         # 1: where prosody would not come at an even frame
+    room = frames - min(max(reserve, len(parts[-1][0])), frames // 2) - 1         # 1: where prosody would not come at an even frame
     begin = next((start for start in sorted(starts) if 0 <= asked - start <= self.history and answer - start <= room),
                  max(asked, answer - room))
     kept = [place for place, start in enumerate(starts) if start >= min(begin, asked)]

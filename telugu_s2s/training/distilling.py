@@ -25,7 +25,7 @@ def run(config, workdir):
   of = Path(config.run).absolute()
   model, teacher, trained = runs.loaded(of)
   check(model, of)
-  config, teacher = runs.continued(config, of), hosts.whole(teacher)
+  config, teacher = runs.continued(config, of), jax.device_get(hosts.whole(teacher))
   workdir, mesh = loop.begin(config, workdir), axes.mesh(**config.mesh)
   how = stage2.update_of(config)
   lm_step.check(model, how, config.batch, mesh)

@@ -112,7 +112,7 @@ def counts(model, batch):
   floor = losses.present(batch['floor'], batch['weight'][..., None]) if tells_floor(model, batch) else jnp.zeros(())
   match = jnp.maximum(jnp.sum(batch['asked'][..., 0] > 0), 1) if matches(model, batch) else jnp.zeros(())
   compared = jnp.maximum(jnp.sum(batch['compared']), 1.0) if 'compared' in batch else jnp.zeros(())
-  return *losses.counts(model, slots, batch['codes'][:, 1], batch['weight']), many, floor, match, compared
+  return *losses.counts(model, slots, batch['codes'][:, 1], batch['weight'], batch.get('segment')), many, floor, match, compared
 
 
 def tells_floor(model, batch) -> bool:
@@ -170,7 +170,7 @@ def parts_of(model, params, batch, chunk=0, divisors=None):
   inputs = (batch['codes'], batch['prosody'], batch.get('text'), condition, batch.get('segment'))
   if divisors is None:
     divisors = counts(model, batch)
-  weight_heard = weight[:, model.predicted]
+  weight_heard = losses.heard_weight(model, weight, batch.get('segment'))
   spoken = params
   if chunk:
     spoken = {**params, **axes.gathered({name: params[name] for name in params if name not in HEARD})}

@@ -30,7 +30,7 @@ def adamw(schedule, *, b1=0.9, b2=0.95, weight_decay=0.1, clip=1.0):
   """AdamW behind a clip of the global gradient norm; decay on matrices alone, and on none that is GIVEN."""
   def matrices(params):             # by their names: a norm's scales have two axes where layers are stacked
     name = lambda path: jax.tree_util.keystr(path[-1:], simple=True)
-    return jax.tree_util.tree_map_with_path(lambda path, x: len(name(path).rpartition('_')[2]) > 1 and name(path) not in GIVEN, params)
+    return jax.tree_util.tree_map_with_path(lambda path, x: x.ndim > 0 and len(name(path).rpartition('_')[2]) > 1 and name(path) not in GIVEN, params)
   return optax.chain(optax.clip_by_global_norm(clip),
                      optax.adamw(schedule, b1=b1, b2=b2, weight_decay=weight_decay, mask=matrices))
 

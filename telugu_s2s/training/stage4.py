@@ -119,7 +119,7 @@ def prefers(model, every, talk, seed: int) -> list[dict]:
   score, result = jax.jit(lambda params, batch: advantage(model, params, batch)), [{} for _ in every]
   for kind in preferences.KINDS:
     tests, says = preferences.tests(talk.compared, talk.held, talk.window, kind, talk.counted_then, 8, seed, talk.asked_then)
-    for params, found in zip(every, result):
+    for params, found in zip(map(jax.device_put, every), result):
       if says:
         right = np.concatenate([np.asarray(score(params, batch)) for batch in tests])[:len(says)] > 0
         found[kind] = intervals.share_by_group(right, says, np.random.default_rng(seed))

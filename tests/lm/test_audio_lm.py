@@ -235,3 +235,30 @@ def test_a_bias_against_silence_keeps_its_code_from_being_said(params):
 def test_sizes_that_cannot_be_are_named(field, value):
   with pytest.raises(InputError, match=f'config.model.*{field if field != "kv_heads" else "heads"}'):
     dataclasses.replace(SMALL, **{field: value})
+
+
+def test_a_prompt_longer_than_the_window_is_read_as_step_by_step(params, spoken):
+  """Beyond it a chunk's distances to the sinks are others than those of single frames."""
+  codes, prosody = spoken
+  slots = slots_of(codes, prosody)
+  narrow = dataclasses.replace(SMALL, window=5)
+  assert narrow.sinks and narrow.window < T - 1
+  read = functools.partial(jax.jit(lambda params, slots, user, state: sampling.prefill(narrow, params, state, slots, user)), params)
+  once = read(slots, codes[:, 1], sampling.empty_state(narrow, B))
+  state = sampling.empty_state(narrow, B)
+  for t in range(T):
+    state = read(slots[:, t:t + 1], codes[:, 1, t:t + 1], state)
+  assert jax.tree.structure(once) == jax.tree.structure(state)
+  for one, other in zip(jax.tree.leaves(once), jax.tree.leaves(state)):
+    np.testing.assert_allclose(one, other, atol=2e-5)
+
+
+def test_a_model_that_learnt_no_prosody_says_none_and_is_told_none(params, spoken):
+  silent = dataclasses.replace(SMALL, prosody=False)
+  user = np.random.default_rng(2).integers(0, 11, (B, T, 3)).astype(np.int32)
+  speak = jax.jit(lambda params, user: sampling.generate(silent, params, sampling.empty_state(silent, B), user, jax.random.key(5), GREEDY)[1])
+  said = speak(params, user)
+  assert (np.asarray(said)[..., 0] == frames.ABSENT).all() and (np.asarray(said)[..., 1] >= 0).all()
+  codes, prosody = spoken
+  assert (np.asarray(model.targets(silent, codes, prosody))[..., 0] == frames.ABSENT).all()
+  assert (np.asarray(model.targets(SMALL, codes, prosody))[..., 0] >= 0).any()

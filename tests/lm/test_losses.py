@@ -105,3 +105,12 @@ def test_the_nats_of_rows_are_the_same_however_few_logits_exist_at_once(text):
   whole, parts = (losses.by_row(c, losses.in_chunks(sums, (h, slots, weight), chunk)) for chunk in (0, 2))
   assert whole.shape == (B,) and (whole > 0).all()
   np.testing.assert_allclose(whole, parts, rtol=1e-6)
+
+
+@pytest.mark.parametrize('every', [1, 2])
+def test_no_frame_of_the_user_is_learnt_from_another_clips(every):
+  config, segment = dataclasses.replace(CONFIG, user_every=every), np.array([[0, 0, 0, 1, 1], [0, 1, 1, 1, 1]])
+  found = losses.heard_weight(config, np.ones((2, 5), np.float32), segment)
+  before = [frame - 1 for frame in range(1, 5, every)]
+  np.testing.assert_array_equal(found, [[float(row[frame] == row[frame + 1]) for frame in before] for row in segment])
+  assert (losses.heard_weight(config, np.ones((2, 5), np.float32)) == 1).all()

@@ -1,5 +1,7 @@
 """Epochs: what a mixture asks for, in rows that are full, the same for the same seed."""
 import collections
+import concurrent.futures
+import time
 
 from hypothesis import given, strategies as st
 import numpy as np
@@ -108,3 +110,24 @@ def test_a_clip_that_comes_several_times_comes_in_other_views():
   for clip, view in epoch(of(views=4, times=np.full(400, 3.0))):
     seen[clip].add(view)
   assert all(len(views) == 3 for views in seen.values())
+
+
+def test_an_epoch_is_made_once_however_many_read_and_the_next_one_before_it_is_wanted(monkeypatch):
+  made, real = [], Epochs._made
+
+  def slow(self, number):
+    made.append(number)
+    time.sleep(0.05)
+    return real(self, number)
+  monkeypatch.setattr(Epochs, '_made', slow)
+  source = of(most=8, views=2)
+  wanted = [source.row(source.rows + place) for place in range(source.rows)]
+  fresh = of(most=8, views=2)
+  made.clear()
+  with concurrent.futures.ThreadPoolExecutor(8) as readers:
+    assert list(readers.map(lambda place: fresh.row(fresh.rows + place), range(source.rows))) == wanted
+  assert made.count(1) == 1
+  deadline = time.monotonic() + 10
+  while 2 not in made and time.monotonic() < deadline:
+    time.sleep(0.01)
+  assert made.count(2) == 1

@@ -60,3 +60,13 @@ def test_voices_come_equally_often():
   even, as_is = turns.balanced(found, 1.0), turns.balanced(found, 0.0)
   assert even[:6].sum() == pytest.approx(even[6:].sum()) and set(as_is) == {1.0}
   assert turns.balanced([FOUND[0]] * 99 + [FOUND[2]], 1.0)[-1] == 4.0        # no more often, or it would be learnt by heart
+
+
+@pytest.mark.parametrize('frames', [14, 20, 26, 40])
+@pytest.mark.parametrize('seed', [None, 5])
+def test_a_longer_worse_answer_takes_nothing_of_what_comes_before(clips, frames, seed):
+  asked = turns.Exchange((turns.Turn(5, 'user'), turns.Turn(8, 'a')), 0, 1)            # 10 frames, then 4, or 70
+  row = preferences.pair(turns.Scenes(clips, RATE), asked, 7, dataclasses.replace(WINDOW, frames=frames), seed)
+  np.testing.assert_array_equal(row['codes'][batches.USER], row['worse_codes'][batches.USER])
+  first, other = (int(np.flatnonzero(row[name])[0]) for name in ('answer', 'worse_answer'))
+  assert first == other and set(row['codes'][batches.ASSISTANT, row['answer'] > 0, 0]) == {108}

@@ -25,11 +25,11 @@ def test_the_rate_is_positive_however_short_the_run(warmup, steps):
 
 
 def test_only_matrices_decay():
-  params = {'blocks': {'wq_dnh': jnp.ones((2, 4, 3, 2)), 'norm_d': jnp.ones((2, 4))}, 'bias_o': jnp.ones(3), 'mix_io': jnp.ones((4, 3))}
+  params = {'blocks': {'wq_dnh': jnp.ones((2, 4, 3, 2)), 'norm_d': jnp.ones((2, 4))}, 'bias_o': jnp.ones(3), 'mix_io': jnp.ones((4, 3)), 'sharp': jnp.ones(())}
   tx = optimiser.adamw(0.1, weight_decay=0.5)
   updates, _ = tx.update(jax.tree.map(jnp.zeros_like, params), tx.init(params), params)
   decays = jax.tree.map(lambda x: bool((x != 0).all()), updates)
-  assert decays == {'blocks': {'wq_dnh': True, 'norm_d': False}, 'bias_o': False, 'mix_io': True}
+  assert decays == {'blocks': {'wq_dnh': True, 'norm_d': False}, 'bias_o': False, 'mix_io': True, 'sharp': False}
 
 
 def test_a_gradient_is_clipped_to_its_norm():
