@@ -1,15 +1,19 @@
 """The notebooks run from top to bottom, end in something to see or hear, and are stored without outputs."""
+import ast
 import pathlib
 
 import nbclient
 import nbformat
 import pytest
 
-from telugu_s2s import usage
+from telugu_s2s import main, usage
 
 ROOT = pathlib.Path(usage.ROOT)
 NOTEBOOKS = sorted(path.name for path in (ROOT / 'notebooks').glob('*.ipynb'))
-SLOW = {'04_stage2.ipynb', '06_train_codec.ipynb', '09_text_and_alignment.ipynb', '10_voices.ipynb', '13_conversation.ipynb'}   # they train; the others take seconds
+# They train, or start processes that compile; the others take seconds.
+SLOW = {'02_codec.ipynb', '04_stage2.ipynb', '06_train_codec.ipynb', '08_preparation.ipynb', '09_text_and_alignment.ipynb', '10_voices.ipynb', '12_evaluate.ipynb',
+        '13_conversation.ipynb', '15_talk.ipynb'}
+UNASKED = {'labels', 'prosody', 'reference_s'}         # fields of configs/stage2.py that a run does without
 SENSES = ('image/', 'audio/')
 
 
@@ -41,6 +45,18 @@ def test_a_notebook_is_valid_short_and_stored_without_outputs(name):
   assert 5 <= len(book.cells) <= 11
   for cell in code_cells(book):
     assert not cell.outputs and cell.execution_count is None
+
+
+@pytest.mark.parametrize('name', NOTEBOOKS)
+def test_the_configs_of_a_notebook_have_the_fields_that_the_jobs_read(name):
+  calls = [node for cell in code_cells(stored(name)) for node in ast.walk(ast.parse(cell.source))
+           if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'dict']
+  named = [{one.arg: one.value for one in call.keywords} for call in calls]
+  others = set().union(*(fields for fields in named if 'job' not in fields))                # of dict(rows, job=..)
+  for call, fields in zip(calls, named):
+    if job := fields.get('job'):
+      known = set(main.load(str(ROOT / 'configs' / f'{job.value}.py'), []))
+      assert fields.keys() <= known and known - fields.keys() <= UNASKED | (others if call.args else set()), job.value
 
 
 @pytest.mark.parametrize('name', [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in NOTEBOOKS])

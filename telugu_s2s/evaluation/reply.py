@@ -22,6 +22,8 @@ def run(config, workdir):
   """The job: `config.count` answers below workdir/replies."""
   generate.check_sizes(config)
   model, params, trained = runs.loaded(config.run)
+  if runs.config_of(config.run).job == 'stage2':
+    print(f'{config.run} is a run of stage 2, which has not learnt to answer; configs/stage3.py goes on from it', flush=True)
   vocabulary = texts.of_run(config.run, model)
   path = Path(config.question or min((sample.folder() / 'audio').glob('q*')))
   audio = question(path)

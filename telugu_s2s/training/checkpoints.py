@@ -14,7 +14,7 @@ import orbax.checkpoint as ocp
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
 
-logging.getLogger('absl').setLevel(logging.WARNING)      # Orbax tells of every file at INFO
+logging.getLogger('absl').setLevel(logging.ERROR)        # Orbax tells of every file at INFO, and warns of what read_only means
 
 
 class Checkpoints:
@@ -73,9 +73,20 @@ class Checkpoints:
       found = self._manager.restore(step, args=ocp.args.Composite(
           state=ocp.args.StandardRestore(abstract), facts=ocp.args.JsonRestore()))
     except ValueError as problem:
-      raise InputError(f'{self.folder / str(step)}: made by a run with other sizes; give another --workdir or the '
-                       f'fields of that run ({str(problem).splitlines()[0][:120]})') from problem
+      raise self._other(step, problem) from problem
     return found['state'], found['facts']
+
+  def part(self, step: int, abstract):
+    """Some of a step's state, {name: tree}, on the shardings of `abstract`; raises as `restore`. The optimiser alone is twice the weights."""
+    try:
+      return self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.PyTreeRestore(
+          abstract, restore_args=ocp.checkpoint_utils.construct_restore_args(abstract), partial_restore=True)))['state']
+    except ValueError as problem:
+      raise self._other(step, problem) from problem
+
+  def _other(self, step, problem):
+    return InputError(f'{self.folder / str(step)}: made by a run with other sizes; give another --workdir or the '
+                      f'fields of that run ({str(problem).splitlines()[0][:120]})')
 
   def facts(self, step: int) -> dict:
     """What was saved beside the arrays of a step."""

@@ -25,6 +25,7 @@ from telugu_s2s.training import checkpoints, metrics
 
 SKIPS_IN_A_ROW = 50              # non-finite steps that a run bears before it stops
 READERS = min(8, max(1, (os.cpu_count() or 1) // 2))       # threads that make batches; the others are the step's
+HOW = {'workers', 'engine', 'address', 'report', 'segments'}               # of config.data, what may change from one start of a run to the next
 LOCKS = {}                       # of the run folders that this process holds
 WAITING = {}                     # and what waits to be written there, see `beside`
 
@@ -78,7 +79,7 @@ def begin(config, workdir) -> Path:
   lock(workdir)
   WAITING.pop(workdir, None)                     # of a run in this process that was refused
   if checkpoints.begun(workdir):
-    _same_job(workdir, config.job)
+    _same_run(workdir, config)
   told = {'config.json': json.dumps(config.to_dict(), indent=1, sort_keys=True), 'revision.txt': revision()}
   beside(workdir, {name: f'{text}\n'.encode() for name, text in told.items()})
   return workdir
@@ -95,13 +96,26 @@ def beside(workdir, told: dict[str, bytes]) -> None:
     files.write(workdir / name, data)
 
 
-def _same_job(workdir, job):
+def _same_run(workdir, config):
+  """Refuses what would be refused by `fit` too, but before its data are prepared over those of the run that is there."""
   try:
-    found = json.loads((workdir / 'config.json').read_bytes())['job']
+    found = json.loads((workdir / 'config.json').read_bytes())
+    job, before = found['job'], found.get('data', {})
   except (OSError, ValueError, KeyError, TypeError):
     return
-  if found != job:
-    raise InputError(f'--workdir={workdir}: the checkpoints of a run of configs/{found}.py lie there; give another folder')
+  if job != config.job:
+    raise InputError(f'--workdir={workdir}: the checkpoints of a run of configs/{job}.py lie there; give another folder')
+  now = json.loads(json.dumps(config.to_dict().get('data', {})))
+  if now.get('tokens'):            # nothing is prepared
+    return
+  for name in sorted(before.keys() & now.keys() - HOW):
+    if before[name] != now[name] and not (name == 'audio' and before[name] and now[name] and _place(before[name]) == _place(now[name])):
+      raise InputError(f'config.data.{name} is {now[name]!r}, and this run was begun with {before[name]!r}: give that, or another --workdir' +
+                       f'; if it is the same speech in another place, --config.data.tokens={workdir}/tokens' * (name == 'audio' and 'tokens' in now))
+
+
+def _place(folders):
+  return [os.path.abspath(one) for one in ([folders] if isinstance(folders, str) else folders)]
 
 
 def lock(workdir) -> None:

@@ -30,7 +30,8 @@ def loaded(folder):
     if step is None:
       raise InputError(f'config.run: {folder} has no checkpoint yet; let configs/{config.job}.py save one')
     print(f'{folder}: step {step}, codec {trained.name}')
-    return model, lm_step.learnt(saved.restore(step, shapes)[0]), trained
+    name = 'mean' if 'mean' in shapes else 'params'              # as lm_step.learnt takes them
+    return model, saved.part(step, {name: shapes[name]})[name], trained
   finally:
     saved.close()
 
@@ -52,7 +53,26 @@ def continued(config, folder):
   table = Path(folder) / labels.FILE
   found.labels = str(table) if table.exists() and not config.get('anew') else ''
   found.data.tokens = config.data.tokens or str(stage2.folders(found, folder)[0].parent)
+  if not config.data.tokens:
+    learnt_from(folder, stage2.folders(found, folder)[0])
   return found
+
+
+def learnt_from(folder, tokens) -> None:
+  """Raises InputError where tokens are there and are others than a run has learnt from: made anew, say, of other speech."""
+  try:
+    content = json.loads((Path(tokens) / 'manifest.json').read_bytes())['content']
+  except (OSError, ValueError, KeyError, TypeError):
+    return                       # who reads them says what is wrong
+  saved = checkpoints.Checkpoints(Path(folder).absolute() / 'checkpoints', reads_only=True)
+  try:
+    step = saved.latest()
+    known = None if step is None else saved.facts(step).get('data')
+  finally:
+    saved.close()
+  if known not in (None, content):
+    raise InputError(f'{tokens}: these are not the tokens that {folder} has learnt from; make them again of the same speech, or name those that '
+                     'it has learnt from (config.data.tokens of a stage, config.tokens of a package)')
 
 
 def parts(batch: int, rows: int) -> int:
@@ -73,7 +93,7 @@ def config_of(folder):
     packed = 'format' in found
     config = None if packed else ml_collections.ConfigDict(found)
   except (OSError, ValueError, TypeError):
-    raise InputError(f'config.run: {folder} holds no run; train one with configs/stage2.py') from None
+    raise InputError(f'config.run: {folder} holds no run; train one with configs/stage2.py, and one that answers with configs/stage3.py on it') from None
   if packed:
     raise InputError(f'config.run: {folder} is a packed model, which configs/serve.py takes; give the run that it was packed from')
   if config.get('job') not in JOBS:

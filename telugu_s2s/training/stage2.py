@@ -16,7 +16,7 @@ from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import frames, losses, sampling
 from telugu_s2s.lm.model import Config, targets
-from telugu_s2s.preparation import prepare, read
+from telugu_s2s.preparation import inputs, prepare, read
 from telugu_s2s.tokens import baselines, batches, census, encoding, prosody, tokenize
 from telugu_s2s.tokens.epochs import Mixture, weights as mixed
 from telugu_s2s.training import hosts, loop, optimiser, texts, voices
@@ -61,7 +61,7 @@ def run(config, workdir):
 
 def sizes(config, trained):
   """The model's Config for a codec. trained: what `weights.load` gave."""
-  model = Config(codebooks=trained.config.codebooks, codes=trained.config.codes, **config.model)
+  model = Config(codebooks=trained.config.codebooks, codes=trained.config.codes, prosody=config.get('prosody', True), **config.model)
   width = trained.params['quantizer']['table_qvz'].shape[-1]
   if model.ear not in (0, width):
     raise InputError(f'config.model.ear {model.ear}: the vectors of codec {trained.name} have {width} numbers; give that, or 0')
@@ -155,6 +155,9 @@ class Checked:
 def folders(config, workdir):
   """Where the tokens of training and of evaluation are, or will be."""
   folder = Path(config.data.tokens or workdir / ('aligned' if config.text.vocabulary else 'tokens'))
+  if (folder / 'manifest.json').exists() and not (folder / 'train').exists():
+    raise InputError(f'config.data.tokens: {folder} holds tokens itself; a run takes a folder with tokens in train/ and, held out, in eval/: run '
+                     'configs/tokenize.py once for each split')
   return folder / 'train', folder / 'eval'
 
 
@@ -169,7 +172,7 @@ def token_folders(config, workdir, trained):
     print(f'--- {split}')
     try:
       prepare.prepare(chosen, workdir / 'segments' / split)
-    except InputError as problem:
+    except inputs.NoSplit as problem:                  # one that is there and cannot be used is told: nobody shall take other voices for it
       if split == 'train':
         raise
       print(f'no held-out split ({problem}): the sample corpus takes its place')
@@ -193,7 +196,8 @@ def evaluated(score, params, tests, mesh):
   total, frames_seen = {}, 0.0
   for batch in tests:
     mine = jax.tree.map(hosts.share, batch)
-    parts = jax.device_get(score(params, jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), mine))[1])
+    with jax.set_mesh(mesh):       # as in the loop: outside, it would be another program, whose arrays lie anywhere
+      parts = jax.device_get(score(params, jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), mine))[1])
     share = float(batch['weight'].sum())
     frames_seen += share
     for name, value in parts.items():

@@ -75,7 +75,7 @@ def begun(of, floor: bool, match: int, seed: int, anew: bool = False):
     trained before learn something else more slowly than fresh ones (Ash and Adams, On warm-starting neural network training, 2020).
   """
   model, params, trained = runs.loaded(of)
-  params = hosts.whole(params)
+  params = jax.device_get(hosts.whole(params))       # where it is trained it is cut as the mesh says: no device keeps all of it beside that
   if anew:
     del params['temporal']
     # Stage 3 tells no knobs. What they said to the old transformer would be a jolt to this one when stage 4 first tells them.
@@ -120,8 +120,10 @@ def talk_of(config, of, model, trained, workdir, text, knobs: bool) -> Talk:
   clips, tested, rate = batches.Clips(train, trained.name), batches.Clips(held_out, trained.name), trained.config.frame_rate
   texts.check(text, clips, train)
   found, held = turns.exchanges(clips), turns.exchanges(tested)
-  if len(held) < 2:
-    raise InputError(f'{held_out}: {len(held)} exchanges, and at least 2 are compared; hold out dialogues')
+  for folder, there, least in ((train, found, 1), (held_out, held, 2)):
+    if len(there) < least:
+      raise InputError(f'{folder}: {len(there)} exchanges, at least {least} are needed: turns that follow one another, with the labels `dialogue`, `turn` and '
+                       '`speaker`. Give tokens of dialogues with config.data.tokens; configs/pairs.py makes some')
   print(f'exchanges: {len(found)} to learn from, {len(held)} held out', flush=True)
   asked, asked_then = voices.asked(config, model, workdir, clips, tested, (train, held_out), rate, knobs)
   scenes = turns.Scenes(clips, rate, heard.of(config, of, workdir, trained, clips, train), round(config.history_s * rate),
@@ -182,7 +184,7 @@ def listens(model, every, talk: Talk, seed: int) -> list[dict]:
     return [{'n': 0} for _ in every]
   score, result = jax.jit(jax.vmap(one, (None, 0))), []
   sides = [turns.tests(talk.compared, found, talk.window, 8, questions, talk.asked_then) for questions in (None, others)]
-  for params in every:
+  for params in map(jax.device_put, every):
     own, other = (np.concatenate([np.asarray(score(params, batch)) for batch in side])[:len(found)] for side in sides)
     result.append({'own': float(own.mean()), 'other': float(other.mean()),
                    **intervals.share_by_group(own < other, says, np.random.default_rng(seed))})

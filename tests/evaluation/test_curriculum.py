@@ -113,6 +113,7 @@ def test_the_ledger_counts_what_was_spent_before_a_stop(folder, tmp_path, monkey
   assert json.loads((tmp_path / 'ledger.json').read_text())['stage2']['spent_s'] >= 0.9
 
 
+@pytest.mark.slow
 def test_other_recordings_in_the_same_folder_are_other_inputs(folder, tmp_path):
   mine = shutil.copytree(folder, tmp_path / 'mine')
   steps = {one.name: one for one in curriculum.planned(config(mine), tmp_path)}

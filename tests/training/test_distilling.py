@@ -36,6 +36,7 @@ def moved(params):
   return jax.tree.map(lambda x: x + rng.normal(0, 0.05, x.shape).astype(x.dtype), params)
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_divergence_from_guided_speech(state, told, parts):
   """Against the logits of three passes, one coefficient for all rows."""
   net, params, student = AudioLM(LM), state['params'], moved(state['params'])

@@ -81,6 +81,7 @@ def test_parts_on_a_mesh_give_the_gradient_of_one_device(state, batch, plain, me
   assert_alike(graded(Update(accumulate=2, loss_chunk=4), state, batch, over), plain)
 
 
+@pytest.mark.slow
 def test_a_loss_in_chunks_needs_less_memory():
   """Of 100 frames of 3 x 4000 codes the logits are the largest thing by far."""
   c = dataclasses.replace(LM, codes=4000)
