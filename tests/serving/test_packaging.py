@@ -271,7 +271,8 @@ def trained_run(codec_file, tmp_path_factory):
   codec = weights.load(codec_file)
   stage2.token_folders(config, folder, codec)
   saved = checkpoints.Checkpoints(folder / 'checkpoints')
-  saved.save(3, filled(lambda: runs.state_of(config, stage2.sizes(config, codec), jax.random.key(0))), {})
+  saved.save(3, filled(lambda: runs.state_of(config, stage2.sizes(config, codec), jax.random.key(0))),
+             {'data': json.loads((folder / 'tokens/train/manifest.json').read_bytes())['content']})
   saved.close()
   (folder / 'summary.json').write_text(json.dumps({'held_out': {'codes': 2.5}, 'clips': 3}))
   return folder
@@ -304,6 +305,16 @@ def test_a_run_whose_data_is_gone_is_not_packed(trained_run, tmp_path):
   with pytest.raises(InputError, match='int3'):
     packaging.run(config, tmp_path)
   assert not (tmp_path / 'model').exists()
+
+
+def test_a_run_whose_tokens_are_others_now_is_not_packed_with_their_licence(trained_run, tmp_path):
+  run = tmp_path / 'run'
+  shutil.copytree(trained_run, run)
+  manifest = run / 'tokens/train/manifest.json'
+  manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {'content': 'other'}))
+  with pytest.raises(InputError, match='not the tokens that .* has learnt from'):
+    packaging.tokens_of(run)
+  assert packaging.tokens_of(trained_run) == [trained_run / 'tokens/train']
 
 
 def test_a_run_is_not_packed_over_itself(trained_run):

@@ -2,6 +2,7 @@
 import json
 import os
 import runpy
+import shutil
 
 import jax
 import numpy as np
@@ -97,3 +98,32 @@ def test_what_cannot_be_used_stops_the_job_in_one_line(audio, codec_file, tmp_pa
     stage2.run(made(audio, codec_file, **wrong), tmp_path)
   assert '\n' not in str(caught.value)
   assert not (tmp_path / 'log.jsonl').exists()
+
+
+def test_a_run_that_would_go_on_with_other_data_is_refused_and_left_as_it_was(done, audio, codec_file, tmp_path):
+  before = {path: path.read_bytes() for path in sorted(done.rglob('*')) if path.is_file()}
+  other = tmp_path / 'other'
+  shutil.copytree(audio, other)
+  for change in (dict(audio=str(other)), dict(licence='CC-BY-4.0'), dict(audio='')):
+    config = made(audio, codec_file)
+    config.data.update(change)
+    with pytest.raises(InputError, match='config.data.(audio|licence) is .*, and this run was begun with .*give that, or another --workdir'):
+      stage2.run(config, done)
+  assert {path: path.read_bytes() for path in sorted(done.rglob('*')) if path.is_file()} == before
+  config = made(os.path.relpath(audio), codec_file)                        # the same place, and its tokens by name, are no other data
+  stage2.run(config, done)
+  config.data.update(dict(audio=str(other), tokens=str(done / 'tokens')))
+  stage2.run(config, done)
+
+
+def test_held_out_rows_that_cannot_be_used_are_told_and_nobody_else_takes_their_place(audio, codec_file, tmp_path):
+  folder = tmp_path / 'audio'
+  shutil.copytree(audio, folder)
+  manifest = folder / 'MANIFEST.tsv'
+  names, *rows = [line.split('\t') for line in manifest.read_text().splitlines()]
+  for row in rows:
+    if row[names.index('split')] == 'eval':
+      row[names.index('licence')] = 'CC-BY-NC-4.0'
+  manifest.write_text('\n'.join(map('\t'.join, [names, *rows])) + '\n')
+  with pytest.raises(InputError, match='nothing usable.*licence'):
+    stage2.run(made(folder, codec_file), tmp_path / 'run')
