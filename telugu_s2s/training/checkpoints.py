@@ -5,6 +5,7 @@ A flipped bit restores silently without one; a checkpoint whose digest does not 
 import hashlib
 import json
 import logging
+import re
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import orbax.checkpoint as ocp
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
 
-logging.getLogger('absl').setLevel(logging.ERROR)        # Orbax tells of every file at INFO, and warns of what read_only means
+logging.getLogger('absl').setLevel(logging.WARNING)      # Orbax tells of every file at INFO,
+# and warns of what read_only means, which looks like a fault of the folder.
+logging.getLogger('absl').addFilter(lambda record: not re.search('read_only=True|directory is read only', record.getMessage()))
 
 
 class Checkpoints:
