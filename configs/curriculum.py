@@ -33,21 +33,22 @@ def get_config(size='toy'):
       nonverbal=0.0)                         # share of turns that begin with a breath, and with a filled pause: either can then be asked for
   # The text slot: what the voice says also stands there in words, told by the dialogues' transcripts; see configs/vocabulary.py, aligner.py.
   config.text = dict(pieces=0, peaks=200 if toy else 10_000, edges=160 if toy else 10_000)             # 0 pieces = no text slot
+  often = 10_000 if toy else 0               # steps between evaluations; a toy's held-out loss is measured at the end of a stage alone
   # Of each stage; a 0 of stage2, stage3 or stage4 = as its own config says, which may be more than none.
   config.stage2 = dict(steps=30 if toy else 0)
   # Stage 3 by its heads alone, before it; 0 = none.
-  config.listen = dict(steps=150 if toy else 0, batch=32, frames=160, lr=3e-3, warmup=50, anew=True)
+  config.listen = dict(steps=150 if toy else 0, batch=32, frames=160, lr=3e-3, warmup=50, anew=True, evaluate_every=often)
   config.stage3 = dict(steps=200 if toy else 0, batch=16 if toy else 64, frames=160 if toy else 3000, lr=2.5e-3 if toy else 4e-5,
                        decay=0.2 if toy else 0.4, onset=8.0 if toy else 1.0, replay=0.02 if toy else 0.3,
-                       swapped=0.02 if toy else 0.5, interrupted=0.2, followed=0.1, retold=0.0)
+                       swapped=0.02 if toy else 0.5, interrupted=0.2, followed=0.1, retold=0.0, evaluate_every=often)
   # A toy has most of its steps here: by 40 after a stage 3 that had ended it said worse what it knew by heart.
   config.stage4 = dict(steps=230 if toy else 0, preference_steps=8 if toy else 0, batch=16 if toy else 0, frames=160 if toy else 3000,
                        lr=2.5e-3 if toy else 0.0, decay=0.6 if toy else 0.0, onset=8.0 if toy else 0.0, replay=0.02 if toy else 0.0,
-                       swapped=0.02 if toy else 0.0, interrupted=0.2 if toy else 0.0, followed=0.1 if toy else 0.0, retold=0.0)
+                       swapped=0.02 if toy else 0.0, interrupted=0.2 if toy else 0.0, followed=0.1 if toy else 0.0, retold=0.0, evaluate_every=often)
   config.heard = dict(views=0 if toy else 2, echoes=0 if toy else 1)         # see configs/stage3.py
   config.question = ''                       # a recording; '' = a question of the sample corpus, in a voice that is never learnt
   config.emotion = ''                        # of the answer
   config.evaluate = dict(                    # see configs/evaluate.py; a toy that knows its answers by heart is heard as it answers
-      tests=('control',) if toy else ('likelihood', 'voice', 'turns', 'control'), draws=12 if toy else 24,
+      tests=('control',) if toy else ('likelihood', 'voice', 'turns', 'control'), draws=8 if toy else 24,
       temperature=0.0 if toy else 0.8)
   return config

@@ -35,7 +35,7 @@ def get_config(size='stage2'):
   config.stimuli = 64                        # of each kind: a pause inside a turn, its end, an interruption
   config.dialogues = ''                      # a folder of real dialogues, wav or flac of two channels; '' = none
   # control
-  config.draws = 24                          # utterances of each bin and emotion
+  config.draws = 24                          # utterances of each bin and emotion, of emotions at least 24 in all
   config.utterance_s = 4.0
   config.speakers = ()                       # in whose voices; () = the first that the run knows
   config.questions = ''                      # a folder of what is answered; '' = the sample corpus's, in a voice that is never learnt

@@ -20,6 +20,7 @@ from telugu_s2s.training import intervals
 HEARD = tuple(labels.KNOBS)      # what is heard of an utterance, by the names of the knobs
 SPEAKERS = 8                     # at most, who say each of them
 FEWEST = 4                       # recordings of an emotion that it is known by
+LEAST_ASKED = 24                 # utterances of emotions together: a share of fewer tells little
 
 
 def check(config, model, converses: bool) -> None:
@@ -216,7 +217,7 @@ def _emotions(config, segments, say, above):
   if len(profiles) < 2:
     return {'skipped': f'the data has not {FEWEST} recordings each of two labelled emotions'}
   names = list(profiles)
-  draw, asked = laid(names, config.draws)
+  draw, asked = laid(names, max(config.draws, -(-LEAST_ASKED // len(names))))
   given, sounds = say({'emotion': asked}, draw, len(HEARD))
   found = np.array([[*heard(one).values()] for one in sounds])
   found[:, 0] = above(found[:, 0], given)
