@@ -76,8 +76,8 @@ def complete() -> bool:
 
 
 def undecodable(path) -> str:
-  """Why this installation cannot read a file that another can, as its beginning tells, or ''. Raises OSError as `open` does."""
-  return LACKING if not complete() and container(path) else ''
+  """Why an installation that is not `complete` cannot read a file, as its beginning tells, or ''. Raises OSError as `open` does."""
+  return LACKING if container(path) else ''
 
 
 class _Plain:

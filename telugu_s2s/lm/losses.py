@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from telugu_s2s import axes
+from telugu_s2s.lm.model import user_part
 
 # Shares of a0..a7: what is said counts more than its finish (MiMo-Audio, 2025, table 2).
 CODE_WEIGHTS = np.array([12, 8, 6, 4, 2, 2, 1, 1]) / 36
@@ -100,7 +101,8 @@ def heard_weight(config, weight, segment=None):
   found = weight[:, config.predicted]
   if segment is None:
     return found
-  return found * (segment[:, :-1][:, slice(0, None, config.user_every) if config.user_every else config.predicted] == segment[:, config.predicted])
+  before, own = user_part(config, segment, segment)
+  return found * (before == own)
 
 
 def counts(config, slots, user, weight, segment=None):

@@ -181,7 +181,11 @@ def made(clips, before: Table = Table(), bins: int = 5) -> Table:
 
 
 def save(path, table: Table) -> None:
-  files.write(path, (json.dumps({'version': VERSION, **dataclasses.asdict(table)}, ensure_ascii=False) + '\n').encode())
+  files.write(path, to_bytes(table))
+
+
+def to_bytes(table: Table) -> bytes:
+  return (json.dumps({'version': VERSION, **dataclasses.asdict(table)}, ensure_ascii=False) + '\n').encode()
 
 
 def table(found: dict) -> Table:

@@ -2,6 +2,7 @@
 
 A flipped bit restores silently without one; a checkpoint whose digest does not match is passed over.
 """
+import contextlib
 import hashlib
 import json
 import logging
@@ -94,6 +95,13 @@ class Checkpoints:
   def facts(self, step: int) -> dict:
     """What was saved beside the arrays of a step."""
     return self._manager.restore(step, args=ocp.args.Composite(facts=ocp.args.JsonRestore()))['facts']
+
+  def agreed(self) -> dict:
+    """The facts, which are the same at every step of a run, {} where none can be read. No array is read or hashed for them."""
+    for step in sorted(self._manager.all_steps(), reverse=True):
+      with contextlib.suppress(OSError, ValueError, KeyError):
+        return self.facts(step)
+    return {}
 
   def close(self):
     self._manager.close()

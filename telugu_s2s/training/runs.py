@@ -66,8 +66,7 @@ def learnt_from(folder, tokens) -> None:
     return                       # who reads them says what is wrong
   saved = checkpoints.Checkpoints(Path(folder).absolute() / 'checkpoints', reads_only=True)
   try:
-    step = saved.latest()
-    known = None if step is None else saved.facts(step).get('data')
+    known = saved.agreed().get('data')
   finally:
     saved.close()
   if known not in (None, content):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from telugu_s2s.errors import InputError
 from telugu_s2s.tokens import labels
-from telugu_s2s.training import checkpoints, hosts
+from telugu_s2s.training import hosts, loop
 
 TASKS = 3                        # of the text slot, see tokens/slots.py
 
@@ -39,8 +39,7 @@ def asked(config, model, workdir, clips, held_out, folders, rate, knobs=True):
 
   def tables():
     found = [labels.of(folders[0], clips, str(own) if own.exists() else config.labels, bins), labels.of(folders[1], held_out, '', bins)]
-    if not (own.exists() and checkpoints.begun(workdir)):          # of a run that goes on it stays as it is
-      labels.save(own, found[0])
+    loop.beside(workdir, {labels.FILE: labels.to_bytes(found[0])})
     return found
   hosts.first(tables, None)
   mine = labels.load(folders[0] / labels.FILE)
