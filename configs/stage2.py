@@ -29,6 +29,7 @@ def get_config(size='toy'):
   config.packed = 1 if toy else 32           # most clips of a row, which do not hear each other
   config.mixture = ''                        # how often clips come in an epoch: 'slr66=2,fleurs=0.5'; others once
   config.text_cap = 0                        # most takes of a sentence in an epoch, each time others; 0 = any number
+  config.depth_frame_fraction = 1.0          # of a row's frames, at how many its slots are learnt in a step; see lm/amortised.py
   config.loss_chunk = 0 if toy else 750      # frames whose logits exist at once; 0 = all
   config.views = 'turns'                     # of tokens in several views: each epoch another one; 'all', 'first'
   config.user_share = 0.3                    # of the rows, how many hear their clip instead of saying it

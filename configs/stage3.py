@@ -31,6 +31,7 @@ def get_config():
   config.floor = True                        # a head tells who speaks in the 2 s that follow
   config.match = 64                          # width in which what was heard meets its answer among a batch's; 0 = it does not
   config.user_share = 0.3                    # of those clips, how many are heard
+  config.depth_frame_fraction = 1.0          # of a row's frames, at how many its slots are learnt in a step; see lm/amortised.py
   config.accumulate = 0                      # parts that a batch is read in; 0 = of as many rows as the run's
   config.lr = 1e-3                           # peak
   config.warmup = 20                         # steps

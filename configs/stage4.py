@@ -32,6 +32,7 @@ def get_config():
   config.retold = 0.0                        # of answers that the speaker has said in other takes too, how many are said as there
   config.onset = 1.0                         # how much an answer's first 0.32 s count beside the rest: they tell which answer it is
   config.user_share = 0.0                    # of single clips, how many are heard instead of said
+  config.depth_frame_fraction = 1.0          # of a row's frames, at how many its slots are learnt in a step; see lm/amortised.py
   config.accumulate = 0                      # parts that a batch is read in; 0 = of as many rows as the run's
   config.lr = 3e-4                           # peak
   config.warmup = 10                         # steps

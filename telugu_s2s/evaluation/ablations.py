@@ -81,7 +81,7 @@ def nats(model, params, batch):
   """f32[2 b], as `by_clip`, of a batch whose weight is on its clips."""
   every = AudioLM(model).apply({'params': params}, batch['codes'], batch['prosody'])[0]
   slots, weight = targets(model, batch['codes'], batch['prosody']), batch['weight']
-  total = jax.vmap(lambda *row: sum(nats for nats, _ in losses.sums(*row)))(every, slots, weight)
+  total = jax.vmap(lambda *row: sum(nats for nats, _ in losses.sums(*row)[0]))(every, slots, weight)
   return jnp.stack([losses.by_row(model, losses.row_sums(model, every, slots, weight)), total / jnp.maximum(jnp.sum(weight, 1), 1.0)])
 
 

@@ -39,7 +39,7 @@ class Pace:
 
   def trained(self, model, config) -> float:
     """Seconds of a stage that trains the audio LM."""
-    flop, listening = compute.flops(model, config.frames), config.get('listen_steps', 0)
+    flop, listening = compute.flops(model, config.frames, config.get('depth_frame_fraction', 1.0)), config.get('listen_steps', 0)
     flop = sum(flop.values()) * (config.steps - listening) + (flop['temporal'] + flop['attention']) * listening
     flop *= config.batch * config.frames
     return flop / (self.flops * self.SHARE) + 3 * self.COMPILED_S

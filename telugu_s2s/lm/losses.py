@@ -36,14 +36,13 @@ def code_nats(logits, target):
   return log_z - jnp.take_along_axis(logits, jnp.maximum(target, 0)[..., None], -1)[..., 0], log_z
 
 
-def masked_sum(logits, target, weight):
-  """Sums of cross-entropy and of squared log-partition where the target is present and weighted.
+def masked_sums(logits, target, weights):
+  """Sums of cross-entropy and of squared log-partition where the target is present and weighted, [(f32[], f32[]) of each of several weights].
 
-  logits: f32[b t v]; target: i32[b t], -1 = absent; weight: f32[b t].
+  logits: f32[b t v]; target: i32[b t], -1 = absent; weights: [f32[b t]].
   """
-  weight = weight * (target >= 0)
   nats, log_z = code_nats(logits, target)
-  return jnp.sum(weight * nats), jnp.sum(weight * log_z**2)
+  return [(jnp.sum(weight * nats), jnp.sum(weight * log_z**2)) for weight in (weight * (target >= 0) for weight in weights)]
 
 
 def slot_weights(config, slots, weight):
@@ -59,18 +58,32 @@ def of_slot(weight, slot: int):
   return weight[..., slot] if weight.ndim == 3 else weight
 
 
-def sums(every_logits, targets, weight):
-  """[masked_sum of each slot]. every_logits: list of f32[b t v]; targets: i32[b t slots]; weight: f32[b t], or [b t slots]."""
-  return [masked_sum(logits, targets[..., slot], of_slot(weight, slot)) for slot, logits in enumerate(every_logits)]
+def sums(every_logits, targets, *weights):
+  """[`masked_sums` of each slot] of each of several weights.
+
+  every_logits: list of f32[b t v]; targets: i32[b t slots]; weights: f32[b t], or [b t slots].
+  """
+  found = [masked_sums(logits, targets[..., slot], [of_slot(weight, slot) for weight in weights]) for slot, logits in enumerate(every_logits)]
+  return [list(one) for one in zip(*found)]
 
 
-def chunked_sums(speak, h, targets, weight, chunk: int):
-  """`sums` of what speak(h, targets) gives, `chunk` steps at a time. h: f[b t d]; the others as in `sums`."""
+def both_sums(tell, mine, theirs, chunk: int):
+  """The `sums` of what is said and those of the user's frames, of one pass of the depth transformer over both.
+
+  Args:
+    tell: (x, slots) -> logits of every slot.
+    mine, theirs: (x f[b t e], slots i32[b t slots], weight f32[b t], or [b t slots]), of any numbers of steps.
+    chunk: steps whose logits exist at once; 0 = all.
+  """
+  x, slots = (jnp.concatenate(both, 1) for both in zip(mine[:2], theirs[:2]))
+  behind, ahead = theirs[2].shape[1], mine[2].shape[1]
+  beside = lambda weight, before, after: jnp.pad(weight, ((0, 0), (before, after)) + ((0, 0),) * (weight.ndim - 2))
+
   def part(of):
-    h, targets, weight = of
-    return sums(speak(axes.constrain(h, 'btd'), targets), targets, weight)
+    x, slots, *weights = of
+    return sums(tell(axes.constrain(x, 'btd'), slots), slots, *weights)
 
-  return in_chunks(part, (h, targets, weight), chunk)
+  return in_chunks(part, (x, slots, beside(mine[2], 0, behind), beside(theirs[2], ahead, 0)), chunk)
 
 
 def in_chunks(sums, of, chunk: int):
@@ -119,7 +132,7 @@ def counts(config, slots, user, weight, segment=None):
 def combined(config, mine, theirs, divisors):
   """The loss of a batch and its parts.
 
-  mine, theirs: the `sums` of what is said, each slot weighed by `slot_weights`, and of the frames of the user that are predicted.
+  mine, theirs: from `both_sums`, each slot of what is said weighed by `slot_weights`, and of the user the frames that are predicted.
   divisors: the `counts`, which may be those of a larger batch.
 
   Returns:
@@ -127,7 +140,7 @@ def combined(config, mine, theirs, divisors):
   """
   loss, nats = weighed(config, [one / count for (one, _), count in zip(mine, divisors[0])])
   z = sum(square / count for (_, square), count in zip(mine, divisors[0])) / config.slots
-  nats['user'] = sum(share * one / count for share, (one, _), count in zip(code_weights(config.codebooks), theirs, divisors[1]))
+  nats['user'] = sum(share * one / count for share, (one, _), count in zip(code_weights(config.codebooks), theirs[-config.codebooks:], divisors[1]))
   loss += USER_WEIGHT * nats['user'] + Z_WEIGHT * z
   return loss, {'loss': loss, **nats}
 
@@ -178,6 +191,6 @@ def by_row(config, found):
 
 
 def divergence_sum(wanted, logits, target, weight):
-  """The sum of Kullback-Leibler divergences, of softmax(logits) from softmax(wanted), f32[b t v] both; others as in `masked_sum`."""
+  """The sum of Kullback-Leibler divergences, of softmax(logits) from softmax(wanted), f32[b t v] both; others as in `masked_sums`."""
   log_p, log_q = jax.nn.log_softmax(wanted), jax.nn.log_softmax(logits)
   return jnp.sum(weight * (target >= 0) * jnp.sum(jnp.exp(log_p) * (log_p - log_q), -1))

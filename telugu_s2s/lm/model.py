@@ -186,25 +186,31 @@ class AudioLM(nn.Module):
     x, cache = self.temporal(self.embed(slots, user, condition), position, cache, segment)
     return rms_norm(x, self.norm_out_d), cache
 
-  def speak(self, h, slots, stream=0):
+  def enter(self, h, stream=0):
+    """What the depth transformer reads of steps h f[b t d]: f[b t e]. stream: 0 = what the assistant says there, 1 = the user."""
+    return h @ self.into_depth_cdf[stream].astype(h.dtype)
+
+  def tell(self, x, slots):
     """Logits of every slot, the slots before it being given.
 
     Args:
-      h: f[b t d].
+      x: f[b t e], from `enter`.
       slots: i32[b t slots], what is said at this step (the last one is not read).
-      stream: 0 the assistant's, 1 the user's.
 
     Returns:
       A list of f32[b t v], one a slot.
     """
-    b, t, d = h.shape
-    c, e = self.config, self.config.depth_width
-    x = h @ self.into_depth_cdf[stream].astype(h.dtype)                        # [b t e]
+    b, t, e = x.shape
+    c = self.config
     said = [jnp.zeros((b, t, e))] + [looked_up(self.said[slot], slots[..., slot]) for slot in range(c.slots - 1)]
-    x = x[:, :, None] + (jnp.stack(said, 2) + self.slot_cd).astype(h.dtype)    # [b t slots e]
+    x = x[:, :, None] + (jnp.stack(said, 2) + self.slot_cd).astype(x.dtype)    # [b t slots e]
     y, _ = self.depth(x.reshape(b * t, c.slots, e))
     y = rms_norm(y, self.depth_norm_d).reshape(b, t, c.slots, e)
     return [self.logits(y[:, :, slot], slot) for slot in range(c.slots)]
+
+  def speak(self, h, slots):
+    """`tell` of the assistant's steps. h: f[b t d]."""
+    return self.tell(self.enter(h), slots)
 
   def logits(self, y, slot: int):
     """f32[... v] of a slot. y: f[... e], normalised output of the depth transformer."""
@@ -281,9 +287,7 @@ class AudioLM(nn.Module):
 
   def speak_for_user(self, h, heard):
     """Logits of the user's next frame, a list of f32[b u v]. h: f[b u d]; heard: i32[b u q], that frame."""
-    c = self.config
-    heard = jnp.pad(heard, ((0, 0), (0, 0), (c.slots - c.codebooks, 0)), constant_values=-1)
-    return self.speak(h, heard, stream=1)[-c.codebooks:]
+    return self.tell(self.enter(h, 1), as_slots(self.config, heard))[-self.config.codebooks:]
 
 
 def whose_turn(floor):
@@ -306,6 +310,11 @@ def targets(c: Config, codes, prosody, text=None, segment=None):
   if c.text_codes:
     said.insert(0, (jnp.full_like(prosody, -1) if text is None else text)[..., None])
   return jnp.concatenate(said, -1)
+
+
+def as_slots(c: Config, codes):
+  """Codes i32[b t q] as slots i32[b t slots], the others of which are ABSENT."""
+  return jnp.pad(codes, ((0, 0), (0, 0), (c.slots - c.codebooks, 0)), constant_values=ABSENT)
 
 
 def user_part(c: Config, x, user):

@@ -64,22 +64,21 @@ def by_rule(c: Config) -> float:
   return 6.0 * (part['temporal'] + c.codebooks * (part['into depth'] + part['depth'] + c.codes * c.depth_width))
 
 
-def flops(c: Config, frames: int) -> dict:
+def flops(c: Config, frames: int, fraction: float = 1.0) -> dict:
   """{part: FLOP a frame of training}, forward and backward, of rows of so many frames; nothing made again by remat.
 
-  Causal attention is counted in full, as the plain path does it; a fused one does half.
+  Causal attention is counted in full, as the plain path does it; a fused one does half. fraction: of frames, see lm/amortised.py.
   """
-  part, again = multiplied(c), 1 + c.predicted_share      # the user's pass of the depth transformer
-  codes = c.codebooks * c.codes * c.depth_width
+  part, again = multiplied(c), fraction + c.predicted_share      # the assistant's frames and the user's of the depth transformer
   return {'temporal': 6.0 * part['temporal'],
           'attention': 12.0 * c.layers * c.heads * c.head_width * frames,
           'depth': 6.0 * c.slots * part['depth'] * again,
           'attention of depth': 12.0 * c.depth_layers * c.depth_width * c.slots**2 * again,
           'into depth': 6.0 * part['into depth'] * again,
-          'heads': 6.0 * (part['heads'] + codes * c.predicted_share)}
+          'heads': 6.0 * part['heads'] * again}
 
 
-def made_again(c: Config, frames: int, chunk: int) -> float:
+def made_again(c: Config, frames: int, chunk: int, fraction: float = 1.0) -> float:
   """FLOP a frame that the backward pass makes again, for `flops` beside it: forward passes of what is not kept.
 
   chunk: 0 = the loss is not made in chunks. Of remat 'nothing_saveable' it is an upper bound.
@@ -87,8 +86,8 @@ def made_again(c: Config, frames: int, chunk: int) -> float:
   def of(policy, layers, attention):
     return {'none': (), 'dots_with_no_batch_dims_saveable': (attention,)}.get(policy, (layers, attention))
 
-  part, again = flops(c, frames), of(c.remat, 'temporal', 'attention')
-  again += ('depth', 'attention of depth', 'into depth', 'heads') if chunk else of(c.depth_remat, 'depth', 'attention of depth')
+  part, again = flops(c, frames, fraction), of(c.remat, 'temporal', 'attention')
+  again += ('depth', 'attention of depth', 'heads') if chunk else of(c.depth_remat, 'depth', 'attention of depth')
   return sum(part[name] for name in again) / 3
 
 

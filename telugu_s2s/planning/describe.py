@@ -162,10 +162,11 @@ def compiled(stage, config, model, how, mesh, rate):
   held, text = made.memory_analysis(), program.counted(made.as_text())
   rows = config.batch // how.accumulate // (mesh.shape['data'] * mesh.shape['fsdp'])
   of_state = memory.of_state(state)
-  kept = {fused: memory.activations(model, rows, config.frames, how.loss_chunk, fused, mesh.shape['tensor']) for fused in (False, True)}
+  kept = {fused: memory.activations(model, rows, config.frames, how.loss_chunk, fused, mesh.shape['tensor'], how.depth_frame_fraction)
+          for fused in (False, True)}
   frames = config.batch * config.frames
-  predicted = sum(compute.flops(model, config.frames).values()) * frames
-  again = compute.made_again(model, config.frames, how.loss_chunk) * frames
+  predicted = sum(compute.flops(model, config.frames, how.depth_frame_fraction).values()) * frames
+  again = compute.made_again(model, config.frames, how.loss_chunk, how.depth_frame_fraction) * frames
   counted = text['flops'] * mesh.size
   say = lambda sizes: ', '.join(f'{name} {size / 1e9:.3f}' for name, size in sizes.items())
   print(f'  compiled in {seconds:.0f} s')

@@ -14,11 +14,11 @@ def of_state(state) -> dict:
   return found | ({'running mean': held(state['mean'])} if 'mean' in state else {})
 
 
-def activations(c: Config, rows: int, frames: int, chunk: int, fused: bool, tensor: int = 1) -> dict:
+def activations(c: Config, rows: int, frames: int, chunk: int, fused: bool, tensor: int = 1, fraction: float = 1.0) -> dict:
   """{part: bytes on one device} kept for the backward pass of a part of a batch, `rows` rows of one device; an estimate.
 
   chunk: frames whose logits exist at once, 0 = all. fused: attention keeps no scores. tensor: devices that share heads,
-  feed-forward channels and codes.
+  feed-forward channels and codes. fraction: of frames, see lm/amortised.py.
   """
   def kept(s):                   # numbers a place, of a block
     inside = 2 * s.width + (s.head_width * (2 * s.heads + 2 * s.kv_heads) + 2 * s.ffn) / tensor      # outputs of a block's matrices
@@ -28,7 +28,7 @@ def activations(c: Config, rows: int, frames: int, chunk: int, fused: bool, tens
   scores = 0 if fused else rows * c.heads / tensor * frames**2 * (4 + size)     # of one layer: the others are made again
   if c.remat == 'none':
     scores *= c.layers
-  spoken = rows * (chunk or frames * (1 + c.predicted_share))
+  spoken = rows * (chunk or frames * (fraction + c.predicted_share))
   return {'temporal': t * c.layers * kept(c.temporal) * size, 'scores': scores,
           'depth': spoken * c.slots * c.depth_layers * kept(c.depth) * size,
           'logits': spoken * sum(c.vocabularies) / tensor * 4 * 2}          # and their gradients

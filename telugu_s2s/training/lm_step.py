@@ -6,21 +6,24 @@ import jax.numpy as jnp
 
 from telugu_s2s import axes
 from telugu_s2s.errors import InputError
-from telugu_s2s.lm import conditions, losses
-from telugu_s2s.lm.model import AudioLM, targets, user_part
+from telugu_s2s.lm import amortised, conditions, losses
+from telugu_s2s.lm.model import AudioLM, as_slots, targets, user_part
 from telugu_s2s.training import optimiser, voices
 
 # Not read by a chunk of the loss.
-HEARD = ('temporal', 'norm_out_d', 'code_qvd', 'stream_cd', 'prosody_vd', 'text_vd', 'conditions', 'floor_dc', 'asked_dz', 'answer_cvz', 'sharp', 'heard_vz',
-         'ear_zd')
+HEARD = ('temporal', 'norm_out_d', 'code_qvd', 'stream_cd', 'prosody_vd', 'text_vd', 'conditions', 'floor_dc', 'asked_dz', 'answer_cvz', 'sharp',
+         'heard_vz', 'ear_zd', 'into_depth_cdf')
 
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-  """How a batch becomes an update. None of it changes what is learnt but for the order of float sums, `ema` and `match`."""
+  """How a batch becomes an update. What is learnt changes with `ema`, `depth_frame_fraction` and, of a model with `match`, `accumulate`, and
+  else but for the order of float sums.
+  """
   accumulate: int = 1            # parts that a batch is read in, one after the other; answers are told from those of their part
   loss_chunk: int = 0            # frames whose logits exist at once; 0 = all
   ema: float = 0.0               # decay of the running mean of the weights, which is then what is measured; 0 = none
+  depth_frame_fraction: float = 1.0          # of a row's frames, at how many its slots are learnt in a step; see lm/amortised.py
 
 
 def check(model, how: Update, batch: int, mesh) -> None:
@@ -35,6 +38,8 @@ def check(model, how: Update, batch: int, mesh) -> None:
   if how.loss_chunk < 0 or not 0 <= how.ema < 1:
     raise InputError(f'config.loss_chunk {how.loss_chunk} and config.ema {how.ema}: give frames from 0 on, and a decay from 0 '
                      'to below 1')
+  if not 0 < how.depth_frame_fraction <= 1:
+    raise InputError(f'config.depth_frame_fraction {how.depth_frame_fraction}: give more than 0, and at most 1, which is all frames')
   for policy in (model.remat, model.depth_remat):
     if policy != 'none' and not hasattr(jax.checkpoint_policies, policy):
       raise InputError(f"config.model.remat {policy!r}: give 'none', 'nothing_saveable', 'dots_saveable' or "
@@ -115,6 +120,16 @@ def counts(model, batch):
   return *losses.counts(model, slots, batch['codes'][:, 1], batch['weight'], batch.get('segment')), many, floor, match, compared
 
 
+def told(model, batch, fraction: float, key) -> dict:
+  """{told, stands_for} of a batch, see lm/amortised.py."""
+  slots = targets(model, batch['codes'], batch['prosody'], batch.get('text'), batch.get('segment'))
+  moves = amortised.moving(slots[..., -model.codebooks:])
+  if model.text_codes:
+    moves |= slots[..., 0] >= losses.FILLERS
+  frames, stands_for = amortised.chosen(key, moves, batch['weight'] > 0, fraction)
+  return {'told': frames, 'stands_for': stands_for}
+
+
 def tells_floor(model, batch) -> bool:
   return bool(model.floor_frames) and 'floor' in batch
 
@@ -163,7 +178,7 @@ def parts_of(model, params, batch, chunk=0, divisors=None):
   """(loss, its parts) of a batch; see lm/losses.py. divisors: `counts` of the batch that this one is a part of.
 
   A batch may have conditions, see lm/conditions.py, `keep`, which of them are read, `segment`, see tokens/batches.py, `floor`,
-  see tokens/scenes.py, and `asked`, see tokens/turns.py.
+  see tokens/scenes.py, `asked`, see tokens/turns.py, `told` and `stands_for`, see lm/amortised.py.
   """
   net, user, weight = AudioLM(model), batch['codes'][:, 1], batch['weight']
   condition, squares = conditioned(model, params, batch)
@@ -175,18 +190,15 @@ def parts_of(model, params, batch, chunk=0, divisors=None):
   if chunk:
     spoken = {**params, **axes.gathered({name: params[name] for name in params if name not in HEARD})}
 
-  def speak(method):
-    return lambda h, said: net.apply({'params': spoken}, h, said, method=method)
-
   h, slots = net.apply({'params': params}, *inputs, method='hear')
-  each, heard = losses.slot_weights(model, slots, weight), user_part(model, h, user)
-  if chunk:
-    mine = losses.chunked_sums(speak('speak'), h, slots, each, chunk)
-    theirs = losses.chunked_sums(speak('speak_for_user'), *heard, weight_heard, chunk)
-  else:
-    mine = losses.sums(speak('speak')(h, slots), slots, each)
-    theirs = losses.sums(speak('speak_for_user')(*heard), heard[1], weight_heard)
-  found = with_tie(model, *losses.combined(model, mine, theirs, divisors), squares, divisors[2])
+  mine, heard = (h, slots, losses.slot_weights(model, slots, weight)), user_part(model, h, user)
+  if 'told' in batch:
+    mine = amortised.taken(mine, batch['told'], batch['stands_for'])
+  enter = lambda h, stream: net.apply({'params': params}, h, stream, method='enter')
+  sums = losses.both_sums(
+      lambda x, said: net.apply({'params': spoken}, x, said, method='tell'),
+      (enter(mine[0], 0), *mine[1:]), (enter(heard[0], 1), as_slots(model, heard[1]), weight_heard), chunk)
+  found = with_tie(model, *losses.combined(model, *sums, divisors), squares, divisors[2])
   return with_heads(model, params, h, *found, batch, divisors)
 
 
@@ -220,7 +232,7 @@ def step(model, tx, state, batch, how=Update(), key=None, parts_of=parts_of):
 
   Args:
     state: from `init`; what it holds beside that goes through.
-    key: draws which conditions are dropped; None = none is.
+    key: draws which conditions are dropped, and at which frames slots are learnt; None = none is, and at all.
     parts_of: the loss, called as the function of that name here.
   """
   if model.conditions.any and key is not None:
@@ -228,6 +240,8 @@ def step(model, tx, state, batch, how=Update(), key=None, parts_of=parts_of):
     if 'segment' in batch:         # by row, as what the parts of a batch are cut from
       keep = jax.tree.map(lambda x: x.reshape(len(batch['codes']), -1, *x.shape[1:]), keep)
     batch = {**batch, 'keep': keep}
+  if how.depth_frame_fraction < 1 and key is not None:
+    batch = {**batch, **told(model, batch, how.depth_frame_fraction, jax.random.fold_in(key, 1))}
   parts, grads = gradients(model, state['params'], batch, how, parts_of)
   new, guard = optimiser.apply(tx, state, grads)
   if how.ema:

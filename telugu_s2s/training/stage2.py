@@ -77,7 +77,7 @@ def ear_of(model, trained):
 
 
 def update_of(config):
-  return Update(config.accumulate, config.loss_chunk, config.ema)
+  return Update(config.accumulate, config.loss_chunk, config.ema, config.get('depth_frame_fraction', 1.0))
 
 
 def window_of(config, model):

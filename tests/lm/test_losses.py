@@ -32,8 +32,8 @@ def nats(logits, target, weight):
 
 def total(batch, config=CONFIG):
   mine, theirs, slots, user, weight = (batch[name] for name in ('mine', 'theirs', 'slots', 'user', 'weight'))
-  return losses.combined(config, losses.sums(mine, slots, losses.slot_weights(config, slots, weight)),
-                         losses.sums(theirs, user[:, config.predicted], weight[:, config.predicted]), losses.counts(config, slots, user, weight))
+  return losses.combined(config, losses.sums(mine, slots, losses.slot_weights(config, slots, weight))[0],
+                         losses.sums(theirs, user[:, config.predicted], weight[:, config.predicted])[0], losses.counts(config, slots, user, weight))
 
 
 @pytest.mark.parametrize('codebooks', [1, 3, 8, 12])
@@ -89,7 +89,7 @@ def test_a_batch_without_weight_has_no_loss_and_no_nan(batch):
 
 def test_large_logits_do_not_overflow():
   logits = jnp.array([[[1e4, 0.0, 0.0]]])
-  nats, square = losses.masked_sum(logits, jnp.array([[0]]), jnp.ones((1, 1)))
+  nats, square = losses.masked_sums(logits, jnp.array([[0]]), [jnp.ones((1, 1))])[0]
   assert nats == 0 and square == pytest.approx(1e8)
 
 

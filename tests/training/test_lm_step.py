@@ -61,6 +61,20 @@ def test_a_batch_read_in_parts_gives_the_gradient_of_the_whole(state, batch, pla
   assert_alike(graded(how, state, batch), plain)
 
 
+def test_slots_that_are_learnt_at_drawn_frames_are_those_of_the_whole_where_all_are_drawn(state, batch, plain):
+  told = jax.device_get(lm_step.told(LM, batch, 1.0, jax.random.key(1)))
+  backwards = {name: x[:, ::-1].copy() for name, x in told.items()}
+  assert_alike(graded(Update(accumulate=2, loss_chunk=5), state, batch | backwards), plain)
+
+
+def test_fewer_frames_are_drawn_anew_in_each_step_and_none_without_a_key(state, batch, plain):
+  run = jax.jit(lambda key: lm_step.step(LM, TX, state, batch, Update(depth_frame_fraction=0.4), key)[1])
+  one, other = run(jax.random.key(0)), run(jax.random.key(1))
+  assert one['codes'] != other['codes'] and abs(one['codes'] / plain[0]['codes'] - 1) < 0.2
+  whole = jax.jit(lambda: lm_step.step(LM, TX, state, batch, Update(depth_frame_fraction=0.4))[1])()
+  assert whole['codes'] == pytest.approx(plain[0]['codes'], rel=1e-5)
+
+
 @pytest.mark.slow
 def test_preferences_read_in_parts_give_the_gradient_of_the_whole(batch):
   few = dataclasses.replace(LM, layers=1, codebooks=2, text_codes=0)
@@ -132,6 +146,7 @@ def test_a_weight_that_is_no_number_changes_nothing(averaged, state, batch):
     ({}, dict(accumulate=4), 'config.batch: 2 rows do not divide over data x fsdp = 8 devices, in each of config.accumulate'),
     ({}, dict(loss_chunk=-1), 'config.loss_chunk -1'),
     ({}, dict(ema=1.0), 'config.ema 1.0'),
+    ({}, dict(depth_frame_fraction=0.0), 'config.depth_frame_fraction 0.0: give more than 0'),
     (dict(remat='everything'), {}, "config.model.remat 'everything': give 'none'"),
     (dict(attention='flash'), {}, "config.model.attention 'flash': give 'xla'"),
     (dict(kv_heads=3), {}, 'config.model.heads: 4 do not divide over kv_heads = 3'),
