@@ -24,6 +24,7 @@ GAP_S, GAP_STEP_S = (-1.0, 2.0), 0.1
 SHARE_STEP = 0.1
 AUDIBLE_DB = -40.0              # below the peak of a turn
 MOST_OVERLAP = 0.5               # of the shorter of two turns, when one is drawn
+SHARES = ('fillers', 'breaths')            # of turns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +35,10 @@ class Histogram:
   counts: tuple
 
   def __post_init__(self):
-    if not (self.step > 0 and self.counts and min(self.counts) >= 0 and sum(self.counts) > 0):
+    if not (self.step > 0 and self.counts and min(self.counts) >= 0 and 0 < sum(self.counts) < math.inf):
       raise InputError(f'a histogram of timing has step {self.step} and counts {self.counts}: give counts, not all of them 0')
+    if not math.isfinite(self.first + self.step):
+      raise InputError(f'a histogram of timing begins at {self.first} in steps of {self.step}: give numbers')
 
   def drawn(self, rng) -> float:
     """A value: a step by its count, and evenly within it."""
@@ -175,6 +178,10 @@ def load(path) -> Timing:
       value = getattr(timing, field.name)
       if not isinstance(value, int | float if field.type is float else field.type):
         raise ValueError(f'{field.name} is {value!r}')
+      if field.type is float and not (0 <= value < math.inf and (value <= 1 or field.name not in SHARES)):
+        raise ValueError(f'{field.name} is {value!r}, not a number from 0' + ' to 1' * (field.name in SHARES))
+    if timing.backchannel_at.first < 0:
+      raise ValueError(f'backchannel_at begins at {timing.backchannel_at.first}, before the turn')
     return timing
   except (OSError, ValueError, TypeError, KeyError, AttributeError) as problem:
     raise InputError(f'config.timing: {path} holds no timing ({problem}); make one with configs/pairs.py:timing') from None

@@ -194,6 +194,8 @@ def planned(config, workdir) -> list[Step]:
   measured = of('evaluate', 'stage4', seed=seed, run=at('stage4'), data__audio=measured_on(said.folder) if said.folder else folder, **dict(config.evaluate),
                 speakers=() if said.folder else tuple(f'espeak-{name}' for name in said.answerers))
   evaluate.check(measured)
+  stage3.check(train3, 'config.stage3')
+  stage3.check(train4, 'config.stage4')
   model = stage2.sizes(train2, weights.load(config.codec))
   heard_s = (config.heard.views + config.heard.echoes) * pace.tokenised(spoken_s)
   steps += [

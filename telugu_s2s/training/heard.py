@@ -19,11 +19,19 @@ NOISE_S = 8.0                    # of each piece of noise
 NOISE_DBFS = -70.0, -35.0
 
 
+def check(wanted) -> None:
+  """Raises InputError where a share or a number of `config.heard` is none."""
+  if not (0 <= wanted.share <= 1 and 0 <= wanted.frayed <= 1):
+    raise InputError(f'config.heard.share {wanted.share}, frayed {wanted.frayed}: give shares from 0 to 1')
+  if min(wanted.views, wanted.echoes, wanted.noises) < 0:
+    raise InputError(f'config.heard.views {wanted.views}, echoes {wanted.echoes}, noises {wanted.noises}: give numbers from 0')
+
+
 def of(config, run, workdir, trained, clips, tokens) -> turns.Heard:
   """The user's side of a run's training clips; its tokens are made where they are missing.
 
   Args:
-    config: with `heard`, see configs/stage3.py, and `data.segments`.
+    config: with `heard`, see configs/stage3.py and `check`, and `data.segments`.
     run: the folder of the run that is gone on from.
     clips: the batches.Clips in the folder `tokens`.
 
@@ -31,8 +39,6 @@ def of(config, run, workdir, trained, clips, tokens) -> turns.Heard:
     InputError: there are no segments to make views of, or they are not those of the clips.
   """
   wanted = config.heard
-  if not (0 <= wanted.share <= 1 and 0 <= wanted.frayed <= 1):
-    raise InputError(f'config.heard.share {wanted.share}, frayed {wanted.frayed}: give shares from 0 to 1')
   if not (wanted.views or wanted.echoes):
     return turns.Heard(noises=noises(wanted.noises, trained, config.seed), share=wanted.share, frayed=wanted.frayed)
   segments = Path(config.data.segments)

@@ -6,6 +6,7 @@ microphone hears it; a head tells who speaks in the two seconds that follow.
 import dataclasses
 import functools
 import json
+import math
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,10 +24,14 @@ from telugu_s2s.training import heard, hosts, intervals, lm_step, loop, runs, st
 
 FLOOR_S = 0.2                    # of the first span in which it is told who speaks
 AFTER_S = 2.0                    # of silence behind an answer that are learnt: a voice that has answered waits for the user
+# The most that numbers of stages 3 and 4 may be, from 0 on: shares, and others.
+MOST = dict.fromkeys(('user_share', 'retold', 'balance'), 1) | dict.fromkeys(
+    ('replay', 'swapped', 'interrupted', 'followed', 'history_s', 'overlap_s', 'onset', 'listen_steps', 'match', 'beta', 'anchor'), math.inf)
 
 
 def run(config, workdir):
   """The job: exchanges of the run's data -> train or resume -> what answers are worth after their own question and after another."""
+  check(config)
   of = Path(config.run).absolute()
   model, params, trained = begun(of, config.floor, config.match, config.seed, config.anew)
   config, text = texts.continued(runs.continued(config, of), of, model)
@@ -46,6 +51,18 @@ def run(config, workdir):
   summary = {'exchanges': len(talk.found), 'held_out': len(talk.held), 'before': before, 'after': after}
   files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
   show(summary)
+
+
+def check(config, field: str = 'config') -> None:
+  """Raises InputError where a number of stage 3 or 4 is none that it takes. Below 0 or nan it would train, and something else than was meant.
+
+  field: where the config stands in another one.
+  """
+  for name, most in MOST.items():
+    value = config.get(name, 0)
+    if not (0 <= value <= most and value < math.inf):
+      raise InputError(f'{field}.{name} {value}: give a number from 0' + f' to {most}' * (most < math.inf))
+  heard.check(config.heard)
 
 
 def fitted(config, workdir, model, talk, made, *, stage: int, init, given: dict, phases, line, facts=MappingProxyType({})):

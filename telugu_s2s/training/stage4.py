@@ -23,6 +23,7 @@ from telugu_s2s.training import intervals, lm_step, loop, runs, stage2, stage3, 
 
 def run(config, workdir):
   """The job: trains or resumes -> how often a held-out answer is likelier than a worse one, before and after."""
+  stage3.check(config)
   of = Path(config.run).absolute()
   model, params, trained = stage3.begun(of, False, 0, config.seed)
   if not voices.of_data(model):

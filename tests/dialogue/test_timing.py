@@ -74,6 +74,19 @@ def test_timing_is_kept_in_a_file_and_a_file_that_is_none_is_named(tmp_path):
     timing.load(tmp_path / 'none.json')
 
 
+@pytest.mark.parametrize('field, value, says', [
+    ('fillers', 7, 'fillers is 7, not a number from 0 to 1'), ('fillers', float('nan'), 'fillers is nan'), ('breaths', -0.1, 'breaths is -0.1'),
+    ('backchannels_per_s', -1, 'backchannels_per_s is -1, not a number from 0'), ('backchannels_per_s', float('inf'), 'backchannels_per_s is inf'),
+    ('backchannel_at', dict(first=-0.5, step=0.1, counts=[1]), 'backchannel_at begins at -0.5'),
+    ('gap_s', dict(first='a', step=0.1, counts=[1]), 'str'), ('pause_s', dict(first=float('nan'), step=0.1, counts=[1]), 'begins at nan'),
+    ('pause_s', dict(first=0, step=0.1, counts=[1, float('inf')]), 'give counts')])
+def test_a_number_that_no_timing_can_have_is_named_before_anything_is_drawn_from_it(tmp_path, field, value, says):
+  timing.save(tmp_path / 'timing.json', timing.ASSUMED)
+  (tmp_path / 'timing.json').write_text(json.dumps(json.loads((tmp_path / 'timing.json').read_text()) | {field: value}))
+  with pytest.raises(InputError, match=rf'config.timing: .* holds no timing \(.*{says}'):
+    timing.load(tmp_path / 'timing.json')
+
+
 def test_the_silence_at_the_ends_of_a_file_is_no_speech(tmp_path, capsys):
   tone = np.sin(np.arange(16000) / 8).astype(np.float32) / 2
   for name in ('a', 'b'):

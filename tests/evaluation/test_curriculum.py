@@ -135,6 +135,7 @@ def test_other_recordings_in_the_same_folder_are_other_inputs(folder, tmp_path):
     (dict(pairs=dict(nonverbal=1.5)), 'config.pairs.nonverbal 1.5: give a share'), (dict(text=dict(pieces=-3)), 'config.text.pieces -3'),
     (dict(question=__file__), 'test_curriculum.py: non-audio'), (dict(evaluate=dict(tests=('contrl',))), 'config.tests: contrl: give some of'),
     (dict(evaluate=dict(draws=0)), 'config.draws 0'), (dict(stage4=dict(steps=10, preference_steps=99)), 'config.stage4.preference_steps 99'),
+    (dict(stage4=dict(replay=-1.0)), 'config.stage4.replay -1.0: give a number from 0'), (dict(stage3=dict(onset=-8.0)), 'config.stage3.onset -8.0'),
     (dict(pairs=dict(folder=str(sample.folder() / 'asked'))), 'config.pairs.folder.* has no dialogue of two speakers')])
 def test_a_name_that_is_none_is_refused_before_anything_is_done(folder, tmp_path, fields, says):
   with pytest.raises(InputError, match=says):

@@ -105,6 +105,23 @@ def test_nothing_to_be_said_is_refused(fields, tmp_path):
       answering.run(config('answers', every=0), tmp_path)
 
 
+@pytest.mark.parametrize('stage, fields, says', [
+    *((stage, {name: value}, f'config.{name} {value}: give a number from 0$') for stage in ('stage3', 'stage4') for name, value in (
+        ('swapped', -1.0), ('interrupted', float('nan')), ('followed', float('inf')), ('replay', -0.1), ('onset', -2.0), ('history_s', -1.0),
+        ('overlap_s', float('nan')))),
+    *((stage, {name: value}, f'config.{name} {value}: give a number from 0 to 1$') for stage, name, value in (
+        ('stage3', 'retold', 1.5), ('stage4', 'retold', -0.5), ('stage4', 'balance', -1.0), ('stage4', 'balance', float('nan')))),
+    ('stage3', dict(listen_steps=-1), 'config.listen_steps -1'), ('stage3', dict(match=-64), 'config.match -64'),
+    ('stage4', dict(beta=-5.0), 'config.beta -5.0'), ('stage4', dict(anchor=float('nan')), 'config.anchor nan'),
+    ('stage3', dict(heard=dict(noises=-1)), 'config.heard.* noises -1: give numbers from 0'),
+    ('stage4', dict(heard=dict(views=-1)), 'config.heard.views -1'), ('stage4', dict(heard=dict(share=1.5)), 'config.heard.share 1.5')])
+def test_a_number_that_a_stage_cannot_take_is_named_before_anything_is_read_or_written(tmp_path, stage, fields, says):
+  job = {'stage3': stage3, 'stage4': stage4}[stage]
+  with pytest.raises(InputError, match=says):
+    job.run(config(stage, run=str(tmp_path / 'none'), **fields), tmp_path / 'run')
+  assert not (tmp_path / 'run').exists()
+
+
 @pytest.mark.slow
 def test_questions_and_voices_in_which_nobody_speaks_are_refused(done, tmp_path, monkeypatch):
   rng = np.random.default_rng(0)
