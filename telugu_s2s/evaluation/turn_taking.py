@@ -105,7 +105,7 @@ def replies(many: list[Stimulus], model, params, encoder, key, how) -> list[np.n
 
 def speaks(audio) -> list[tuple[float, float]]:
   """[(start, end)] in seconds, where there is a voice; short silences are bridged."""
-  loud = activity.speech(audio) & (np.convolve(level.frame_dbfs(audio) > VOICE_DBFS, np.ones(31), 'same') > 0)
+  loud = activity.speech(audio) & (np.convolve(level.frame_dbfs(audio) > VOICE_DBFS, np.ones(31))[15:-15] > 0)
   found = []
   for start, end in activity.runs(loud):
     start = start * HOP_S + before(start)

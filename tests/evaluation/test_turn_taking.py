@@ -42,6 +42,14 @@ def test_a_voice_is_timed_to_30_ms_and_hiss_is_none():
   assert len(turn_taking.speaks(reply(4, (1.0, 1.8), (2.0, 3.0)))) == 1, 'what is said with a short silence in it is one'
 
 
+@pytest.mark.parametrize('samples', [0, 1, 400, 800, 4800, 4961, 5000, 5200])
+def test_a_sound_of_any_length_is_looked_at_for_a_voice(samples):
+  assert turn_taking.speaks(np.zeros(samples, np.float32)) == []
+  if samples > 4000:
+    [(start, end)] = turn_taking.speaks(reply(samples / 16000, (0.06, 0.13)))
+    assert end == pytest.approx(0.13, abs=0.03) and 0 <= start < end
+
+
 def test_a_turn_is_taken_after_its_end_with_the_latency_of_the_voice():
   found = turn_taking.outcome(stimulus('end', 3.0, 3.0), reply(8, (3.24, 6.0)))
   assert found['taken'] and not found['early'] and found['latency'] == pytest.approx(0.24, abs=0.03)
@@ -91,6 +99,9 @@ def test_gaps_and_overlaps_of_a_dialogue_of_two_channels(tmp_path):
   np.testing.assert_allclose(turn_taking.real_offsets(tmp_path), [0.3, 0.5, -0.4, 0.5], atol=0.05)
   made = turn_taking.beside([0.3, 0.5, -0.4, 0.5], str(tmp_path), np.random.default_rng(0))
   assert made['wasserstein_s'] < 0.05 and made['real'] == 4 == sum(made['counts'])
+  files.write(tmp_path / 'short.wav', _stereo(a[:4800], b[:4800]))
+  files.write(tmp_path / 'empty.wav', _stereo(a[:0], b[:0]))
+  assert len(turn_taking.real_offsets(tmp_path)) == 4, 'a file too short for a change of speakers stops nothing'
   with pytest.raises(InputError, match='two channels'):
     turn_taking.real_offsets(tmp_path / 'nothing')
 
