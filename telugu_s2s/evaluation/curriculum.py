@@ -270,7 +270,7 @@ def summarised(name: str, path) -> list[str]:
             if found['after']['n'] else 'All held-out questions say the same, so whether answers go with them was not measured.']
   if name == 'stage4':
     return ['Held-out answers likelier than a worse one: ' + ', '.join(f'{kind} {percent(one)}' for kind, one in found['after'].items()) +
-            '; chance 50 %.']
+            '; chance 50 %.' if found['after'] else 'Held-out answers stand beside no worse ones: none was to be had.']
   if name == 'answers':
     return [f'Questions that were learnt, asked in a voice that was not: {percent(found["model"])} get their answer, by retrieval of codes '
             f'{percent(found["retrieval"])}, chance {found["chance"]:.1%}; ' + (

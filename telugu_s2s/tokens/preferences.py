@@ -30,8 +30,8 @@ class Worse:
       self._of['voice'][one.voice].append(one)
       self._of['text'][int(text[one.answered])].append(one)
 
-  def clip(self, exchange: turns.Exchange, kind: str, rng) -> int | None:
-    """A clip that is worse in that way; None where there is none."""
+  def clip(self, exchange: turns.Exchange, kind: str, rng, alike: bool = False) -> int | None:
+    """A clip that is worse in that way; None where there is none. alike: one of another speaker or emotion has to be of the same sentence."""
     speaker, emotion = exchange.voice
     said = int(self._text[exchange.answered])
     same = self._of['text'][said] if said else []
@@ -40,10 +40,11 @@ class Worse:
       other = drawn(self._of['voice'][exchange.voice], another, rng)
     elif kind == 'speaker':
       another = lambda one: one.voice[0] != speaker
-      other = drawn(same, another, rng) or drawn(self._found, another, rng, len(self._of['speaker']) > 1)
+      other = drawn(same, another, rng) or drawn(() if alike else self._found, another, rng, len(self._of['speaker']) > 1)
     else:
       another = lambda one: one.voice[0] == speaker and emotion and one.voice[1] and one.voice[1] != emotion
-      other = drawn(same, another, rng) or drawn(self._of['speaker'][speaker], another, rng, len(self._emotions[speaker]) > 1)
+      others = () if alike else self._of['speaker'][speaker]
+      other = drawn(same, another, rng) or drawn(others, another, rng, len(self._emotions[speaker]) > 1)
     return other.answered if other else None
 
 
@@ -104,11 +105,14 @@ def make(scenes: turns.Scenes, found: list[turns.Exchange], window, *, batch, se
 
 def tests(scenes: turns.Scenes, found: list[turns.Exchange], window, kind: str, counted: Census, batch: int, seed: int,
           asked: labels.Asked | None = None) -> tuple[list[dict], list[int]]:
-  """(batches of each exchange beside one that is worse in that way, a number for what the question of each of them says), in their order."""
+  """(batches of each exchange beside one that is worse in that way, a number for what the question of each of them says), in their order.
+
+  Of another speaker or emotion the worse one says the same sentence: another one might be likelier for what it says. Training has both.
+  """
   window = dataclasses.replace(window, clips=1, trailing=0)
   worse, rows, says = Worse(found, counted.text), [], []
   for number, one in enumerate(found):
-    clip = worse.clip(one, kind, np.random.default_rng([seed, number]))
+    clip = worse.clip(one, kind, np.random.default_rng([seed, number]), alike=True)
     if clip is not None:
       says.append(turns.sentence(scenes.clips, counted.text, one.asked, 0))
       rows.append(pair(scenes, one, clip, window, None) | (asked.row(scenes.clips[one.answered], True) if asked else {}))

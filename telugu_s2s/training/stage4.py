@@ -20,6 +20,10 @@ from telugu_s2s.lm.model import AudioLM
 from telugu_s2s.tokens import preferences, turns
 from telugu_s2s.training import intervals, lm_step, loop, runs, stage2, stage3, texts, voices
 
+LACKING = {                      # why there is no worse answer of a kind among those held out
+    'reply': 'no voice says two things in held-out answers', 'speaker': 'no two speakers say the same words in held-out answers',
+    'emotion': 'no speaker says the same words in two labelled emotions in held-out answers'}
+
 
 def run(config, workdir):
   """The job: trains or resumes -> how often a held-out answer is likelier than a worse one, before and after."""
@@ -116,7 +120,10 @@ def nats(model, params, batch, chunk=0):
 
 
 def prefers(model, every, talk, seed: int) -> list[dict]:
-  """Of each of several weights {kind: the share of the held-out answers that are likelier than a worse one}, of the kinds that there are."""
+  """Of each of several weights {kind: the share of the held-out answers that are likelier than a worse one}, of the kinds that there are.
+
+  What a voice or an emotion is worth is told where the same words are said otherwise, and not measured elsewhere.
+  """
   score, result = jax.jit(lambda params, batch: advantage(model, params, batch)), [{} for _ in every]
   for kind in preferences.KINDS:
     tests, says = preferences.tests(talk.compared, talk.held, talk.window, kind, talk.counted_then, 8, seed, talk.asked_then)
@@ -138,6 +145,9 @@ def line(values):
 def show(summary):
   """Prints what is preferred before and after."""
   print('held-out answers that are likelier than a worse one (chance is 50 %):')
-  for kind, after in summary['after'].items():
-    before = summary['before'][kind]
+  for kind in preferences.KINDS:
+    if kind not in summary['after']:
+      print(f'{kind:>8} not measured: {LACKING[kind]}')
+      continue
+    before, after = (summary[name][kind] for name in ('before', 'after'))
     print(f'{kind:>8} {before["share"]:4.0%} -> {after["share"]:4.0%} ({after["interval"][0]:.0%} to {after["interval"][1]:.0%}, n = {after["n"]})')

@@ -51,8 +51,19 @@ def test_batches_have_every_exchange_beside_a_worse_one(clips):
   assert all(row['compared'] == 1 and said(row, 'worse_codes') != said(row, 'codes') for row in rows)
   again = preferences.make(turns.Scenes(clips, RATE), FOUND, WINDOW, batch=6, seed=0, counted=counted)[0]
   assert all(np.array_equal(again[name], values) for name, values in made[0].items())
-  tests, says = preferences.tests(turns.Scenes(clips, RATE), FOUND, WINDOW, 'emotion', counted, 4, 0)
-  assert len(says) == 5 and len(tests) == 2 and tests[0]['codes'].shape == (4, 2, 40, Q)
+
+
+@pytest.mark.parametrize('kind, text, wanted', [
+    ('reply', TEXT, {100: {103}, 103: {100}}),                                # the others are alone with their voice
+    ('speaker', TEXT, {100: {102}, 101: {102}, 102: {100, 101}}), ('emotion', TEXT, {100: {101}, 101: {100}}),
+    ('speaker', 0 * TEXT, {}), ('emotion', 0 * TEXT, {}), ('emotion', np.arange(1, 10, dtype=np.uint64), {})])
+def test_held_out_answers_stand_beside_the_same_words_so_that_only_the_voice_or_the_emotion_is_wrong(clips, kind, text, wanted):
+  counted = dataclasses.replace(census.counted(clips), text=text)
+  tests, says = preferences.tests(turns.Scenes(clips, RATE), FOUND, WINDOW, kind, counted, 4, 0)
+  rows = [(max(batch['codes'][place, batches.ASSISTANT, :, 0]), max(batch['worse_codes'][place, batches.ASSISTANT, :, 0]))
+          for batch in tests for place in range(4)][:len(says)]
+  assert [own for own, _ in rows] == sorted(wanted) and all(worse in wanted[own] for own, worse in rows)
+  assert all(batch['codes'].shape == (4, 2, 40, Q) for batch in tests)
 
 
 def test_voices_come_equally_often():

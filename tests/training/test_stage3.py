@@ -195,6 +195,15 @@ def test_stage_4_prefers_answers_to_worse_ones_after_a_teacher_that_stays(voiced
   assert list((workdir / 'replies').glob('*.wav'))
 
 
+def test_what_no_worse_answer_was_to_be_had_for_is_said_to_be_unmeasured(capsys):
+  one = dict(n=4, groups=2, share=0.5, interval=[0.0, 1.0])
+  stage4.show({'before': {'reply': one}, 'after': {'reply': one}})
+  said = capsys.readouterr().out.splitlines()
+  assert len(said) == 4 and 'reply  50% ->  50%' in said[1]
+  for line, kind in zip(said[2:], ('speaker', 'emotion')):
+    assert line.strip().startswith(f'{kind} not measured: ') and 'same words' in line
+
+
 @pytest.mark.slow
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(voiced, done, tmp_path):
   workdir, asked = voiced
