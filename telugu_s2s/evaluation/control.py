@@ -70,32 +70,54 @@ def spearman(x, y) -> float:
   return float(np.corrcoef(x, y)[0, 1]) if np.std(x) and np.std(y) else float('nan')
 
 
-def agreement(asked, values, rng, draw=None) -> dict:
+def agreement(asked, values, rng, draw=None, groups=None) -> dict:
   """How what is heard goes with what was asked for.
 
   Args:
     asked: i64[n], bins. values: f64[n], nan where nothing was heard.
     draw: i64[n], which utterances differ in what was asked for alone; None = none do.
+    groups: [n], names, as of speakers: utterances of one are no independent ones; None = all are.
 
   Returns:
-    {n, bins: the mean of each bin, spearman: over utterances, interval: its 95 % bootstrap interval, of_means: over the means of
+    {n, groups: how many, bins: the mean of each bin, spearman: over utterances, interval: see `sure`, of_means: over the means of
     bins, monotone: these rise from each bin to the next, and with draws within: spearman of what is above the mean of its draw}.
   """
   there = np.isfinite(values)
   asked, values = np.asarray(asked)[there], np.asarray(values)[there]
+  groups = np.arange(len(asked)) if groups is None else np.asarray(groups)[there]
+  told = {'n': len(asked), 'groups': len(np.unique(groups))}
   if len(np.unique(asked)) < 2:
-    return {'n': int(there.sum()), 'bins': [], 'spearman': float('nan'), 'interval': [float('nan')] * 2, 'of_means': float('nan'),
-            'monotone': False}
+    return told | {'bins': [], 'spearman': float('nan'), 'interval': [float('nan')] * 2, 'of_means': float('nan'), 'monotone': False}
   means = np.array([values[asked == one].mean() for one in np.unique(asked)])
-  drawn = [spearman(asked[rows], values[rows]) for rows in rng.integers(len(asked), size=(500, len(asked)))]
-  result = {'n': len(asked), 'bins': means.round(3).tolist(), 'spearman': spearman(asked, values),
-            'interval': np.nanpercentile(drawn, [2.5, 97.5]).tolist(), 'of_means': spearman(np.arange(len(means)), means),
-            'monotone': bool((np.diff(means) > 0).all())}
+  result = told | {'bins': means.round(3).tolist(), 'spearman': spearman(asked, values), 'interval': sure(asked, values, groups, rng),
+                   'of_means': spearman(np.arange(len(means)), means), 'monotone': bool((np.diff(means) > 0).all())}
   if draw is not None:
     same = np.unique(draw[there], return_inverse=True)[1]
     middle = np.bincount(same, values) / np.bincount(same)
     result['within'] = spearman(asked, values - middle[same])
   return result
+
+
+def sure(asked, values, groups, rng) -> list[float]:
+  """[low, high], the 95 % interval of `spearman`: that of the mean of its jackknife's values, a group each (Tukey, 1958), by `intervals.by_group`.
+
+  One group tells nothing: [nan, nan].
+  """
+  names = np.unique(groups)
+  if len(names) < 2:
+    return [float('nan')] * 2
+  without = np.array([spearman(asked[groups != one], values[groups != one]) for one in names])
+  found = intervals.by_group(len(names) * spearman(asked, values) - (len(names) - 1) * without, names, rng)
+  return np.clip(found, -1, 1).tolist()
+
+
+def together(draw, speakers: int, questions: int) -> np.ndarray:
+  """i32[n], groups of utterances, of each its draw: those of one speaker, where there are several, else those that answer one question.
+
+  Where there is neither to tell them apart by, each draw is a group.
+  """
+  many = speakers if speakers > 1 else questions
+  return draw % many if many > 1 else draw
 
 
 def recorded(segments, again, table, rng) -> dict:
@@ -110,7 +132,8 @@ def recorded(segments, again, table, rng) -> dict:
   measured = [table.measured(one | {'quality': {labels.KNOBS[knob]: value for knob, value in heard(audio).items()}})
               for one, audio in zip(every, again)]
   found = np.array([[one.get(knob, np.nan) for knob in HEARD] for one in measured])
-  return {knob: agreement(bins[there, number], found[there, number], rng) for number, knob in enumerate(HEARD)
+  who = np.array([one.speaker for one in segments])
+  return {knob: agreement(bins[there, number], found[there, number], rng, groups=who[there]) for number, knob in enumerate(HEARD)
           for there in [bins[:, number] >= 0] if there.any()}
 
 
@@ -165,14 +188,16 @@ def measure(config, segments, model, params, codec, table, questions=()) -> dict
     """f64[n], pitches in semitones from the asked speakers' own, or from the middle of all."""
     return 12 * np.log2(hertz / (np.array(table.pitch_hz, float)[given['speaker']] if known else np.nanmedian(hertz)))
 
-  result = {'speakers': len(known), 'questions': len(questions), 'guidance': config.guidance, 'ear': ear()}
+  grouped = lambda draw: together(draw, len(known), len(codes))
+  result = {'speakers': len(known), 'questions': len(questions), 'guidance': config.guidance, 'ear': ear(),
+            'by': 'speakers' if len(known) > 1 else 'questions' if len(codes) > 1 else 'draws'}
   for number, knob in enumerate(HEARD if model.knob_bins else ()):
     draw, bins = laid(range(model.knob_bins), config.draws)
     knobs = np.full((len(bins), len(HEARD)), -1, np.int32)
     knobs[:, number] = bins
     given, sounds = say({'knobs': knobs}, draw, number)
     found = np.array([heard(one)[knob] for one in sounds])
-    result[knob] = agreement(bins, above(found, given) if knob == 'pitch' else found, rng, draw if codes else None)
+    result[knob] = agreement(bins, above(found, given) if knob == 'pitch' else found, rng, draw if codes else None, grouped(draw))
   knobs = bool(model.knob_bins and table and segments)
   again = after_codec(segments, encoder) if segments and (knobs or model.nonverbal) else []
   if knobs:
@@ -183,20 +208,22 @@ def measure(config, segments, model, params, codec, table, questions=()) -> dict
     for number, name in enumerate(labels.NONVERBAL):
       draw, asked = laid((0, 1), config.draws)
       sounds = say({name: asked}, draw, len(HEARD) + 1 + number)[1]
-      result[name] = between(name, asked, map(nonverbal.heard, sounds)) | {'recordings': between(name, [one[name] for one in told], counts)}
+      result[name] = between(name, asked, map(nonverbal.heard, sounds), grouped(draw), rng) | {
+          'recordings': between(name, [one[name] for one in told], counts, [one.speaker for one in segments], rng)}
   if model.emotions:
-    result['emotion'] = _emotions(config, segments, say, above)
+    result['emotion'] = _emotions(config, segments, say, above, grouped, rng)
   return result
 
 
-def between(name: str, asked, counts) -> dict:
-  """{none, some: in how many of the sounds that were asked for without and with it a breath or a filler is heard}, `intervals.share` each.
+def between(name: str, asked, counts, groups, rng) -> dict:
+  """{none, some: in how many of the sounds that were asked for without and with it a breath or a filler is heard}, `share_by_group` each.
 
   Args:
-    asked: 0, 1, or another number where nothing is known. counts: of each sound, from `nonverbal.heard`.
+    asked: 0, 1, or another number where nothing is known. counts: of each sound, from `nonverbal.heard`. groups: of each, as of `agreement`.
   """
-  found, asked = np.array([one[labels.NONVERBAL[name]] > 0 for one in counts]), np.asarray(asked)
-  return {word: intervals.share(found[asked == value]) for value, word in enumerate(('none', 'some')) if (asked == value).any()}
+  found, asked, groups = np.array([one[labels.NONVERBAL[name]] > 0 for one in counts]), np.asarray(asked), np.array(list(groups))
+  return {word: intervals.share_by_group(found[there], groups[there], rng)
+          for value, word in enumerate(('none', 'some')) for there in [asked == value] if there.any()}
 
 
 def laid(values, draws: int):
@@ -212,7 +239,7 @@ def speakers_of(config, model, table) -> list[int]:
   return [number for number, hertz in enumerate(table.pitch_hz) if hertz and number < model.speakers][:SPEAKERS]
 
 
-def _emotions(config, segments, say, above):
+def _emotions(config, segments, say, above, grouped, rng):
   profiles = profiled(segments)
   if len(profiles) < 2:
     return {'skipped': f'the data has not {FEWEST} recordings each of two labelled emotions'}
@@ -223,7 +250,7 @@ def _emotions(config, segments, say, above):
   found[:, 0] = above(found[:, 0], given)
   guess = nearest(profiles, found)
   return {'emotions': [labels.EMOTIONS[number] for number in names], 'chance': 1 / len(names),
-          **intervals.share((guess == asked).astype(float)),
+          **intervals.share_by_group(guess == asked, grouped(draw), rng),
           'confusion': [[int(np.sum((asked == a) & (guess == b))) for b in names] for a in names]}
 
 
@@ -250,19 +277,22 @@ def nearest(profiles: dict, x) -> np.ndarray:
 
 def show(result):
   """Prints a line a knob, with what the same ear hears of recordings in the bins that they were labelled with."""
-  print(f'heard by {result["ear"]}')
+  print(f'heard by {result["ear"]}; groups, over which intervals are, are {result["by"]}, and of recordings speakers')
   for knob in HEARD:
     if knob in result:
       one, most = result[knob], result.get('recordings', {}).get(knob)
-      print(f'{knob:>8}: Spearman {one["spearman"]:+.2f} ({one["interval"][0]:+.2f} to {one["interval"][1]:+.2f}) over {one["n"]} utterances' +
+      print(f'{knob:>8}: Spearman {one["spearman"]:+.2f} ({one["interval"][0]:+.2f} to {one["interval"][1]:+.2f}) over {one["n"]} utterances, '
+            f'{one["groups"]} groups' +
             (f', {one["within"]:+.2f} within answers to one question' if 'within' in one else '') +
             f', {one["of_means"]:+.2f} of the bins\' means {", ".join(f"{value:.2f}" for value in one["bins"])}' +
             (f'; recordings {most["spearman"]:+.2f} over {most["n"]}' if most else ''))
   for name in labels.NONVERBAL:
     if name in result:
-      told = lambda one: ', '.join(f'{one[word]["share"]:.0%} of {one[word]["n"]} with {word}' for word in ('none', 'some') if word in one)
+      told = lambda one: ', '.join(f'{one[word]["share"]:.0%} of {one[word]["n"]} ({one[word]["groups"]} groups) with {word}'
+                                   for word in ('none', 'some') if word in one)
       print(f'{name:>8}: heard where asked for in {told(result[name])}; in recordings {told(result[name]["recordings"])}')
   if 'emotion' in result:
     one = result['emotion']
     print(' emotion: ' + (f'not measured: {one["skipped"]}' if 'skipped' in one else
-                           f'{one["share"]:.0%} of {one["n"]} nearest to the emotion asked for (chance {one["chance"]:.0%})'))
+                           f'{one["share"]:.0%} of {one["n"]} ({one["groups"]} groups) nearest to the emotion asked for (chance '
+                           f'{one["chance"]:.0%})'))

@@ -66,10 +66,53 @@ def test_a_knob_is_told_from_what_an_answer_does_by_itself():
   draw, bins = np.divmod(np.arange(60), 5)
   heard = 10 * rng.normal(size=12)[draw] + bins               # answers differ more than what is asked for
   heard[[3, 17]] = np.nan
-  found = control.agreement(bins, heard, rng, draw)
+  found = control.agreement(bins, heard, np.random.default_rng(0), draw)
   assert found['within'] > 0.9 > 0.5 > found['spearman']
-  deaf = control.agreement(bins, 10 * rng.normal(size=12)[draw] + rng.normal(size=60), rng, draw)
+  deaf = control.agreement(bins, 10 * rng.normal(size=12)[draw] + rng.normal(size=60), np.random.default_rng(0), draw)
   assert abs(deaf['within']) < 0.3
+
+
+@pytest.mark.parametrize('speakers, takes', [(2, 4), (8, 3), (18, 1)])
+def test_the_interval_of_a_knob_is_over_speakers_who_obey_unlike_and_holds_the_truth_as_often_as_it_says(speakers, takes):
+  def drawn(rng, many, takes):
+    group, bins = np.repeat(np.arange(many), 5 * takes), np.tile(np.arange(5), many * takes)
+    return bins, rng.normal(0.3, 0.3, many)[group] * bins + rng.normal(size=many)[group] + rng.normal(size=len(bins)), group
+  bins, values, _ = drawn(np.random.default_rng(0), 10_000, 1)
+  truth, rng, held = control.spearman(bins, values), np.random.default_rng(speakers), []
+  for _ in range(150):
+    bins, values, group = drawn(rng, speakers, takes)
+    found = control.agreement(bins, values, rng, groups=group)
+    held.append(found['interval'][0] <= truth <= found['interval'][1])
+  assert found['groups'] == speakers and 0.88 < np.mean(held) <= 1
+
+
+def test_one_speaker_who_is_asked_nothing_tells_no_interval_and_none_leaves_what_a_correlation_can_be():
+  bins = np.tile(np.arange(4), 2)
+  assert np.isnan(control.agreement(bins, bins + 0.1, np.random.default_rng(0), groups=['a'] * 8)['interval']).all()
+  low, high = control.agreement(bins, bins * [1, 1, 1, 1, 1, -1, 1, -1], np.random.default_rng(0), groups=['a'] * 4 + ['b'] * 4)['interval']
+  assert -1 <= low < high <= 1
+
+
+def test_utterances_of_one_speaker_go_together_or_those_that_answer_one_question():
+  draw = np.arange(6)
+  assert control.together(draw, 2, 3).tolist() == [0, 1, 0, 1, 0, 1]
+  for speakers in (0, 1):
+    assert control.together(draw, speakers, 3).tolist() == [0, 1, 2, 0, 1, 2]
+    for questions in (0, 1):
+      assert control.together(draw, speakers, questions).tolist() == draw.tolist(), 'all that differs is what is drawn'
+
+
+def test_emotions_are_as_sure_as_there_are_speakers_to_tell_them_by(monkeypatch):
+  config, names = types.SimpleNamespace(draws=24), [0, 3]
+  monkeypatch.setattr(control, 'profiled', lambda segments: dict.fromkeys(names))
+  monkeypatch.setattr(control, 'heard', lambda one: dict(zip(control.HEARD, one)))
+  monkeypatch.setattr(control, 'nearest', lambda profiles, found: found[:, 1].astype(int))
+
+  def say(given, draw, number):
+    right = draw % 4 < 2                                      # two of four speakers do as they are asked, always
+    return given, [(1.0, emotion if fine else -1, 0.0, 0.0) for emotion, fine in zip(given['emotion'], right)]
+  found = control._emotions(config, [], say, lambda hertz, given: hertz, lambda draw: control.together(draw, 4, 0), np.random.default_rng(0))
+  assert (found['n'], found['groups'], found['share']) == (48, 4, 0.5) and found['interval'] == [0.0, 1.0]
 
 
 def test_ties_share_their_rank():
@@ -126,9 +169,11 @@ def test_breaths_are_counted_where_they_are_asked_for_and_where_not():
   rng, quiet = np.random.default_rng(5), np.zeros(4800, np.float32)
   breathed = lambda some: np.concatenate([quiet, 0.02 * nonverbal.breath(rng), quiet, voice(150, 4, 1.0)]) if some else voice(150, 4, 1.0)
   asked = np.array([0, 1, 1, 0, 1])
-  found = control.between('breath', asked, [nonverbal.heard(breathed(some)) for some in (0, 1, 1, 1, 0)])
+  counts = [nonverbal.heard(breathed(some)) for some in (0, 1, 1, 1, 0)]
+  found = control.between('breath', asked, counts, 'ababa', rng)
   assert (found['none']['share'], found['none']['n'], found['some']['n']) == (0.5, 2, 3) and found['some']['share'] == pytest.approx(2 / 3)
-  assert control.between('filler', asked[1:3], [nonverbal.heard(breathed(1))] * 2).keys() == {'some'}
+  assert found['none']['groups'] == found['some']['groups'] == 2 and found['some']['interval'] == [0.0, 1.0]
+  assert control.between('filler', asked[1:3], [nonverbal.heard(breathed(1))] * 2, 'ab', rng).keys() == {'some'}
 
 
 @pytest.mark.slow
@@ -141,10 +186,10 @@ def test_a_voice_that_converses_is_heard_in_its_answers(codec_file):
   table = labels.Table(('made/a', 'made/b'), (120.0, 210.0))
   asked = [voice(150, 4, 0.5), voice(200, 3, 0.8)]
   found = control.measure(config, [], model, params, codec, table, asked)
-  assert found['questions'] == 2 and found['speakers'] == 1 and set(control.HEARD) < found.keys()
+  assert found['questions'] == 2 and found['speakers'] == 1 and found['by'] == 'questions' and set(control.HEARD) < found.keys()
   assert 'skipped' in found['emotion'] and 'recordings' not in found
   for name in labels.NONVERBAL:
-    assert found[name]['none']['n'] == found[name]['some']['n'] == 2 and found[name]['recordings'] == {}
+    assert found[name]['none']['n'] == found[name]['some']['groups'] == 2 and found[name]['recordings'] == {}
   given = {'speaker': np.array([1, 1], np.int32)}
   how = sampling.Sampling(0.8, 100, 0, 0.0)
   encoder = encoding.Encoder(codec)
