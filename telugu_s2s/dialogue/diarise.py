@@ -37,7 +37,8 @@ def turns(samples, by: str = 'plain', vad: str = 'energy') -> list[Span]:
   if by not in voiceprint.BY:
     raise InputError(f'config.voiceprint {by!r}: choose one of {", ".join(voiceprint.BY)}')
   speech = activity.speech(samples, vad)
-  if speech.sum() * HOP < 2 * WINDOW_S * SAMPLE_RATE:
+  # Little speech, or so thinly strewn that no window is half full: nothing tells two voices apart.
+  if speech.sum() * HOP < 2 * WINDOW_S * SAMPLE_RATE or not _windows(speech):
     return [Span(start, end, '0') for start, end in _joined(np.zeros(len(speech), int), speech)]
   who = _refined(_features(samples, speech), speech, _by_vectors(samples, speech))[1] if by == 'ge2e' else _by_frames(samples, speech)
   first = who[np.flatnonzero(speech)[0]]

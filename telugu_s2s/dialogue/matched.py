@@ -100,12 +100,17 @@ def paired(folder, asked, answered, table, seed, name) -> Dialogue:
   """A question with its answer after a drawn gap.
 
   Raises:
-    Aside: their licences may not stand side by side.
+    Aside: their licences may not stand side by side, or one of them is silent.
     Unreadable: one of them cannot be decoded.
   """
   if licences.combined(asked.licence, answered.licence) is None:
     raise Aside('licence', f'{asked.licence or "unknown"} and {answered.licence or "unknown"} may not be in one dialogue')
-  clips = [sample.finished(corpus.samples(folder, one)) for one in (asked, answered)]
+  clips = []
+  for one in (asked, answered):
+    samples = corpus.samples(folder, one)
+    if not samples.any():
+      raise Aside('silent', f'{one.path} holds no sound')
+    clips.append(sample.finished(samples))
   seconds = [len(clip) / files.SAMPLE_RATE - 2 * sample.END_S for clip in clips]
   starts = timing.laid([('a', seconds[0]), ('b', seconds[1])], table, pairs.rng_of(seed, name))
   turns = [Turn(start, clip, one.speaker, **pairs.told(one, style=style))

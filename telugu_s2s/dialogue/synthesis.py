@@ -46,7 +46,7 @@ def speak(text: str, voice: str, rate: int, pitch: int, pitch_range: int = OWN_R
     pitch_range: 0 to 99, how far it moves within a sentence; 50 is the voice's own.
 
   Raises:
-    InputError: the package is missing, the voice is unknown, a number is out of range, or the text gives no sound.
+    InputError: the package is missing, the voice is unknown, a number is out of range, or the text gives no sound, or none in time.
   """
   for name, value, (low, high) in (('rate', rate, WORDS_PER_MINUTE), ('pitch', pitch, PITCH), ('pitch_range', pitch_range, PITCH_RANGE)):
     if not low <= value <= high:
@@ -61,8 +61,10 @@ def speak(text: str, voice: str, rate: int, pitch: int, pitch_range: int = OWN_R
   # -I -S: nothing from the environment, nothing but the standard library
   command = [sys.executable, '-I', '-S', espeak_process.__file__, espeakng_loader.get_library_path(), voice,
              str(int(rate)), str(int(pitch)), str(AMPLITUDE), str(int(pitch_range))]
-  done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=TIMEOUT_S, check=False,
-                        cwd=data.parent)
+  try:
+    done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=TIMEOUT_S, check=False, cwd=data.parent)
+  except subprocess.TimeoutExpired:
+    raise InputError(f'espeak-ng has not said {text!r} with voice {voice!r} within {TIMEOUT_S} s; check the text, or try again') from None
   if done.returncode == espeak_process.UNKNOWN_VOICE:
     raise _unknown(voice)
   if done.returncode:
