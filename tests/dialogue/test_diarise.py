@@ -1,4 +1,6 @@
 """Who speaks when in a recording of two."""
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,24 @@ def test_halves_do_not_depend_on_chance_and_part_what_is_apart():
   side = diarise.halves(vectors)
   assert len(set(side[:12])) == len(set(side[12:])) == 1 and side[0] != side[12]
   assert (diarise.halves(vectors) == side).all()
+
+
+def test_each_frame_takes_the_side_of_the_nearest_window_and_an_hour_of_them_little_memory():
+  rng = np.random.default_rng(0)
+  for frames in (200, 345, 1000):
+    windows = [one for one in diarise._windows(np.ones(frames, bool)) if rng.random() < 0.6]
+    side = rng.integers(0, 2, len(windows))
+    middle = np.array([(start + end) / 2 for start, end in windows])
+    nearest = np.abs(np.arange(frames)[:, None] - middle).argmin(1)
+    assert np.array_equal(diarise._spread(side, windows, frames), side[nearest])
+  hour = np.ones(360_000, bool)
+  windows = diarise._windows(hour)
+  tracemalloc.start()
+  try:
+    diarise._spread(np.arange(len(windows)) % 2, windows, len(hour))
+    assert tracemalloc.get_traced_memory()[1] < 2**26
+  finally:
+    tracemalloc.stop()
 
 
 def test_little_speech_is_one_speaker_and_silence_is_nobody():
