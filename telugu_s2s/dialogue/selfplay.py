@@ -111,21 +111,26 @@ def play(prompts: Sequence[Prompt], player: Player, limits: Limits, seconds: flo
 
 
 def dialogue(prompt: Prompt, codes, sound, length: int, player: Player, limits: Limits) -> Dialogue:
-  """What two sides said, as turns: the recorded question as it is, and after it what activity finds in what was drawn."""
+  """What two sides said, as turns: the recorded question as it is, and after it what activity finds in what was drawn.
+
+  Who asked says on under the recording's name: under another one what follows the question would count as its answer.
+  """
   hop = player.trained.config.hop
   begins = (length - len(prompt.codes)) * hop / files.SAMPLE_RATE
   asked_until = length * hop / files.SAMPLE_RATE
   turns = [prompt.turn]
+  sides = (dataclasses.replace(prompt.turn, emotion='', **found.UNTOLD, mixed=((player.name, player.licence),)),
+           Turn(0.0, prompt.turn.samples, f'{player.name}-1', player.name, player.licence, style='answer'))
   for side in (0, 1):
     for start_s, end_s in found.spoken(sound[side], 'energy'):
       start_s = max(start_s, asked_until) if side == 0 else start_s
       if end_s - start_s < found.TURN_S[0]:
         continue
       cut = sound[side][round(start_s * files.SAMPLE_RATE):round(end_s * files.SAMPLE_RATE)]
-      turns.append(Turn(start_s - begins, cut, f'{player.name}-{side}', player.name, player.licence, style='answer' if side else 'question'))
+      turns.append(dataclasses.replace(sides[side], at_s=start_s - begins, samples=cut))
   spans = [timing.Span(one.at_s, one.end_s, one.speaker) for one in turns]
   turns = [dataclasses.replace(one, act=timing.act(span, spans)) for one, span in zip(turns, spans)]
-  answers = [one for one in turns if one.speaker == f'{player.name}-1']
+  answers = [one for one in turns if one.speaker == sides[1].speaker]
   return Dialogue(prompt.name, prompt.split, turns, reason(answers, codes[1, length:], sound[1], hop, limits, player.silence))
 
 

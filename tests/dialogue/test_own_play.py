@@ -1,5 +1,6 @@
 """A model that talks to itself, and that reads text: tiny and untrained, so what is tested is the way of the codes."""
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 
 from telugu_s2s.codec import weights
-from telugu_s2s.dialogue import engines, own_voice, selfplay
+from telugu_s2s.dialogue import engines, own_voice, pairs, selfplay
 from telugu_s2s.dialogue.pairs import Turn
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import model, sampling
 from telugu_s2s.lm.frames import SILENT
+from telugu_s2s.tokens import turns
 from telugu_s2s.tokens.vocabulary import EPAD, PAD
 
 C = model.Config(width=24, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=16, depth_layers=1, depth_heads=2, depth_ffn=12,
@@ -128,18 +130,35 @@ def test_silence_is_no_repetition():
   assert selfplay.repeated(np.tile([2, 3, 4, 5], 5), 1) == pytest.approx(1 - 4 / 17)
 
 
-def test_a_dialogue_begins_with_its_question_and_holds_what_both_sides_said(codec_file):
-  rate = 16000
-  sound = np.zeros((2, 8 * rate), np.float32)
-  burst = np.sin(np.arange(rate) / 8, dtype=np.float32) / 2 * np.hanning(rate).astype(np.float32)
-  sound[1, 5 * rate:6 * rate], sound[0, round(6.5 * rate):round(7.5 * rate)] = burst, burst
+RATE = 16000
+
+
+def played_by(codec_file, *spoken):
+  """A dialogue of 8 s whose question ends at 4 s, and in which sides say something for a second: (side, from which second on)."""
+  sound = np.zeros((2, 8 * RATE), np.float32)
+  burst = np.sin(np.arange(RATE) / 8, dtype=np.float32) / 2 * np.hanning(RATE).astype(np.float32)
+  for side, at_s in spoken:
+    sound[side, round(at_s * RATE):round((at_s + 1) * RATE)] = burst
   trained = weights.load(codec_file)
   hop = trained.config.hop
   player = selfplay.Player(C, {}, trained, DRAWN, SILENCE, 'run', 'CC-BY-4.0')
-  length = 4 * rate // hop
-  prompt = selfplay.Prompt('p', np.zeros((3 * rate // hop, 3), np.int32), Turn(0.0, np.ones(3 * rate, np.float32), 'asker', 'recorded', 'CC0-1.0'), 'train')
-  codes = np.random.default_rng(0).integers(0, 11, (2, 8 * rate // hop, 3))
-  found = selfplay.dialogue(prompt, codes, sound, length, player, selfplay.Limits(repeated=1.0))
-  assert found.negative == '' and [one.speaker for one in found.turns] == ['asker', 'run-0', 'run-1']
-  at = {one.speaker: one.at_s for one in found.turns}
-  assert at['asker'] == 0 and at['run-1'] == pytest.approx(4.0, abs=0.3) and at['run-0'] == pytest.approx(5.5, abs=0.3)
+  asked = Turn(0.0, np.ones(3 * RATE, np.float32), 'asker', 'recorded', 'CC0-1.0', text='ఏమిటి?', emotion='sad')
+  prompt = selfplay.Prompt('p', np.zeros((3 * RATE // hop, 3), np.int32), asked, 'train')
+  codes = np.random.default_rng(0).integers(0, 11, (2, 8 * RATE // hop, 3))
+  return selfplay.dialogue(prompt, codes, sound, 4 * RATE // hop, player, selfplay.Limits(repeated=1.0))
+
+
+def test_a_dialogue_begins_with_its_question_and_holds_what_both_sides_said(codec_file):
+  found = played_by(codec_file, (1, 5.0), (0, 6.5))
+  assert found.negative == '' and [one.speaker for one in found.turns] == ['asker', 'asker', 'run-1']
+  asked, more, answered = found.turns
+  assert asked.at_s == 0 and answered.at_s == pytest.approx(4.0, abs=0.3) and more.at_s == pytest.approx(5.5, abs=0.3)
+  # The recording's words and feeling are not said again, and whose model spoke is told.
+  assert (more.text, more.emotion, more.mixed) == ('', '', (('run', 'CC-BY-4.0'),)) and (asked.text, asked.mixed) == ('ఏమిటి?', ())
+
+
+def test_what_the_one_who_asked_says_on_is_no_answer_to_their_question(codec_file, tmp_path):
+  rows = pairs.rows_of(played_by(codec_file, (0, 4.1), (1, 5.5), (0, 6.8)), 'g', 'flac', tmp_path)
+  assert [(row['speaker'], row['source']) for row in rows] == [('asker', 'recorded')] * 2 + [('run-1', 'run'), ('asker', 'recorded')]
+  clips = [SimpleNamespace(labels=row | {'custom': {'at_s': row['at_s'], 'act': row['act']}}) for row in rows]
+  assert [(one.asked, one.answered) for one in turns.exchanges(clips)] == [(1, 2), (2, 3)]
