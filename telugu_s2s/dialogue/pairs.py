@@ -56,7 +56,7 @@ class Turn:
   channel: int | None = None
   attribution: str = ''
   text_raw: str = ''             # with marks of what is between words, where there is any
-  mixed: tuple = ()              # (source, licence) of what of others is in it
+  mixed: tuple = ()              # (source, licence, attribution) of what of others is in it
 
   @property
   def end_s(self) -> float:
@@ -220,7 +220,7 @@ def rows_of(dialogue: Dialogue, made_by: str, form: str, workdir) -> list[dict]:
     Aside: its parts' licences may not stand side by side.
   """
   turns = sorted(dialogue.turns, key=lambda one: (one.at_s, one.end_s))
-  sounds = {some for one in turns for some in ((one.source, one.licence), *one.mixed)}
+  sounds = {some for one in turns for some in ((one.source, one.licence), *(other[:2] for other in one.mixed))}
   rights = sorted(sounds | ({dialogue.texts} if dialogue.texts[0] else set()))
   under = one_licence([licence for _, licence in rights])
   rows = []
@@ -232,10 +232,23 @@ def rows_of(dialogue: Dialogue, made_by: str, form: str, workdir) -> list[dict]:
         text=' '.join(one.text.split()), text_provenance=one.text_provenance or ('human' if one.text else ''), licence=under, source=one.source,
         dialogue=dialogue.name, turn=number, channel='' if one.channel is None else one.channel,
         seconds=f'{len(one.samples) / files.SAMPLE_RATE:.3f}', at_s=f'{one.at_s:.3f}', act=one.act, text_raw=one.text_raw,
-        sources='; '.join(dict.fromkeys(source for source, _ in rights)), licences='; '.join(licence or 'unknown' for _, licence in rights),
-        attribution=one.attribution, generator=made_by, negative=dialogue.negative))
+        sources='; '.join(source for source, _ in rights), licences='; '.join(licence or 'unknown' for _, licence in rights),
+        attribution=credits(one, dialogue.texts, under), generator=made_by, negative=dialogue.negative))
     files.write(workdir / _folder(rows[-1]) / path, data)
   return rows
+
+
+def credits(one: Turn, texts: tuple[str, str], under: str) -> str:
+  """Whom a row owes attribution, 'who (licence)' each: its licence, `under`, is that of the whole dialogue, and a notice has one a source.
+
+  Where the turn's own source under this licence is all, that is its attribution as it came.
+  """
+  own = one.source, one.licence, one.attribution
+  parts = dict.fromkeys([own, *one.mixed, *([(*texts, '')] if one.text and texts[0] else [])])
+  owed = [part for part in parts if part[2] or licences.licence_class(part[1]) != 'A'] or [own]
+  if owed == [(one.source, under, one.attribution)]:
+    return one.attribution
+  return '; '.join(f'{attribution or source} ({licence or "unknown"})' for source, licence, attribution in owed)
 
 
 def one_licence(given: Iterable[str]) -> str:

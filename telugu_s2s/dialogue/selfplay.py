@@ -119,7 +119,7 @@ def dialogue(prompt: Prompt, codes, sound, length: int, player: Player, limits: 
   begins = (length - len(prompt.codes)) * hop / files.SAMPLE_RATE
   asked_until = length * hop / files.SAMPLE_RATE
   turns = [prompt.turn]
-  sides = (dataclasses.replace(prompt.turn, emotion='', **found.UNTOLD, mixed=((player.name, player.licence),)),
+  sides = (dataclasses.replace(prompt.turn, emotion='', **found.UNTOLD, mixed=((player.name, player.licence, ''),)),
            Turn(0.0, prompt.turn.samples, f'{player.name}-1', player.name, player.licence, style='answer'))
   for side in (0, 1):
     for start_s, end_s in found.spoken(sound[side], 'energy'):

@@ -181,10 +181,8 @@ def _begun(turn, before: Mapping):
   if not before:
     return turn
   samples = np.concatenate([one.samples for one in (*before.values(), turn)])
-  owed = lambda one: one.attribution or (f'{one.source} ({one.licence})' if one.source != turn.source else '')
-  credits = dict.fromkeys(filter(None, map(owed, (turn, *before.values()))))
-  return dataclasses.replace(turn, samples=samples, text_raw=' '.join([*before, turn.text]), attribution='; '.join(credits),
-                             mixed=tuple((one.source, one.licence) for one in before.values()))
+  return dataclasses.replace(turn, samples=samples, text_raw=' '.join([*before, turn.text]),
+                             mixed=tuple((one.source, one.licence, one.attribution) for one in before.values()))
 
 
 def _busy(one, turns) -> bool:

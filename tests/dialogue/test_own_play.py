@@ -154,7 +154,7 @@ def test_a_dialogue_begins_with_its_question_and_holds_what_both_sides_said(code
   asked, more, answered = found.turns
   assert asked.at_s == 0 and answered.at_s == pytest.approx(4.0, abs=0.3) and more.at_s == pytest.approx(5.5, abs=0.3)
   # The recording's words and feeling are not said again, and whose model spoke is told.
-  assert (more.text, more.emotion, more.mixed) == ('', '', (('run', 'CC-BY-4.0'),)) and (asked.text, asked.mixed) == ('ఏమిటి?', ())
+  assert (more.text, more.emotion, more.mixed) == ('', '', (('run', 'CC-BY-4.0', ''),)) and (asked.text, asked.mixed) == ('ఏమిటి?', ())
 
 
 def test_what_the_one_who_asked_says_on_is_no_answer_to_their_question(codec_file, tmp_path):
