@@ -24,7 +24,7 @@ def get_config(source='grammar'):
   config.seed = 0
   config.count = 40 if source in ('measure', 'selfplay') else 500      # dialogues at most; conversations of recordings; mixes
   config.workers = 0                         # threads; 0 = one a core
-  config.licence = 'LicenseRef-own'          # of what names none: recordings, sentences, what a model, command or Festival says
+  config.licence = 'LicenseRef-own'          # of what names none: recordings, sentences, what a command or Festival says
   config.timing = ''                         # a timing.json, from :timing; '' = assumed, see dialogue/timing.py
   config.folder = ''                         # recordings: conversations, questions and answers, people who are looked up, prompts
   # Spoken: grammar and text.
@@ -66,6 +66,7 @@ def get_config(source='grammar'):
   config.codec = 'tiny'                      # tiny or small, the released ones, or a codec's file
   # Played: selfplay, and engine=model.
   config.run = 'runs/stage3'
+  config.run_licence = ''                    # of what it says; '' = the strictest of all that it learnt from
   config.seconds = 8.0                       # after the question
   config.batch = 8                           # dialogues at once
   config.temperature = 0.8

@@ -69,7 +69,7 @@ def engine(model, params, trained, vocabulary, name: str, licence: str, voices: 
     samples = encoding.decoded(trained, np.asarray(codes)[None])[0]
     return Spoken(heard(samples, text), f'{name}-{voice}' if voice else name, 'u', emotion if 'emotion' in given else 'neutral', name, licence)
 
-  return Engine('model', f'{digest(params)} {trained.identity} {vocabulary.name} {how}', False, speak, voices_of(voices))
+  return Engine('model', f'{digest(params)} {trained.identity} {vocabulary.name} {how} {licence}', False, speak, voices_of(voices))
 
 
 def digest(params) -> str:

@@ -108,8 +108,23 @@ def speaker_of(config) -> engines.Engine:
     print(f'{config.run} has no condition of speakers: its two voices are not told apart')
   voices |= dict.fromkeys(engines.names(config.held_out_names), True)
   how = sampling.Sampling(config.temperature, config.top_k, repetition=4)
-  return own_voice.engine(model, params, trained, words, Path(config.run).name, config.licence, voices, conditions, how,
+  return own_voice.engine(model, params, trained, words, Path(config.run).name, licence_of(config, trained.name), voices, conditions, how,
                           2 * (round(trained.config.frame_rate * 1.5) // 2))
+
+
+def licence_of(config, codec: str) -> str:
+  """Under what licence stands what the model of config.run says: config.run_licence, or the strictest of all that it learnt from.
+
+  Raises:
+    InputError: none is given, and what it learnt from is not there, or holds licences that may not stand side by side.
+  """
+  if config.run_licence:
+    return config.run_licence
+  try:
+    return pairs.one_licence(row['licence'] for row in runs.sources(runs.tokens_of(Path(config.run).absolute()), codec))
+  except (InputError, pairs.Aside) as problem:
+    raise InputError(f'config.run_licence: what {config.run} learnt from does not tell the licence of what it says ({problem.args[-1]}); '
+                     'name that licence here') from None
 
 
 def from_selfplay(config, workdir):
@@ -118,12 +133,13 @@ def from_selfplay(config, workdir):
   encoder = encoding.Encoder(trained, batch=1)
   silence = encoder.silence().astype(np.int32)
   how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias)
-  player = selfplay.Player(model, params, trained, how, silence, Path(config.run).resolve().name, config.licence)
+  player = selfplay.Player(model, params, trained, how, silence, Path(config.run).resolve().name, licence_of(config, trained.name))
   folder = Path(config.folder or sample.folder())
   rows, skips = corpus.recordings(folder, config.licence, 'config.folder')
   prompts, unheard = selfplay.prompts(rows, folder, encoder, config.count, config.seed)
   limits = selfplay.Limits(**config.limits)
   made_by = pairs.generator('selfplay', run=own_voice.digest(params), codec=trained.identity, how=how, limits=limits, seconds=config.seconds,
-                            batch=config.batch, seed=config.seed, drift=voiceprint.available(), licence=config.licence, folder=config.folder)
+                            batch=config.batch, seed=config.seed, drift=voiceprint.available(), licence=(config.licence, player.licence),
+                            folder=config.folder)
   units = selfplay.units(prompts, player, limits, config.seconds, config.batch, config.seed)
   return pairs.write(units, workdir, made_by, 'opus', 1, skips + unheard)

@@ -1,10 +1,8 @@
 """The page that goes with a packed model, and its notice: made of facts alone, so that it cannot say more than is known."""
-import collections
-
 from telugu_s2s.codec.model import Config as CodecConfig
 from telugu_s2s.corpora import licences
 from telugu_s2s.lm.model import Config
-from telugu_s2s.tokens import batches, labels
+from telugu_s2s.tokens import labels
 
 SYNTHETIC = ('Everything that this model says is synthetic speech. Say so where it is heard; do not use it to pass for a person, '
              'and imitate nobody who has not agreed to it.')
@@ -54,27 +52,6 @@ Licence classes: {classes}. {profile} Attribution stands in `NOTICE`.
 No listening test belongs to these numbers. How it treats accents, ages and voices that are not in its data was not measured.
 {licence_note}
 """
-
-
-def sources(folders, codec: str) -> list[dict]:
-  """Of the training tokens in folders, the rows that `licences.notice` takes, in the order of their names.
-
-  Raises InputError where a folder holds no tokens of this codec: without them it is not known whom they owe attribution.
-  """
-  seconds, speakers, seen = collections.Counter(), collections.defaultdict(set), set()
-  for folder in folders:
-    clips = batches.Clips(folder, codec)
-    for index in range(len(clips)):
-      clip = clips[index]
-      told = clip.labels
-      if told.get('id') in seen:                 # two stages may read the same clips
-        continue
-      seen.add(told.get('id'))
-      row = told['source'].split(';')[0].strip(), told['licence'], (told.get('custom') or {}).get('attribution', '')
-      seconds[row] += len(clip.codes) / clips.manifest['frame_rate']
-      speakers[row] |= {told.get('speaker', '')} - {''}
-  return [{'source': row[0], 'licence': row[1], 'attribution': row[2], 'seconds': round(total, 3), 'speakers': len(speakers[row])}
-          for row, total in sorted(seconds.items())]
 
 
 def card(facts: dict, model: Config, codec: CodecConfig, table: labels.Table) -> str:

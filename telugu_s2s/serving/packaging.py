@@ -93,7 +93,7 @@ def facts_of(folder, config, trained) -> dict:
           'revision': revision.read_text().strip() if revision.exists() else '', 'codec': trained.name,
           'codec_released': weights.is_released(trained), 'codec_too': config.codec_too, 'precision': config.precision,
           'licence': config.licence, 'name': config.name or Path(config.out).name,
-          'data': card.sources(tokens_of(folder, config.tokens), trained.name), 'measured': measured}
+          'data': runs.sources(runs.tokens_of(folder, config.tokens), trained.name), 'measured': measured}
 
 
 def newest(folder) -> int:
@@ -103,28 +103,6 @@ def newest(folder) -> int:
     return saved.latest()
   finally:
     saved.close()
-
-
-def tokens_of(folder, given: str = '') -> list[Path]:
-  """The folders of tokens that a run and the runs that it goes on from have learnt from.
-
-  given: folders instead of those, with commas between them.
-  """
-  if given:
-    return [Path(name.strip()) for name in given.split(',') if name.strip()]
-  found, first = [], folder
-  while folder:
-    try:
-      config = runs.config_of(folder)
-    except InputError as problem:
-      if folder == first:
-        raise
-      raise InputError(f'{folder}, which {first} goes on from, is not there, and with it what it learnt from; name all its training '
-                       'tokens with config.tokens=A,B') from problem
-    found.append(stage2.folders(config, Path(folder))[0])
-    runs.learnt_from(folder, found[-1])              # the licences of others would be told
-    folder = config.get('run', '')
-  return sorted({path.absolute() for path in found})
 
 
 def labels_of(folder) -> labels.Table:

@@ -1,4 +1,5 @@
-"""What a run that trained the audio LM left: its config and its weights."""
+"""What a run that trained the audio LM left: its config and its weights, and what it learnt from."""
+import collections
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import ml_collections
 from telugu_s2s import axes
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
-from telugu_s2s.tokens import labels
+from telugu_s2s.tokens import batches, labels
 from telugu_s2s.training import checkpoints, lm_step, loop, stage2
 
 JOBS = ('stage2', 'stage3', 'stage4', 'distil')
@@ -72,6 +73,49 @@ def learnt_from(folder, tokens) -> None:
   if known not in (None, content):
     raise InputError(f'{tokens}: these are not the tokens that {folder} has learnt from; make them again of the same speech, or name those that '
                      'it has learnt from (config.data.tokens of a stage, config.tokens of a package)')
+
+
+def tokens_of(folder, given: str = '') -> list[Path]:
+  """The folders of tokens that a run and the runs that it goes on from have learnt from.
+
+  given: folders instead of those, with commas between them.
+  """
+  if given:
+    return [Path(name.strip()) for name in given.split(',') if name.strip()]
+  found, first = [], folder
+  while folder:
+    try:
+      config = config_of(folder)
+    except InputError as problem:
+      if folder == first:
+        raise
+      raise InputError(f'{folder}, which {first} goes on from, is not there, and with it what it learnt from; name all its training '
+                       'tokens with config.tokens=A,B') from problem
+    found.append(stage2.folders(config, Path(folder))[0])
+    learnt_from(folder, found[-1])              # the licences of others would be told
+    folder = config.get('run', '')
+  return sorted({path.absolute() for path in found})
+
+
+def sources(folders, codec: str) -> list[dict]:
+  """Of the training tokens in folders, the rows that `licences.notice` takes, in the order of their names.
+
+  Raises InputError where a folder holds no tokens of this codec: without them it is not known whom they owe attribution.
+  """
+  seconds, speakers, seen = collections.Counter(), collections.defaultdict(set), set()
+  for folder in folders:
+    clips = batches.Clips(folder, codec)
+    for index in range(len(clips)):
+      clip = clips[index]
+      told = clip.labels
+      if told.get('id') in seen:                 # two stages may read the same clips
+        continue
+      seen.add(told.get('id'))
+      row = told['source'].split(';')[0].strip(), told['licence'], (told.get('custom') or {}).get('attribution', '')
+      seconds[row] += len(clip.codes) / clips.manifest['frame_rate']
+      speakers[row] |= {told.get('speaker', '')} - {''}
+  return [{'source': row[0], 'licence': row[1], 'attribution': row[2], 'seconds': round(total, 3), 'speakers': len(speakers[row])}
+          for row, total in sorted(seconds.items())]
 
 
 def parts(batch: int, rows: int) -> int:

@@ -1,8 +1,17 @@
 """Whose a dialogue is: every part of it is named under its own licence, whatever licence holds for the whole."""
+import json
+
+import numpy as np
+import pytest
+
+from telugu_s2s.audio import files
 from telugu_s2s.dialogue import pairs, spoken
 from telugu_s2s.dialogue.pairs import Dialogue
-from telugu_s2s.preparation import prepare
-from tests.dialogue.test_pairs import ANSWER, QUESTION, how, manifest, turn, written
+from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import pairs as job
+from telugu_s2s.preparation import prepare, shards
+from telugu_s2s.tokens import record
+from tests.dialogue.test_pairs import ANSWER, QUESTION, config, how, manifest, turn, written
 
 
 def credit(one, texts=('', ''), under='CC-BY-SA-4.0'):
@@ -43,3 +52,34 @@ def test_sources_and_licences_are_told_in_one_order(tmp_path):
   [row, *_] = manifest(tmp_path / 'pairs')
   assert list(zip(row['sources'].split('; '), row['licences'].split('; '))) == [
       ('here', 'CC-BY-4.0'), ('here', 'CC0-1.0'), ('there', 'CC-BY-SA-4.0')]
+
+
+def run_on(folder, *given, before=''):
+  """A run of stage 3, say, whose tokens have these licences, a clip each."""
+  clips = [record.Tokens(np.zeros((4, 3), 'u2'), np.zeros(2, 'u1'), 'codec-a', 1024, 25.0,
+                         {'id': f'{folder.name}-{number}', 'source': f's{number}', 'licence': one}) for number, one in enumerate(given)]
+  place = folder / 'tokens/train'
+  place.mkdir(parents=True)
+  shards.write_manifest(place, record.KIND, record.VERSION, {}, [shards.write(place, 'tokens-0', [record.to_bytes(one) for one in clips])],
+                        codec='codec-a', silence=[0, 0, 0], frame_rate=25.0)
+  asked = {'job': 'stage3', 'run': str(before), 'text': {'vocabulary': ''}, 'data': {'tokens': str(folder / 'tokens')}}
+  files.write(folder / 'config.json', json.dumps(asked).encode())
+  return folder
+
+
+def test_what_a_model_says_has_the_strictest_licence_of_what_it_learnt_from_at_any_stage(tmp_path):
+  first = run_on(tmp_path / 'first', 'CC-BY-4.0', 'CC-BY-NC-4.0')
+  second = run_on(tmp_path / 'second', 'CC0-1.0', 'LicenseRef-own', before=first)
+  alone = run_on(tmp_path / 'alone', 'CC0-1.0', 'LicenseRef-own')
+  said = lambda run, **fields: job.licence_of(config(run=str(run), **fields), 'codec-a')
+  assert (said(first), said(second), said(alone)) == ('CC-BY-NC-4.0', 'CC-BY-NC-4.0', 'LicenseRef-own')
+  assert said(second, run_licence='LicenseRef-own') == 'LicenseRef-own', 'whoever has agreed with the owners says so'
+
+
+def test_a_model_whose_licence_cannot_be_told_is_asked_about(tmp_path):
+  both = run_on(tmp_path / 'both', 'CC-BY-SA-4.0', 'CC-BY-NC-4.0')
+  gone = run_on(tmp_path / 'gone', 'CC0-1.0', before=tmp_path / 'nowhere')
+  for run, says in ((both, 'CC-BY-NC-4.0 may not be'), (gone, 'nowhere, which .* goes on from')):
+    with pytest.raises(InputError, match=f'config.run_licence: .*{says}'):
+      job.licence_of(config(run=str(run)), 'codec-a')
+    assert job.licence_of(config(run=str(run), run_licence='CC0-1.0'), 'codec-a') == 'CC0-1.0'

@@ -313,8 +313,8 @@ def test_a_run_whose_tokens_are_others_now_is_not_packed_with_their_licence(trai
   manifest = run / 'tokens/train/manifest.json'
   manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {'content': 'other'}))
   with pytest.raises(InputError, match='not the tokens that .* has learnt from'):
-    packaging.tokens_of(run)
-  assert packaging.tokens_of(trained_run) == [trained_run / 'tokens/train']
+    runs.tokens_of(run)
+  assert runs.tokens_of(trained_run) == [trained_run / 'tokens/train']
 
 
 def test_a_run_is_not_packed_over_itself(trained_run):
@@ -330,8 +330,8 @@ def test_the_data_of_earlier_stages_count_too(tmp_path):
   for name, fields in {'s2': {'job': 'stage2'}, 's3': {'job': 'stage3', 'run': str(tmp_path / 's2')}}.items():
     files.write(tmp_path / name / 'config.json', json.dumps({'text': {'vocabulary': ''}, 'data': {'tokens': str(tmp_path / f't-{name}')},
                                                              **fields}).encode())
-  assert packaging.tokens_of(tmp_path / 's3') == [tmp_path / 't-s2/train', tmp_path / 't-s3/train']
-  assert packaging.tokens_of(tmp_path / 's3', 'a, b/c') == [pathlib.Path('a'), pathlib.Path('b/c')]
+  assert runs.tokens_of(tmp_path / 's3') == [tmp_path / 't-s2/train', tmp_path / 't-s3/train']
+  assert runs.tokens_of(tmp_path / 's3', 'a, b/c') == [pathlib.Path('a'), pathlib.Path('b/c')]
   shutil.rmtree(tmp_path / 's2')
   with pytest.raises(InputError, match='config.tokens'):
-    packaging.tokens_of(tmp_path / 's3')
+    runs.tokens_of(tmp_path / 's3')
