@@ -22,7 +22,8 @@ def get_config(source='grammar'):
   config.job = 'pairs'
   config.source = source
   config.seed = 0
-  config.count = 40 if source in ('measure', 'selfplay') else 500      # dialogues at most; conversations of recordings; mixes
+  # Dialogues at most; mixes; conversations of recordings, of each split in its share, and 0 = all.
+  config.count = {'measure': 40, 'selfplay': 40, 'recordings': 0}.get(source, 500)
   config.workers = 0                         # threads; 0 = one a core
   config.licence = 'LicenseRef-own'          # of what names none: recordings, sentences, what a command or Festival says
   config.timing = ''                         # a timing.json, from :timing; '' = assumed, see dialogue/timing.py

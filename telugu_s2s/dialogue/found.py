@@ -9,6 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from telugu_s2s.audio import activity, decoding, files
 from telugu_s2s.audio.level import HOP
 from telugu_s2s.corpora import conversation
@@ -50,7 +52,7 @@ class Part:
 
 
 def units(config, how: How, out) -> tuple[list[Unit], list[corpus.Skip]]:
-  """A unit for each conversation of `config.folder`, and for each recording in which no row names a turn.
+  """A unit for each conversation of `config.folder`, `config.count` at most (0 = all), and for each recording in which no row names a turn.
 
   Raises:
     InputError: the folder or its manifest cannot be used, or there is no such layout.
@@ -65,11 +67,26 @@ def units(config, how: How, out) -> tuple[list[Unit], list[corpus.Skip]]:
   rows, skips = _rows(config, folder)
   for one in rows:
     groups.setdefault((one.source, one.dialogue or one.path.rpartition('.')[0]), []).append(one)
-  groups = dict(list(groups.items())[:config.count])
   names = pairs.named('-'.join(key) for key in groups)
-  content = pairs.contents(folder, itertools.chain(*groups.values()), out)
+  chosen = drawn([group[0].split for group in groups.values()], config.count, config.seed)
+  if len(chosen) < len(groups):
+    print(f'{folder}: {len(chosen)} of {len(groups)} conversations, drawn from each split; config.count=0 takes all')
+  named = list(zip(names.values(), groups.values()))
+  named = [named[number] for number in chosen]
+  content = pairs.contents(folder, itertools.chain(*(group for _, group in named)), out)
   return [Unit(name, functools.partial(dialogues, folder, name, group, how), pairs.hashed([(one, content[one.path]) for one in group]))
-          for name, group in zip(names.values(), groups.values())], skips
+          for name, group in named], skips
+
+
+def drawn(splits: Sequence[str], count: int, seed: int) -> list[int]:
+  """The numbers of `count` conversations in their order, of each split in its share, and one at least as far as they go; of all for 0."""
+  if not count:
+    return list(range(len(splits)))
+  rng, ranks = np.random.default_rng(seed), []
+  for split in sorted(set(splits)):
+    numbers = rng.permutation([number for number, one in enumerate(splits) if one == split])
+    ranks += [(place / len(numbers), split, int(number)) for place, number in enumerate(numbers)]
+  return sorted(number for *_, number in sorted(ranks)[:count])
 
 
 def _rows(config, folder):

@@ -19,8 +19,9 @@ SOURCES = ('grammar', 'text', 'recordings', 'retrieval', 'selfplay', 'timing', '
 
 def run(config, workdir):
   """The job: dialogues in workdir/pairs and workdir/negatives; or the timing of a folder's dialogues; or how well this works."""
-  if config.count < 1:
-    raise InputError(f'config.count {config.count}: give 1 or more')
+  all_of = config.source == 'recordings'
+  if config.count < (0 if all_of else 1):
+    raise InputError(f'config.count {config.count}: give 1 or more{", or 0 for all" if all_of else ""}')
   if config.source in ('grammar', 'text'):
     return from_text(config, workdir)
   if config.source == 'recordings':

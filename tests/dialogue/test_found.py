@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from telugu_s2s import main
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import sample
 from telugu_s2s.corpora.folder import Recording
@@ -12,7 +13,7 @@ from telugu_s2s.dialogue import found, matched, timing
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import dialogues
 from telugu_s2s.evaluation import pairs as job
-from tests.dialogue.test_pairs import config, manifest
+from tests.dialogue.test_pairs import CONFIG, config, manifest
 
 GAPS_S = (0.2, 0.6, -0.3, 3.0, 0.4)          # between six turns; the fourth ends a dialogue
 
@@ -121,6 +122,28 @@ def test_a_third_voice_a_long_pause_and_a_long_dialogue_end_a_stretch():
   assert stretch([part(0, 1, 'a'), part(1, 2, 'b'), part(2, 3, 'a'), part(3, 4, 'b')], 2.5) == [['a', 'b'], ['a', 'b']]
   assert stretch([part(0, 5, 'a'), part(2, 2.4, 'b'), part(5.2, 6, 'b')]) == [['a', 'b', 'b']]             # a backchannel breaks nothing
   assert stretch([part(0, 5, 'a'), part(2, 8, 'b')]) == []                                                 # somebody broke in
+
+
+def test_a_count_cuts_each_split_in_its_share_and_says_how_many_are_left_out(tmp_path, capsys):
+  splits = ['train'] * 30 + ['eval'] * 10
+  held = lambda count, seed=0: sum(number >= 30 for number in found.drawn(splits, count, seed))
+  assert [len(found.drawn(splits, count, 0)) for count in (0, 1, 7, 40, 99)] == [40, 1, 7, 40, 40] and found.drawn(splits, 0, 0) == list(range(40))
+  assert [held(count) for count in (2, 4, 20, 39)] == [1, 1, 5, 10]
+  assert found.drawn(splits, 8, 0) == found.drawn(splits, 8, 0) == sorted(found.drawn(splits, 8, 0)) != found.drawn(splits, 8, 1)
+  assert set(found.drawn(splits, 8, 0)) < set(found.drawn(splits, 9, 0))
+  lines = ['path\tspeaker\tdialogue\tturn\tat_s\tsplit']
+  for number in range(6):
+    for turn, who in enumerate('AB'):
+      files.write_wav(tmp_path / f'{number}{who}.wav', np.sin(np.arange(16000) / 9, dtype=np.float32) / 3)
+      lines.append(f'{number}{who}.wav\t{who}{number}\td{number}\t{turn}\t{1.2 * turn}\t{"eval" if number == 5 else "train"}')
+  (tmp_path / 'MANIFEST.tsv').write_text('\n'.join(lines) + '\n')
+  of = lambda count, out: job.run(config(source='recordings', folder=str(tmp_path), count=count), tmp_path / out)
+  assert of(0, 'all')['dialogues'] == 6 and 'conversations, drawn' not in capsys.readouterr().out
+  assert of(3, 'some')['dialogues'] == 3 and '3 of 6 conversations, drawn from each split' in capsys.readouterr().out
+  assert {row['split'] for row in manifest(tmp_path / 'some/pairs')} == {'train', 'eval'}
+  assert main.load(str(CONFIG), ['recordings']).count == 0, 'a corpus is taken whole'
+  with pytest.raises(InputError, match='config.count -1: give 1 or more, or 0 for all'):
+    of(-1, 'none')
 
 
 def test_a_folder_without_an_exchange_is_named(tmp_path):
