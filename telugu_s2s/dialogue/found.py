@@ -67,7 +67,7 @@ def units(config, how: How, out) -> tuple[list[Unit], list[corpus.Skip]]:
   rows, skips = _rows(config, folder)
   for one in rows:
     groups.setdefault((one.source, one.dialogue or one.path.rpartition('.')[0]), []).append(one)
-  names = pairs.named('-'.join(key) for key in groups)
+  names = pairs.named('\0'.join(key) for key in groups)         # a-b of c is another one than b-c of a
   chosen = drawn([group[0].split for group in groups.values()], config.count, config.seed)
   if len(chosen) < len(groups):
     print(f'{folder}: {len(chosen)} of {len(groups)} conversations, drawn from each split; config.count=0 takes all')

@@ -146,6 +146,17 @@ def test_a_count_cuts_each_split_in_its_share_and_says_how_many_are_left_out(tmp
     of(-1, 'none')
 
 
+def test_conversations_whose_source_and_name_read_alike_are_both_there(tmp_path):
+  lines = ['path\tspeaker\tsource\tdialogue\tturn\tat_s']
+  for source, name in (('a-b', 'c'), ('a', 'b-c')):
+    for turn, who in enumerate('AB'):
+      files.write_wav(tmp_path / f'{source}{who}.wav', np.sin(np.arange(16000) / 9, dtype=np.float32) / 3)
+      lines.append(f'{source}{who}.wav\t{who}\t{source}\t{name}\t{turn}\t{1.2 * turn}')
+  (tmp_path / 'MANIFEST.tsv').write_text('\n'.join(lines) + '\n')
+  job.run(config(source='recordings', folder=str(tmp_path)), tmp_path / 'out')
+  assert {(row['dialogue'], row['source']) for row in manifest(tmp_path / 'out/pairs')} == {('a-b-c-000', 'a-b'), ('a-b-c--2-000', 'a')}
+
+
 def test_a_folder_without_an_exchange_is_named(tmp_path):
   (tmp_path / 'in').mkdir()
   wav(tmp_path / 'in/alone.wav', np.sin(np.arange(48000) / 9, dtype=np.float32)[None] / 3)
