@@ -32,6 +32,7 @@ PAIRS, NEGATIVES, REPORT = 'pairs', 'negatives', 'report.tsv'
 COLUMNS = ('path', 'split', 'language', 'speaker', 'gender', 'style', 'emotion', 'text', 'text_provenance', 'licence', 'source', 'dialogue',
            'turn', 'channel', 'seconds', 'at_s', 'act', 'text_raw', 'sources', 'licences', 'attribution', 'generator', 'negative')
 KBPS = 24.0                      # Opus, of synthetic speech
+WORDS = 3                        # of a sentence that is one split's alone: shorter ones ("yes", "all right") are everybody's
 
 
 class Aside(Exception):
@@ -270,13 +271,14 @@ def kept_apart(rows: Sequence[Mapping]) -> tuple[list, list[corpus.Skip]]:
   """The rows without dialogues by which a speaker or a sentence would be in split eval and in another one, and skips for those.
 
   Of what is in both, the dialogues of that side go which has fewer of them; of equally many those that are trained on. A sentence is the
-  same however it is written, and what a listener says ("yes", "right") is none.
+  same however it is written. What a listener says is none, nor what is shorter than WORDS: people who talk say that in every split.
   """
   groups = [list(group) for _, group in itertools.groupby(rows, lambda row: row['dialogue'])]
   uses = collections.defaultdict(lambda: ([], []))       # (what, value) -> numbers of the dialogues of train, and of eval
   for number, group in enumerate(groups):
     for thing in sorted({('speaker', f'{row["source"]}/{row["speaker"]}') for row in group if row['speaker']} |
-                        {('sentence', plain) for row in group if row['act'] == timing.TURN and (plain := splits.plain(row['text']))}):
+                        {('sentence', plain) for row in group if row['act'] == timing.TURN
+                         and len(row['text'].split()) >= WORDS and (plain := splits.plain(row['text']))}):
       uses[thing][group[0]['split'] == 'eval'].append(number)
   out = {}
   for (what, value), sides in uses.items():

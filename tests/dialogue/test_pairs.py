@@ -176,11 +176,11 @@ def test_tracks_lie_on_one_axis_and_sum_up(tmp_path):
 
 
 def test_a_speaker_and_a_sentence_are_on_one_side_of_the_split_alone(tmp_path):
-  of = lambda name, split, speaker, text: Dialogue(name, split, [turn(0, speaker, text=text)])
+  of = lambda name, split, speaker, text: Dialogue(name, split, [turn(0, speaker, text=f'{text} వాన పడింది')])
   done = written([of('a', 'train', 'A', 'x'), of('b', 'train', 'A', 'y'), of('c', 'eval', 'B', 'y'), of('d', 'eval', 'A', 'z'), of('e', 'eval', 'C', 'w')], tmp_path)
   # A is more in train, so that d goes; y is as often in eval, so that b goes.
   assert {row['dialogue'] for row in manifest(tmp_path / 'pairs')} == {'a', 'c', 'e'} and done['aside'] == 2
-  assert 'sentence y is in split eval too' in (tmp_path / 'report.tsv').read_text()
+  assert 'sentence yవానపడింది is in split eval too' in (tmp_path / 'report.tsv').read_text()
 
 
 def test_a_sentence_is_the_same_without_its_question_mark_and_what_a_listener_says_is_none(tmp_path):
@@ -190,6 +190,13 @@ def test_a_sentence_is_the_same_without_its_question_mark_and_what_a_listener_sa
                                     ('d', 'eval', 'y'))]
   written(both, tmp_path)
   assert {row['dialogue'] for row in manifest(tmp_path / 'pairs')} == {'b', 'c', 'd'}
+
+
+def test_words_that_everybody_says_hold_nothing_out(tmp_path):
+  of = lambda split, number, text: Dialogue(f'{split}{number}', split, [turn(0, f'{split}{number}', text=text), turn(1, f'{split}-{number}', text=f'{text}.')])
+  told = ('అవును', 'బాగా ఉన్నాను')
+  done = written([of(split, number, told[number % 2]) for split, many in (('train', 9), ('eval', 3)) for number in range(many)], tmp_path)
+  assert (done['dialogues'], done['aside']) == (12, 0)
 
 
 def test_rejects_are_kept_apart_with_their_reason(tmp_path):
