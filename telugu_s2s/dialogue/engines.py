@@ -188,19 +188,20 @@ def heard(words, out) -> np.ndarray:
 def recorded(folder, licence: str, out) -> Engine:
   """People: a folder of recordings with text, in which a sentence is looked up by its letters. Rate and emotion are theirs.
 
+  A voice is a speaker of a source in a split: sources may call two people alike, and one split never hears the other's recordings.
+
   Raises:
     InputError: the folder cannot be used, or has no recording with text and speaker.
   """
   found, (rows, skips) = {}, corpus.recordings(folder, licence, 'config.folder')
   told = [one for one in rows if one.text and one.speaker]
   for one in told:
-    found.setdefault(retrieval.plain(one.text), {}).setdefault(one.speaker, []).append(one)
+    found.setdefault(retrieval.plain(one.text), {}).setdefault(f'{one.split}: {one.source}/{one.speaker}', []).append(one)
   if not found:
     raise InputError(f'config.folder: {folder} has no recording with text and speaker, so nothing can be looked up in it')
 
   def voices(texts, split):
-    able = [{name for name, takes in found.get(retrieval.plain(text), {}).items() if any(one.split == split for one in takes)}
-            for text in texts]
+    able = [{name for name, takes in found.get(retrieval.plain(text), {}).items() if takes[0].split == split} for text in texts]
     return sorted(set.intersection(*able)) if able else []
 
   def speak(text, voice, emotion, rate, seed):

@@ -54,11 +54,28 @@ def test_people_say_what_they_have_said_whatever_the_punctuation(tmp_path):
   text = 'నమస్కారం మీరు ఎలా ఉన్నారు'
   voices = engine.voices([text], 'train')
   assert len(voices) == 2 and engine.voices([text], 'eval') == [] and engine.voices([text, 'లేని మాట'], 'train') == []
-  said = engine.speak(text, 'sample-mezzo', 'happy', 1.5, 3)
+  [mezzo] = [voice for voice in voices if voice.endswith('telugu_s2s-sample/sample-mezzo')]
+  said = engine.speak(text, mezzo, 'happy', 1.5, 3)
+  assert said.speaker == 'sample-mezzo'
   assert np.array_equal(said.samples, files.read(sample.folder() / 'audio/q001-mezzo.opus')[0])
   assert (said.source, said.licence, said.emotion) == ('telugu_s2s-sample', 'CC0-1.0', 'neutral') and engine.real
   with pytest.raises(engines.Unspoken, match='has not said'):
     engine.speak(text, 'sample-alto', '', 1.0, 0)
+
+
+def test_people_of_one_name_are_two_voices_and_a_split_hears_its_own_recordings_alone(tmp_path):
+  lines = ['path\tspeaker\tsource\ttext\tsplit']
+  for number, (source, split) in enumerate([('one', 'train'), ('two', 'train'), ('one', 'eval'), ('one', 'train')]):
+    files.write_wav(tmp_path / f'{number}.wav', np.full(1600, (number + 1) / 8, np.float32))
+    lines.append(f'{number}.wav\tS1\t{source}\tవాన పడింది\t{split}')
+  (tmp_path / 'MANIFEST.tsv').write_text('\n'.join(lines) + '\n')
+  engine, text = engines.recorded(tmp_path, 'CC0-1.0', tmp_path), 'వాన పడింది.'
+  heard = {}
+  for split in ('train', 'eval'):
+    for voice in engine.voices([text], split):
+      said = [engine.speak(text, voice, '', 1.0, seed) for seed in range(20)]
+      heard[split, voice] = {one.source for one in said}, {round(8 * float(one.samples[0])) - 1 for one in said}
+  assert sorted(heard.values(), key=str) == [({'one'}, {0, 3}), ({'one'}, {2}), ({'two'}, {1})] and len({voice for _, voice in heard}) == 3
 
 
 def test_a_folder_without_text_has_nobody_to_look_up(tmp_path):
