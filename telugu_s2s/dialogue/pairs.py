@@ -21,7 +21,7 @@ import numpy as np
 import tqdm
 
 import telugu_s2s
-from telugu_s2s.audio import files, opus
+from telugu_s2s.audio import decoding, files, opus
 from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import licences, splits
 from telugu_s2s.dialogue import timing
@@ -32,6 +32,9 @@ PAIRS, NEGATIVES, REPORT = 'pairs', 'negatives', 'report.tsv'
 COLUMNS = ('path', 'split', 'language', 'speaker', 'gender', 'style', 'emotion', 'text', 'text_provenance', 'licence', 'source', 'dialogue',
            'turn', 'channel', 'seconds', 'at_s', 'act', 'text_raw', 'sources', 'licences', 'attribution', 'generator', 'negative')
 KBPS = 24.0                      # Opus, of synthetic speech
+UNSPOKEN = 'not spoken'
+# Why something was set aside that may be otherwise next time: a program was mended, a disk answers. All else follows from what it is made of.
+AGAIN = {UNSPOKEN, decoding.PASSING, decoding.NO_DECODER}
 WORDS = 3                        # of a sentence that is one split's alone: shorter ones ("yes", "all right") are everybody's
 
 
@@ -187,8 +190,7 @@ def _unit(unit: Unit, workdir, made_by, form) -> tuple[dict, bool]:
   place = workdir / 'units' / f'{unit.name}.json'
   try:
     kept = json.loads(place.read_bytes())
-    # What was set aside is tried again: a program may have been mended, a file replaced.
-    if (kept['generator'], kept['of']) == (made_by, unit.of) and kept['rows'] and all(
+    if (kept['generator'], kept['of']) == (made_by, unit.of) and not {reason for reason, _ in kept['aside']} & AGAIN and all(
         (workdir / _folder(row) / row['path']).is_file() for row in kept['rows']):
       return kept, False
   except (OSError, ValueError, KeyError):

@@ -127,9 +127,9 @@ def _said(how, text, voice, emotion, rate, rng):
   try:
     one = how.engine.speak(text, voice, emotion, rate, int(rng.integers(2**31)))
   except (Unspoken, InputError) as problem:
-    raise Aside('not spoken', str(problem)) from None
+    raise Aside(pairs.UNSPOKEN, str(problem)) from None
   if not one.samples.any():
-    raise Aside('not spoken', f'{voice} is silent')
+    raise Aside(pairs.UNSPOKEN, f'{voice} is silent')
   return dataclasses.replace(one, samples=sample.finished(one.samples))
 
 

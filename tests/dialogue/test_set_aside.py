@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from telugu_s2s.audio import files
-from telugu_s2s.dialogue import diarise, spoken, synthesis, voiceprint
+from telugu_s2s.dialogue import diarise, pairs, spoken, synthesis, voiceprint
+from telugu_s2s.dialogue.pairs import Aside, Dialogue, Unit
 from telugu_s2s.evaluation import pairs as job
-from tests.dialogue.test_pairs import config, manifest, tone
+from tests.dialogue.test_pairs import config, manifest, tone, turn
 
 
 def strewn(seconds=60, every_s=4.0):
@@ -61,3 +62,18 @@ def test_an_engine_that_hangs_costs_its_dialogue_alone(tmp_path, monkeypatch):
   done = job.run(config(source='text', count=2, extras=False), tmp_path)
   assert (done['dialogues'], done['aside']) == (1, 1)
   assert f'not spoken\tespeak-ng has not said {text!r}' in (tmp_path / 'report.tsv').read_text()
+
+
+@pytest.mark.parametrize('problem, calls', [
+    (Aside('no exchange', 'one speaker'), 1), (Aside('licence', 'not beside each other'), 1), (files.Unreadable('x', 'corrupt', 'it breaks off'), 1),
+    (Aside('not spoken', 'the program is missing'), 2), (files.Unreadable('x', 'unreadable', 'the disk'), 2), (files.Unreadable('x', 'no decoder', 'y'), 2)])
+def test_what_was_set_aside_is_tried_again_where_a_mend_outside_may_help(tmp_path, problem, calls):
+  tried = []
+  def fails():
+    tried.append(problem)
+    raise problem
+  units = [Unit('a', lambda: [Dialogue('a', 'train', [turn()])]), Unit('b', fails)]
+  done = [pairs.write(units, tmp_path, 'g', 'flac', 1) for _ in range(2)]
+  assert len(tried) == calls and [(one['dialogues'], one['aside']) for one in done] == [(1, 1)] * 2, 'and it is told each time'
+  pairs.write([units[0], Unit('b', fails, 'of other samples')], tmp_path, 'g', 'flac', 1)
+  assert len(tried) == calls + 1
