@@ -138,19 +138,20 @@ def _overlap(one, parts):
 
 def runs(usable: Sequence[Part], parts: Sequence[Part], longest_s: float):
   """The stretches of usable turns, of two speakers, that follow one another; what is left out between two ends a stretch."""
-  kept, run, last = set(map(id, usable)), [], None
+  kept, run = set(map(id, usable)), []
   for one in parts:
     two = {other.speaker for other in run} | {one.speaker}
     floor = max((other.end_s for other in run), default=one.start_s)
     follows = id(one) in kept and len(two) <= 2 and one.start_s - floor <= GAP_S[1] and one.end_s - (run or [one])[0].start_s <= longest_s
-    if run and last is not None and one.speaker != last.speaker and one.start_s - last.end_s < GAP_S[0] and one.end_s > last.end_s:
-      follows = False                # one broke in long before the other ended
+    other_s = max((other.end_s for other in run if other.speaker != one.speaker), default=one.start_s)
+    if one.start_s - other_s < GAP_S[0] and one.end_s > other_s:
+      follows = False                # one broke in long before the other ended, whatever they said meanwhile
     if not follows:
       if len({other.speaker for other in run}) == 2:
         yield run
       run = []
     if id(one) in kept:
-      run, last = [*run, one], one
+      run = [*run, one]
   if len({other.speaker for other in run}) == 2:
     yield run
 

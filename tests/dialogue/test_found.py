@@ -122,6 +122,8 @@ def test_a_third_voice_a_long_pause_and_a_long_dialogue_end_a_stretch():
   assert stretch([part(0, 1, 'a'), part(1, 2, 'b'), part(2, 3, 'a'), part(3, 4, 'b')], 2.5) == [['a', 'b'], ['a', 'b']]
   assert stretch([part(0, 5, 'a'), part(2, 2.4, 'b'), part(5.2, 6, 'b')]) == [['a', 'b', 'b']]             # a backchannel breaks nothing
   assert stretch([part(0, 5, 'a'), part(2, 8, 'b')]) == []                                                 # somebody broke in
+  assert stretch([part(0, 5, 'a'), part(1, 1.4, 'b'), part(3, 8, 'b'), part(8.2, 9, 'a')]) == [['a', 'b'], ['b', 'a']]      # after a backchannel
+  assert stretch([part(0, 5, 'a'), part(1, 1.4, 'b'), part(3, 3.4, 'b'), part(4.6, 8, 'b')]) == [['a', 'b', 'b', 'b']]
 
 
 def test_a_count_cuts_each_split_in_its_share_and_says_how_many_are_left_out(tmp_path, capsys):
