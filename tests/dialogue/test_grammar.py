@@ -30,6 +30,30 @@ def test_thousands_are_distinct_and_of_every_template(own):
   assert not any(re.search('[{}A-Za-z0-9]', text) for text in texts)
 
 
+# Which hours are in which part of the day; half past one of them is in it too.
+HOURS = {'ఉదయం': 'ఐదు ఆరు ఏడు ఎనిమిది తొమ్మిది పది పదకొండు', 'మధ్యాహ్నం': 'పన్నెండు ఒంటి రెండు మూడు', 'సాయంత్రం': 'నాలుగు ఐదు ఆరు',
+         'రాత్రి': 'ఏడు ఎనిమిది తొమ్మిది పది పదకొండు'}
+
+
+def test_an_hour_is_in_its_part_of_the_day_and_the_sun_shines_by_day(own):
+  texts = [row['text'] for row in grammar.written(*own, 5000, seed=0)]
+  times = {found for text in texts for found in re.findall(rf'({"|".join(HOURS)}) (\S+?)(?:న్నరకు| గంటలకు| గంటకు)', text)}
+  assert not {(part, hour) for part, hour in times if hour not in HOURS[part].split()}
+  assert len(times) > 15 and {part for part, _ in times} == set(HOURS)
+  assert not any('రాత్రి' in text for text in texts if 'పరీక్ష' in text or 'ఎండ' in text or 'ఉక్కపోత' in text)
+
+
+def test_who_is_addressed_does_not_answer_with_their_own_name(own):
+  rows = grammar.written(*own, 2000, seed=0)
+  asked = {row['dialogue']: row['text'] for row in rows if row['kind'] == 'question'}
+  addressed = 0
+  for row in rows:
+    if row['kind'] == 'answer' and (name := re.search(r'(?:^|, )(\S+) గారు[,?]', asked[row['dialogue']])):
+      addressed += 1
+      assert name[1] not in row['text']
+  assert addressed > 500
+
+
 def test_an_answer_speaks_of_what_was_asked():
   slots = {'town': ['ఏలూరు', 'కడప', 'ఖమ్మం'], 'day': ['సోమవారం', 'మంగళవారం']}
   one = grammar.Template('travel', ('question', 'answer'), ('{day} {town}?', '{town} {town2} {day2}.'))
