@@ -56,7 +56,7 @@ def get_config(source='grammar'):
       bright=dict(voice='te+f5', pitch=65, gender='f', held_out=False),
       alto=dict(voice='te+f4', pitch=35, gender='f', held_out=True),
       bass=dict(voice='te+m7', pitch=40, gender='m', held_out=True))
-  # Found: recordings.
+  # Found: recordings, and what timing is measured on.
   config.layout = ''                         # indicvoices_raw, diarised, two_channel; '' = by a manifest, channels or diarisation
   config.voiceprint = 'plain'                # ge2e = Resemblyzer's network, extra perceptual
   config.vad = 'energy'                      # or silero

@@ -57,14 +57,12 @@ def units(config, how: How, out) -> tuple[list[Unit], list[corpus.Skip]]:
   Raises:
     InputError: the folder or its manifest cannot be used, or there is no such layout.
   """
-  if config.layout not in LAYOUTS:
-    raise InputError(f'config.layout {config.layout!r}: choose one of {", ".join(LAYOUTS[1:])}, or leave it empty for a manifest, or none')
   if not config.folder:
     raise InputError('config.folder is empty: name a folder of conversations')
   if not 0 < config.longest_s < math.inf:
     raise InputError(f'config.longest_s {config.longest_s}: give seconds of a dialogue')
   folder, groups = Path(config.folder), {}
-  rows, skips = _rows(config, folder)
+  rows, skips = recordings(config, folder)
   for one in rows:
     groups.setdefault((one.source, one.dialogue or one.path.rpartition('.')[0]), []).append(one)
   names = pairs.named('\0'.join(key) for key in groups)         # a-b of c is another one than b-c of a
@@ -89,8 +87,14 @@ def drawn(splits: Sequence[str], count: int, seed: int) -> list[int]:
   return sorted(number for *_, number in sorted(ranks)[:count])
 
 
-def _rows(config, folder):
-  """Recordings as the layout has them, and skips."""
+def recordings(config, folder) -> tuple[list[corpus.Recording], list[corpus.Skip]]:
+  """The recordings of a folder, turns of a conversation each, as config.layout has them, and skips.
+
+  Raises:
+    InputError: the folder or its manifest cannot be used, or there is no such layout.
+  """
+  if config.layout not in LAYOUTS:
+    raise InputError(f'config.layout {config.layout!r}: choose one of {", ".join(LAYOUTS[1:])}, or leave it empty for a manifest, or none')
   if not config.layout:
     return corpus.recordings(folder, config.licence, 'config.folder')
   fields = {field.name for field in dataclasses.fields(corpus.Recording)}

@@ -122,12 +122,13 @@ def act(one, spans) -> str:
       other.speaker != one.speaker and other.start_s <= one.start_s and one.end_s <= other.end_s for other in spans) else TURN
 
 
-def spans(folder) -> list[list[Span]]:
-  """The dialogues of a folder of recordings whose rows say who speaks when: start_s and end_s in a shared file, or at_s.
+def spans(folder, rows: Iterable[corpus.Recording], skips: Sequence[corpus.Skip] = ()) -> list[list[Span]]:
+  """The dialogues of a folder's recordings that say who speaks when: start_s and end_s in a shared file, or at_s.
 
-  That is when a file of its own begins. Of a file of its own the silence at its ends is no speech. Recordings that tell no time or cannot be decoded are counted and passed over.
+  That is when a file of its own begins. Of a file of its own the silence at its ends is no speech. Recordings that cannot be
+  decoded are counted with the skips and passed over, as those are that tell no time.
   """
-  dialogues, (rows, skips) = {}, corpus.recordings(folder, '', 'config.folder')
+  dialogues, skips = {}, [*skips]
   for one in rows:
     if not (one.dialogue and one.speaker) or 'at_s' not in one.custom and one.end_s is None:
       continue

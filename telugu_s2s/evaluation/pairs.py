@@ -38,16 +38,31 @@ def run(config, workdir):
   if config.source == 'selfplay':
     return from_selfplay(config, workdir)
   if config.source == 'timing':
-    if not config.folder:
-      raise InputError('config.folder is empty: give a folder of dialogues whose turns have times')
-    table = timing.measured(timing.spans(config.folder), str(Path(config.folder).name))
-    timing.save(Path(workdir) / 'timing.json', table)
-    print(f'{Path(workdir) / "timing.json"}: {sum(table.gap_s.counts)} gaps, {table.backchannels_per_s:.3f} backchannels a second; '
-          'give it as config.timing')
-    return table
+    return timing_of(config, workdir)
   if config.source == 'measure':
     return dialogues.measured(config.folder or sample.folder(), config.count, config.seed, config.vad, config.codec, workdir)
   raise InputError(f'config.source {config.source!r}: choose one of {", ".join(SOURCES)}')
+
+
+def timing_of(config, workdir) -> timing.Timing:
+  """The timing of the dialogues of split train in a folder, written to workdir/timing.json.
+
+  Raises:
+    InputError: the folder cannot be used, or none of its rows says who speaks when.
+  """
+  if not config.folder:
+    raise InputError('config.folder is empty: give a folder of dialogues whose turns have times')
+  rows, skips = found.recordings(config, Path(config.folder))
+  train = [one for one in rows if one.split == corpus.SPLIT]
+  spans = timing.spans(config.folder, train, skips)
+  if not spans:
+    raise InputError(f'config.folder: none of {len(train)} rows of split train in {config.folder} says in which dialogue who speaks from when to when; '
+                     'name its config.layout, indicvoices_raw or diarised, or give what configs/pairs.py:recordings makes of it')
+  table = timing.measured(spans, str(Path(config.folder).name))
+  timing.save(Path(workdir) / 'timing.json', table)
+  print(f'{Path(workdir) / "timing.json"}: {sum(table.gap_s.counts)} gaps, {table.backchannels_per_s:.3f} backchannels a second; '
+        'give it as config.timing')
+  return table
 
 
 def from_text(config, workdir):

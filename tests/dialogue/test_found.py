@@ -166,6 +166,23 @@ def test_a_folder_without_an_exchange_is_named(tmp_path):
     job.run(config(source='recordings', folder=str(tmp_path / 'in')), tmp_path)
 
 
+def test_timing_is_measured_in_the_layout_that_is_named_and_on_what_is_trained_on(two, tmp_path):
+  channels, spans = two
+  for folder, gap_s in (('train', 0.25), ('test', 1.25)):
+    (tmp_path / 'in' / folder).mkdir(parents=True)
+    wav(tmp_path / f'in/{folder}/talk.wav', channels.sum(0, keepdims=True))
+    listed = [{'start': 0.5, 'end': 2.0, 'speaker_id': 1}, {'start': 2.0 + gap_s, 'end': 4.0, 'speaker_id': 2}]
+    (tmp_path / f'in/{folder}/talk.json').write_text(json.dumps({'verbatim': listed}))
+  asked = dict(source='timing', folder=str(tmp_path / 'in'))
+  measured = job.run(config(layout='indicvoices_raw', **asked), tmp_path)
+  assert np.flatnonzero(measured.gap_s.counts).tolist() == [12] and timing.load(tmp_path / 'timing.json') == measured
+  for layout in ('', 'two_channel'):
+    with pytest.raises(InputError, match='of split train .* says in which dialogue who speaks from when to when; name its config.layout|no conversation in'):
+      job.run(config(layout=layout, **asked), tmp_path)
+  with pytest.raises(InputError, match="config.layout 'indic'"):
+    job.run(config(layout='indic', **asked), tmp_path)
+
+
 def test_a_question_is_answered_by_another_speaker_of_its_split(tmp_path):
   job.run(config(source='retrieval', count=60), tmp_path)
   rows = manifest(tmp_path / 'pairs')

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from telugu_s2s.audio import files
+from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.dialogue import timing
 from telugu_s2s.dialogue.timing import Histogram, Span
 from telugu_s2s.errors import InputError
@@ -92,12 +93,13 @@ def test_the_silence_at_the_ends_of_a_file_is_no_speech(tmp_path, capsys):
   for name in ('a', 'b'):
     files.write_wav(tmp_path / f'{name}.wav', np.pad(tone, (1600, 3200)))
   (tmp_path / 'MANIFEST.tsv').write_text('path\tspeaker\tdialogue\tturn\tat_s\na.wav\tA\td\t0\t0\nb.wav\tB\td\t1\t1.35\n')
-  [[first, second]] = timing.spans(tmp_path)
+  spans = lambda: timing.spans(tmp_path, *corpus.recordings(tmp_path, ''))
+  [[first, second]] = spans()
   assert (first.start_s, first.end_s) == pytest.approx((0.1, 1.1), abs=1e-3)
   assert second.start_s - first.end_s == pytest.approx(0.35, abs=1e-3)
   (tmp_path / 'b.wav').write_bytes(b'no sound')
   with open(tmp_path / 'MANIFEST.tsv', 'a') as file:
     file.write('c.wav\tA\td\t2\t0:03\n')
   files.write_wav(tmp_path / 'c.wav', tone)
-  assert timing.spans(tmp_path) == [[first]]
+  assert spans() == [[first]]
   assert 'passed over: ' in (said := capsys.readouterr().out) and 'bad row' in said and 'non-audio' in said
