@@ -56,8 +56,8 @@ def timing_of(config, workdir) -> timing.Timing:
   train = [one for one in rows if one.split == corpus.SPLIT]
   spans = timing.spans(config.folder, train, skips)
   if not spans:
-    raise InputError(f'config.folder: none of {len(train)} rows of split train in {config.folder} says in which dialogue who speaks from when to when; '
-                     'name its config.layout, indicvoices_raw or diarised, or give what configs/pairs.py:recordings makes of it')
+    raise InputError(f'config.folder: none of {len(train)} rows of split train in {config.folder} says in which dialogue who speaks from when to '
+                     'when; name its config.layout, indicvoices_raw or diarised, or give what configs/pairs.py:recordings makes of it')
   table = timing.measured(spans, str(Path(config.folder).name))
   timing.save(Path(workdir) / 'timing.json', table)
   print(f'{Path(workdir) / "timing.json"}: {sum(table.gap_s.counts)} gaps, {table.backchannels_per_s:.3f} backchannels a second; '

@@ -193,7 +193,8 @@ def test_a_sentence_is_the_same_without_its_question_mark_and_what_a_listener_sa
 
 
 def test_words_that_everybody_says_hold_nothing_out(tmp_path):
-  of = lambda split, number, text: Dialogue(f'{split}{number}', split, [turn(0, f'{split}{number}', text=text), turn(1, f'{split}-{number}', text=f'{text}.')])
+  both = lambda name, text: [turn(0, f'{name}-a', text=text), turn(1, f'{name}-b', text=f'{text}.')]
+  of = lambda split, number, text: Dialogue(f'{split}{number}', split, both(f'{split}{number}', text))
   told = ('అవును', 'బాగా ఉన్నాను')
   done = written([of(split, number, told[number % 2]) for split, many in (('train', 9), ('eval', 3)) for number in range(many)], tmp_path)
   assert (done['dialogues'], done['aside']) == (12, 0)

@@ -38,13 +38,13 @@ def test_short_answers_far_apart_cost_their_recording_alone(tmp_path):
 
 
 def test_a_recording_without_sound_costs_its_question_alone(tmp_path):
-  lines = ['path\tspeaker\ttext']
-  for name, who, text, level in (('a', 'A', 'వాన పడిందా?', 1), ('b', 'B', 'వాన పడింది', 1), ('c', 'A', 'చలి వేస్తోందా?', 1), ('d', 'B', 'చలి వేస్తోంది', 0)):
+  lines, said = ['path\tspeaker\ttext'], ['వాన పడిందా?', 'వాన పడింది', 'చలి వేస్తోందా?', 'చలి వేస్తోంది']
+  for name, who, text, level in zip('abcd', 'ABAB', said, (1, 1, 1, 0)):
     files.write_wav(tmp_path / f'{name}.wav', level * tone())
     lines.append(f'{name}.wav\t{who}\t{text}')
   (tmp_path / 'MANIFEST.tsv').write_text('\n'.join(lines) + '\n')
   job.run(config(source='retrieval', folder=str(tmp_path), by='text', reuse=1), tmp_path / 'out')
-  assert [row['text'] for row in manifest(tmp_path / 'out/pairs')] == ['వాన పడిందా?', 'వాన పడింది']
+  assert [row['text'] for row in manifest(tmp_path / 'out/pairs')] == said[:2]
   assert 'silent\td.wav holds no sound' in (tmp_path / 'out/report.tsv').read_text()
 
 
@@ -66,7 +66,8 @@ def test_an_engine_that_hangs_costs_its_dialogue_alone(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('problem, calls', [
     (Aside('no exchange', 'one speaker'), 1), (Aside('licence', 'not beside each other'), 1), (files.Unreadable('x', 'corrupt', 'it breaks off'), 1),
-    (Aside('not spoken', 'the program is missing'), 2), (files.Unreadable('x', 'unreadable', 'the disk'), 2), (files.Unreadable('x', 'no decoder', 'y'), 2)])
+    (Aside('not spoken', 'the program is missing'), 2), (files.Unreadable('x', 'unreadable', 'the disk'), 2),
+    (files.Unreadable('x', 'no decoder', 'y'), 2)])
 def test_what_was_set_aside_is_tried_again_where_a_mend_outside_may_help(tmp_path, problem, calls):
   tried = []
   def fails():
