@@ -57,6 +57,8 @@ def from_text(config, how: How) -> list[Unit]:
   if not named:
     raise InputError(f'config.sentences: {path} has no row with a dialogue')
   chosen = list(named.values())[:config.count]
+  if len(chosen) < len(named):
+    print(f'{path or sample.SOURCE}: the first {len(chosen)} of {len(named)} dialogues, as many as config.count says')
   texts = (Path(path).name, config.licence) if path else (sample.SOURCE, sample.LICENCE)
   return units([row for group in chosen for row in group], how, texts)
 

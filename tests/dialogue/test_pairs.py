@@ -13,6 +13,7 @@ from telugu_s2s.audio import files
 from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import sample
 from telugu_s2s.dialogue import engines, pairs, spoken, synthesis, timing
+from telugu_s2s.dialogue import sample as sample_job
 from telugu_s2s.dialogue.pairs import Aside, Dialogue, Turn, Unit
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import pairs as job
@@ -215,6 +216,13 @@ def test_a_question_and_its_answer_have_two_voices_of_their_split_and_the_same_s
   assert len({one.turns[-1].at_s for one in other}) > 4
   held = spoken.spoken('d1', [row | {'split': 'eval'} for row in (QUESTION, ANSWER)], how(), spoken.OWN)
   assert {one.speaker for one in held.turns} == {'X', 'Y'}
+
+
+def test_dialogues_that_a_count_leaves_out_are_told(capsys):
+  assert len(spoken.from_text(config(count=2), how())) == 2
+  assert f'{sample_job.SOURCE}: the first 2 of ' in capsys.readouterr().out
+  spoken.from_text(config(), how())
+  assert capsys.readouterr().out == ''
 
 
 def test_takes_are_in_other_voices_and_some_answer_alone():
