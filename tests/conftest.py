@@ -26,7 +26,7 @@ flags.FLAGS.mark_as_parsed()                   # grain's readers ask for parsed 
 # Everything of the codec: its room, its training and teaching, its tool and its measures.
 CODEC = ('tests/codec/', 'tests/evaluation/test_co', 'tests/evaluation/test_pa', 'tests/evaluation/test_pe', 'test_quality.py',
          'test_code_file.py', 'test_transcode.py', 'test_graphemes.py', 'test_units.py', 'test_augment.py', 'test_crops.py',
-         'test_spoken.py', 'test_stage1.py')
+         'test_spoken.py', 'test_codec_step.py', 'test_stage1.py')
 
 
 # Everything of the audio language model.

@@ -62,6 +62,11 @@ def step(codec, heads, discriminators, txs, config, phase, state, batch, key):
                      jax.random.randint(level, (b,), 1, c.codebooks + 1), c.codebooks)
   share = 0.0 if phase == 'decoder' else unquantised(config, state['step'])
   rows = (audio, levels, jax.random.bernoulli(exact, share, (b,)), batch)
+  if phase == 'decoder':
+    # What is kept is the mean: that encoder, and not where the last step had left it, is the one to decode from.
+    first = config.steps['reconstruction'] + config.steps['adversarial']
+    encoder = jax.tree.map(lambda now, mean: jnp.where(state['step'] == first, mean, now), state['params']['encoder'], state['mean']['encoder'])
+    state = {**state, 'params': {**state['params'], 'encoder': encoder}}
   moving = ('decoder',) if phase == 'decoder' else tuple(state['params'])
   still = {name: params for name, params in state['params'].items() if name not in moving}
 
@@ -90,7 +95,8 @@ def step(codec, heads, discriminators, txs, config, phase, state, batch, key):
   good = guard['skipped'] == 0                # frames that are not finite are neither counted nor taken as codes
   updated['params'], new['usage_qv'], used = codes(c, config, phase, state, updated['params'], info, good, fresh)
   mean = optimiser.average(state['mean'], {name: updated['params'][name] for name in CODEC}, state['step'], config.mean_decay)
-  mean = {**mean, 'quantizer': updated['params']['quantizer']}          # a mean of restarted codes is no code
+  # A mean of restarted codes is no code, and what stands still is its own mean, to the bit.
+  mean |= {name: updated['params'][name] for name in ('quantizer', *still) if name in CODEC}
   return {**new, **updated, 'mean': mean, 'step': state['step'] + 1}, metrics | used
 
 
