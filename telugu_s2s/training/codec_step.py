@@ -30,12 +30,13 @@ def boundaries(steps) -> list[tuple[int, str]]:
 
 
 def optimisers(config):
-  """The codec's and the discriminators', both on one schedule over all phases."""
-  def made(peak, clip, weight_decay):
-    total = sum(config.steps.values())
-    schedule = optimiser.warmup_stable_decay(peak, config.warmup, total, config.decay)
+  """The codec's and the discriminators', on schedules of one shape: each counts its own updates, the latter's begin with the second phase."""
+  every, judged = sum(config.steps.values()), config.steps.adversarial + config.steps.decoder
+
+  def made(peak, steps, clip, weight_decay):
+    schedule = optimiser.warmup_stable_decay(peak, config.warmup * steps // max(every, 1), steps, config.decay)
     return optimiser.adamw(schedule, b1=0.8, b2=0.99, weight_decay=weight_decay, clip=clip)     # DAC's betas
-  return made(config.lr, 1.0, 0.01), made(config.discriminator_lr, 10.0, 0.0)
+  return made(config.lr, every, 1.0, 0.01), made(config.discriminator_lr, judged, 10.0, 0.0)
 
 
 def init(codec, heads: Content, discriminators: Discriminators | None, txs, key, params=None):

@@ -74,3 +74,17 @@ def test_the_decoders_phase_learns_with_the_mean_encoder_and_that_is_the_one_tha
     for name in ('params', 'mean'):
       np.testing.assert_array_equal(steps.state[name]['encoder']['into_dz'], before['mean']['encoder']['into_dz'])
   assert (steps.state['mean']['decoder']['out_zd'] != before['mean']['decoder']['out_zd']).all()
+
+
+@pytest.mark.parametrize('steps', [STEPS, dict(reconstruction=40, adversarial=20, decoder=10)], ids=str)
+def test_the_discriminators_rate_ends_as_low_as_the_codecs(steps):
+  """Adam's updates by a gradient that is always the same are the learning rate."""
+  config, params = config_of(), {'bias_o': jnp.zeros(1)}
+  config.update(dict(steps=steps, warmup=7))
+  for tx, count in zip(codec_step.optimisers(config), (sum(steps.values()), steps['adversarial'] + steps['decoder'])):
+    opt, update, rates = tx.init(params), jax.jit(tx.update), []
+    for _ in range(count + 1):
+      updates, opt = update(params | {'bias_o': jnp.ones(1)}, opt, params)
+      rates.append(-float(updates['bias_o'][0]))
+    assert rates[-1] == pytest.approx(0.01 * max(rates), rel=1e-3)
+    assert max(rates) == pytest.approx(config.lr if count == sum(steps.values()) else config.discriminator_lr, rel=1e-3)
