@@ -8,7 +8,7 @@ NARROWEST, WIDEST = 2500.0, 7000.0     # Hz of a band's upper end
 
 
 def augmented(audio, key, shares, rate):
-  """The rows of a batch f32[b t], each changed at random, in [-1, 1]: what is to be coded and decoded as it is.
+  """The rows of a batch f32[b t], each changed at random, in [-1, 1]: what is to be coded and decoded as it is; and bool[b], which were silenced.
 
   shares: {silence, noise, band}: of the rows that are silenced (half of them to a hum), get noise, lose what is
     above a random frequency.
@@ -30,4 +30,5 @@ def augmented(audio, key, shares, rate):
 
   audio *= 10 ** (uniform(QUIETEST, LOUDEST) / 20)
   hum = chosen(0.5) * 10 ** (-uniform(40.0, 70.0) / 20) * jnp.sin(2 * jnp.pi * 50 * jnp.arange(t) / rate)
-  return jnp.clip(jnp.where(chosen(shares['silence']), hum, audio), -1.0, 1.0)
+  silenced = chosen(shares['silence'])
+  return jnp.clip(jnp.where(silenced, hum, audio), -1.0, 1.0), silenced[:, 0]

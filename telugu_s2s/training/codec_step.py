@@ -58,7 +58,9 @@ def step(codec, heads, discriminators, txs, config, phase, state, batch, key):
   """One update. batch: see `training/crops.py` and `training/spoken.py`. Returns the state and {metric: f32[]}."""
   change, drop, level, exact, fresh = (jax.random.fold_in(key, number) for number in range(5))
   c, b = codec.config, batch['audio'].shape[0]
-  audio = augment.augmented(batch['audio'], change, config.augment, c.rate)
+  audio, silenced = augment.augmented(batch['audio'], change, config.augment, c.rate)
+  if 'units' in batch:                        # of speech that is no longer there
+    batch = {**batch, 'units': jnp.where(silenced[:, None], -1, batch['units'])}
   levels = jnp.where(jax.random.bernoulli(drop, config.level_dropout, (b,)),
                      jax.random.randint(level, (b,), 1, c.codebooks + 1), c.codebooks)
   share = 0.0 if phase == 'decoder' else unquantised(config, state['step'])

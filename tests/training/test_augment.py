@@ -13,7 +13,7 @@ NONE = {'silence': 0.0, 'noise': 0.0, 'band': 0.0}
 
 @functools.partial(jax.jit, static_argnames='what')
 def changed(audio, seed, what=''):
-  return augment.augmented(audio, jax.random.key(seed), {**NONE, **({what: 1.0} if what else {})}, RATE)
+  return augment.augmented(audio, jax.random.key(seed), {**NONE, **({what: 1.0} if what else {})}, RATE)[0]
 
 
 @pytest.fixture(scope='module')
@@ -58,6 +58,12 @@ def test_silence_is_silent_or_hums(audio):
   hums = np.abs(found).max(1) > 0
   assert 2 < hums.sum() < 14
   assert (np.argmax(np.abs(np.fft.rfft(found[hums])), 1) == round(50 * audio.shape[1] / RATE)).all()
+
+
+def test_it_is_told_which_rows_were_silenced(audio):
+  found, silenced = augment.augmented(np.tile(audio, (4, 1)), jax.random.key(0), {**NONE, 'silence': 0.5}, RATE)
+  assert 0 < silenced.sum() < 8
+  np.testing.assert_array_equal(silenced, np.abs(found).max(1) <= 0.0101)
 
 
 def test_what_is_loud_is_clipped_to_the_range(audio):

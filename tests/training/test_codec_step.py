@@ -88,3 +88,9 @@ def test_the_discriminators_rate_ends_as_low_as_the_codecs(steps):
       rates.append(-float(updates['bias_o'][0]))
     assert rates[-1] == pytest.approx(0.01 * max(rates), rel=1e-3)
     assert max(rates) == pytest.approx(config.lr if count == sum(steps.values()) else config.discriminator_lr, rel=1e-3)
+
+
+def test_a_silenced_row_has_no_units():
+  """Those of the speech that was there would be taught of silence."""
+  assert Steps(augment=dict(silence=1.0))('reconstruction')['units'] == 0.0
+  assert Steps(augment=dict(silence=0.0))('reconstruction')['units'] > 1.0
