@@ -6,8 +6,9 @@ import grain
 import numpy as np
 
 from telugu_s2s.audio import files
+from telugu_s2s.corpora import splits
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation import prepare, segment, shards
+from telugu_s2s.preparation import inputs, prepare, segment, shards
 
 
 class Segments:
@@ -81,15 +82,21 @@ class Kept:
     return f'Kept({self._segments!r})'
 
 
-def held_out(data: prepare.Data, folder) -> Segments:
-  """The segments of a corpus's split 'eval', prepared below `folder`; those of train there, and saying so, if it has none."""
+def held_out(data: prepare.Data, folder) -> tuple[Segments, str]:
+  """The segments that a corpus holds out, prepared below `folder`, and 'eval'; those of training there, and saying so, and 'train', if it has none.
+
+  Raises:
+    InputError: its split 'eval' is there and cannot be used: nobody shall take training clips for it.
+  """
   folder = Path(folder)
   try:
-    prepare.prepare(dataclasses.replace(data, split='eval'), folder / 'eval')
-    return Segments(folder / 'eval')
-  except InputError as problem:
+    if data.split in ('', splits.EVAL):
+      raise inputs.NoSplit(f'data.split {data.split!r} trains on all there is')
+    prepare.prepare(dataclasses.replace(data, split=splits.EVAL), folder / 'eval')
+    return Segments(folder / 'eval'), splits.EVAL
+  except inputs.NoSplit as problem:
     print(f'no held-out clips ({problem}): measured on training clips')
-    return Segments(folder / 'train')
+    return Segments(folder / 'train'), splits.TRAIN
 
 
 def spread(size: int, count: int) -> list[int]:

@@ -30,6 +30,7 @@ def run(config, workdir):
   network = aligner.Aligner(aligner.Config(**config.model), len(spoken.table) + 1)
   steps = config.steps.peaks + config.steps.edges
   tx = optimiser.adamw(optimiser.warmup_stable_decay(config.lr, config.warmup, steps, config.decay), weight_decay=0.01)
+  clips = hosts.first(lambda: held_out(data, workdir), ([], ''))       # measured by the first process alone
   source = grain.MapDataset.source(spoken).seed(config.seed).shuffle().repeat()
   stage = loop.Stage(
       init=lambda key: init(network, tx, key),
@@ -44,7 +45,7 @@ def run(config, workdir):
   if done:
     params = hosts.whole(state['params'])
     if jax.process_index() == 0:
-      finish(jax.device_get(params), network, spoken, config, data, manifest, workdir)
+      finish(jax.device_get(params), network, spoken, config, clips, manifest, workdir)
 
 
 class Transcribed:
@@ -116,28 +117,28 @@ def step(network, tx, edges, state, batch):
   return {**new, 'step': state['step'] + 1}, {'loss': loss, **guard}
 
 
-def finish(params, network, spoken, config, data, manifest, workdir):
-  """Writes the aligner's file, and how sure it is of held-out clips with their own transcripts and with others."""
+def finish(params, network, spoken, config, clips, manifest, workdir):
+  """Writes the aligner's file, and how sure it is of the clips of `held_out` with their own transcripts and with others."""
   facts = {'steps': json.dumps(config.steps.to_dict()), 'seed': str(config.seed), 'data': manifest['content'],
            'hours': f'{spoken.seconds / 3600:.2f}', 'revision': loop.revision()}
   path = workdir / 'aligner.safetensors'
   files.write(path, aligner.to_bytes(params, network.config, spoken.table, facts))
   forced = alignment.Forced(aligner.load(path))
-  sure = confidences(forced, held_out(data, workdir))
-  summary = {'aligner': forced.trained.name, 'hours': spoken.seconds / 3600, 'graphemes': spoken.table, 'confidence': sure}
+  sure = confidences(forced, clips[0])
+  summary = {'aligner': forced.trained.name, 'hours': spoken.seconds / 3600, 'graphemes': spoken.table, 'measured_on': clips[1], 'confidence': sure}
   files.write(workdir / 'summary.json', (json.dumps(summary, indent=1, ensure_ascii=False) + '\n').encode())
   for name, row in sure.items():
-    print(f'confidence with {name} transcripts, {row["clips"]} held-out clips: ' +
+    print(f'confidence with {name} transcripts, {row["clips"]} clips of {clips[1]}: ' +
           ', '.join(f'{100 * share:g} % below {value:.3f}' for share, value in row['quantiles']))
   print(f'{path}: {forced.trained.name}')
 
 
 def held_out(data, workdir):
-  """[(audio, transcript)] of the folder's split 'eval'; of the training split, and saying so, where there is none."""
-  segments = read.held_out(data, workdir / 'segments')
+  """[(audio, transcript)] of clips spread over what a corpus holds out, and the split that they are of, see `read.held_out`."""
+  segments, split = read.held_out(data, workdir / 'segments')
   told = [index for index in range(len(segments)) if segments.labels(index).get('text')]
   found = [segments[told[number]] for number in read.spread(len(told), HELD_OUT)] if told else []
-  return [(clip.audio, clip.text) for clip in found]
+  return [(clip.audio, clip.text) for clip in found], split
 
 
 def confidences(forced, clips) -> dict:

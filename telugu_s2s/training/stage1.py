@@ -43,7 +43,7 @@ def run(config, workdir):
   segments, manifest = read.Kept(prepared), prepared.manifest
   batches, heads = taught(config, sizes, segments, samples, workdir)
   txs, codec = codec_step.optimisers(config), Codec(sizes)
-  clips = hosts.first(lambda: held_out(data, workdir), [])       # measured by the first process alone
+  clips = hosts.first(lambda: held_out(data, workdir), ([], ''))       # measured by the first process alone
   stage = loop.Stage(
       init=lambda key: codec_step.init(codec, heads, judges, txs, key, started and started.params),
       phases=tuple((first, functools.partial(codec_step.step, codec, heads, judges, txs, config, phase))
@@ -51,7 +51,7 @@ def run(config, workdir):
       batches=batches, audio_s=config.batch * samples / sizes.rate,
       facts={'stage': 1, 'data': manifest['content'], 'seed': config.seed, 'batch': config.batch,
              'teacher': config.teacher.name, 'start': started.identity if started else ''},
-      line=line, evaluate=lambda state, now: evaluated(trained_of(state, sizes), clips, workdir / 'samples' / f'{now:07}'))
+      line=line, evaluate=lambda state, now: evaluated(trained_of(state, sizes), *clips, workdir / 'samples' / f'{now:07}'))
   state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
   if done:
     mean = hosts.whole(state['mean'])
@@ -126,8 +126,8 @@ def trained_of(state, sizes) -> weights.Trained:
   return weights.Trained(sizes, jax.device_get(hosts.whole(state['mean'])), 'training')
 
 
-def evaluated(trained, clips, folder) -> dict[str, float]:
-  """Mean measures of held-out clips, the first of which are written as wavs and pictures. Of none there is nothing."""
+def evaluated(trained, clips, split, folder) -> dict[str, float]:
+  """Mean measures of clips of a split, the first of which are written as wavs and pictures. Of none there is nothing."""
   if not clips:
     return {}
   rows = []
@@ -140,26 +140,26 @@ def evaluated(trained, clips, folder) -> dict[str, float]:
       pictures.spectrogram(folder / f'{number}.png', {'original': clip.audio, 'decoded': decoded})
   values = {name: [row[name] for row in rows if np.isfinite(row[name])] for name in rows[0]}
   table = {name: float(np.mean(found)) for name, found in values.items() if found}       # pesq may not be installed
-  print(f'{len(rows)} held-out clips: ' + ', '.join(f'{name} {value:.3f}' for name, value in table.items()), flush=True)
+  print(f'{len(rows)} clips of {split}: ' + ', '.join(f'{name} {value:.3f}' for name, value in table.items()), flush=True)
   return table
 
 
 def finish(mean, sizes, config, clips, manifest, workdir):
-  """Writes the codec's file, and what it makes of held-out clips: wavs, pictures and a summary."""
+  """Writes the codec's file, and what it makes of the clips of `held_out`: wavs, pictures and a summary."""
   facts = {'steps': json.dumps(config.steps.to_dict()), 'seed': str(config.seed),
            'hours': f'{manifest["seconds"] / 3600:.2f}', 'data': manifest['content'], 'revision': loop.revision()}
   facts |= weights.codes_kept(config.start, mean, sizes) if config.start else {}
   files.write(workdir / 'codec.safetensors', weights.to_bytes(mean, sizes, facts))
   trained = weights.load(workdir / 'codec.safetensors')
-  table = evaluated(trained, clips, workdir / 'samples' / 'last')
+  table = evaluated(trained, *clips, workdir / 'samples' / 'last')
   summary = {'codec': trained.name, 'identity': trained.identity, 'parameters': sum(x.size for x in jax.tree.leaves(trained.params)),
-             'clips': len(clips), 'held_out': table, 'hours': manifest['seconds'] / 3600}
+             'clips': len(clips[0]), 'measured_on': clips[1], 'measures': table, 'hours': manifest['seconds'] / 3600}
   files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
   kept = '' if trained.identity == trained.name else ' (its codes are those that it began with, decoded otherwise)'
   print(f'{workdir / "codec.safetensors"}: {trained.name}{kept}; samples and pictures: {workdir / "samples" / "last"}')
 
 
 def held_out(data, workdir):
-  """Clips of the folder's split 'eval', spread over it; of the training split, and saying so, where there is none."""
-  segments = read.held_out(data, workdir / 'segments')
-  return [segments[index] for index in read.spread(len(segments), HELD_OUT)]
+  """Clips spread over what a corpus holds out, and the split that they are of, see `read.held_out`."""
+  segments, split = read.held_out(data, workdir / 'segments')
+  return [segments[index] for index in read.spread(len(segments), HELD_OUT)], split

@@ -27,7 +27,7 @@ def test_the_job_writes_an_aligner_and_how_sure_it_is(audio, tmp_path, capsys):
   job.run(made(audio), tmp_path)
   trained = aligner.load(tmp_path / 'aligner.safetensors')
   summary = json.loads((tmp_path / 'summary.json').read_text())
-  assert summary['aligner'] == trained.name and tuple(summary['graphemes']) == trained.graphemes
+  assert summary['aligner'] == trained.name and tuple(summary['graphemes']) == trained.graphemes and summary['measured_on'] == 'eval'
   assert {name: row['clips'] for name, row in summary['confidence'].items()} == {'their own': 3, 'wrong': 3}
   data = (tmp_path / 'aligner.safetensors').read_bytes()
   job.run(made(audio), tmp_path)

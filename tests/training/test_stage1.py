@@ -58,7 +58,8 @@ def test_the_job_goes_through_its_phases_and_writes_a_codec(done):
   trained = weights.load(done / 'codec.safetensors')
   assert trained.config.decoder_channels == (10, 12) and trained.config.split
   assert trained.params.keys() == set(codec_step.CODEC)
-  assert json.loads((done / 'summary.json').read_text())['clips'] == 3
+  summary = json.loads((done / 'summary.json').read_text())
+  assert summary['clips'] == 3 and summary['measured_on'] == 'eval' and np.isfinite(summary['measures']['si_sdr'])
 
 
 @pytest.mark.slow
