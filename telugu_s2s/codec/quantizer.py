@@ -11,6 +11,11 @@ def unit(x):
   return x * jax.lax.rsqrt(jnp.sum(x**2, -1, keepdims=True) + 1e-12)
 
 
+def product(x, y):
+  """x @ y to the last bit of float32: NVIDIA's GPUs else keep 10 bits of a factor (TF32), and frames get other codes than on a CPU."""
+  return jnp.matmul(x, y, precision=jax.lax.Precision.HIGHEST)
+
+
 class Quantizer(nn.Module):
   """Each level codes what the levels before it left over.
 
@@ -31,7 +36,7 @@ class Quantizer(nn.Module):
 
   def entry(self, level, code):
     """Level `level`'s contribution of codes i32[...]: f32[... d]."""
-    return unit(self.table_qvz[level])[code] @ self.out_qzd[level]
+    return product(unit(self.table_qvz[level])[code], self.out_qzd[level])
 
   def __call__(self, x, levels=None, exact=None):
     """Quantizes encoder frames.
@@ -50,9 +55,9 @@ class Quantizer(nn.Module):
     levels = jnp.full(x.shape[:1], self.codebooks) if levels is None else levels
     used = 0.0
     for level in range(self.codebooks):
-      latent = unit(rest @ self.into_qdz[level])                                # [b t z]
+      latent = unit(product(rest, self.into_qdz[level]))                        # [b t z]
       table = unit(self.table_qvz[level])
-      code = jnp.argmax(latent @ table.T, -1)                                   # [b t], highest cosine
+      code = jnp.argmax(product(latent, table.T), -1)                           # [b t], highest cosine
       chosen = table[code]
       on = (level < levels)[:, None, None].astype(jnp.float32)
       codebook += jnp.mean(on * (chosen - jax.lax.stop_gradient(latent)) ** 2) * latent.shape[-1]
@@ -62,7 +67,7 @@ class Quantizer(nn.Module):
       chosen = latent + jax.lax.stop_gradient(chosen - latent)
       if exact is not None:
         chosen = jnp.where(exact[:, None, None], latent, chosen)
-      step = chosen @ self.out_qzd[level]
+      step = product(chosen, self.out_qzd[level])
       total = total + on * step
       if level or not self.split:
         rest = rest - step
@@ -73,7 +78,7 @@ class Quantizer(nn.Module):
 
   def first_latent(self, x):
     """What level 0 looks up for frames f32[b t d]: unit vectors f32[b t z]."""
-    return unit(x.astype(jnp.float32) @ self.into_qdz[0])
+    return unit(product(x.astype(jnp.float32), self.into_qdz[0]))
 
   def decode(self, codes):
     """Codes i32[b t q], of all or only the first levels, to the sum of their entries f32[b t d]."""

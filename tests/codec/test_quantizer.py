@@ -1,5 +1,6 @@
 """The residual quantizer against a few lines of NumPy, its gradients, and the restart of dead codes."""
 import jax
+import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -107,6 +108,23 @@ def test_each_gradient_reaches_what_it_teaches(params, frames, weights, taught):
   by_params, by_frames = gradients(params, frames, np.array(weights, np.float32))
   found = {**by_params, 'frames': by_frames}
   assert {name for name, gradient in found.items() if (gradient != 0).any()} == taught
+
+
+@pytest.mark.parametrize('method, given, count', [('__call__', 'frames', 3 * Q), ('decode', 'codes', Q), ('first_latent', 'frames', 1)])
+def test_no_product_is_rounded_to_fewer_bits_on_any_device(params, frames, method, given, count):
+  """A GPU rounds what does not ask for more, and what one machine encodes another would encode otherwise."""
+  x = {'frames': frames, 'codes': np.zeros((B, T, Q), np.int32)}[given]
+  steps = jax.make_jaxpr(lambda x: NET.apply({'params': params}, x, method=method))(x)
+  asked = [one.params['precision'] for one in equations(steps.jaxpr) if one.primitive.name == 'dot_general']
+  assert asked == [(jax.lax.Precision.HIGHEST,) * 2] * count
+
+
+def equations(jaxpr):
+  """Those of a program, the ones inside of what it calls among them."""
+  for one in jaxpr.eqns:
+    yield one
+    for inner in jax.extend.core.jaxprs_in_params(one.params):
+      yield from equations(inner)
 
 
 def test_restart_replaces_exactly_the_codes_that_are_not_used(params, frames):
