@@ -10,6 +10,7 @@ import dataclasses
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.nn.initializers import constant, zeros
 
 from telugu_s2s.codec.convolution import fan_in
@@ -33,6 +34,19 @@ class Config:
       object.__setattr__(self, name, tuple(getattr(self, name)))   # JSON and config files give lists
     if not self.periods + self.windows:
       raise InputError('config.discriminators: neither periods nor windows; give at least one')
+    if min(*self.periods, *self.period_channels, self.channels, 1) < 1:
+      raise InputError(f'config.discriminators: periods {self.periods}, period_channels {self.period_channels}, channels {self.channels}: '
+                       'give 1 or more')
+    for window in self.windows:
+      if window < 4 or window % 4:               # its hop is a quarter
+        raise InputError(f'config.discriminators.windows: {window} is no multiple of 4')
+      if not all(0 <= share <= 1 for share in self.bands) or len(self.bands) < 2 or min(np.diff(self.edges(window))) < 1:
+        raise InputError(f'config.discriminators.bands {self.bands}: give two shares or more, from 0 to 1, each so much above the one before '
+                         f'that one of the {window // 2 + 1} frequencies of window {window} lies between them')
+
+  def edges(self, window) -> tuple[int, ...]:
+    """Where the bands begin and end among the frequencies of a window."""
+    return tuple(int(share * (window // 2 + 1)) for share in self.bands)
 
   @property
   def shortest(self) -> int:
@@ -60,7 +74,7 @@ class Discriminators(nn.Module):
       raise ValueError(f'{audio.shape[1]} samples are too short to judge: the longest window or period has {c.shortest}')
     audio = audio / SPEECH_RMS
     return [Period(period, c.period_channels, c.dtype, name=f'period{period}')(audio) for period in c.periods] + [
-        Spectrogram(window, c.bands, c.channels, c.dtype, name=f'window{window}')(audio) for window in c.windows]
+        Spectrogram(window, c.edges(window), c.channels, c.dtype, name=f'window{window}')(audio) for window in c.windows]
 
 
 class Period(nn.Module):
@@ -85,7 +99,7 @@ class Period(nn.Module):
 class Spectrogram(nn.Module):
   """Sees the real and imaginary parts of one window's spectrum, in bands that have their own filters."""
   window: int
-  bands: tuple[float, ...]
+  edges: tuple[int, ...]         # of the bands
   channels: int
   dtype: str
 
@@ -94,9 +108,8 @@ class Spectrogram(nn.Module):
     """audio: f32[b t] -> feature maps [b frames bins/.. o]."""
     x = spectrum(audio, self.window) * (3 / 16 * self.window) ** -0.5          # white noise keeps its level
     x = jnp.stack([x.real, x.imag], -1).astype(self.dtype)                     # [b t v i]
-    edges = [int(share * x.shape[2]) for share in self.bands]
     maps, ends = [], []
-    for low, high in zip(edges, edges[1:]):
+    for low, high in zip(self.edges, self.edges[1:]):
       band = x[:, :, low:high]
       for taps, stride in (((3, 9), 1), ((3, 9), 2), ((3, 9), 2), ((3, 9), 2), ((3, 3), 1)):
         band = leaky(Convolution(self.channels, taps, (1, stride))(band))

@@ -1,6 +1,7 @@
 """Stage 1, reconstruction: trains the codec on prepared segments and writes it as one file with its picture."""
 import functools
 import json
+import sys
 
 import jax
 import numpy as np
@@ -26,14 +27,14 @@ def run(config, workdir):
   if sizes.rate != files.SAMPLE_RATE or min(config.steps.values()) < 0:
     raise InputError(f'config.model.rate {sizes.rate}, config.steps {config.steps.to_dict()}: recordings are read at {files.SAMPLE_RATE} Hz, '
                      'and phases have 0 steps or more')
+  check(config)
   schedule = loop.Schedule(sum(config.steps.values()), config.log_every, config.save_every, config.evaluate_every)
   axes.check_batch(config.batch, mesh)
   if config.spoken.batch:
     axes.check_batch(config.spoken.batch, mesh, 'config.spoken.batch (0 = no utterances with transcripts)')
   judges = judges_of(config)
   samples = crop(config, sizes, judges)
-  if config.restart_every < 1:
-    raise InputError(f'config.restart_every {config.restart_every}: give steps from 1')
+  txs, codec = codec_step.optimisers(config), Codec(sizes)
   started = start(config.start, sizes)
   if config.teacher.name:
     teacher.features(config.teacher.name, sizes.hop)             # what it lacks is said before a corpus is prepared
@@ -42,7 +43,6 @@ def run(config, workdir):
   prepared = read.Segments(workdir / 'segments' / 'train')
   segments, manifest = read.Kept(prepared), prepared.manifest
   batches, heads = taught(config, sizes, segments, samples, workdir)
-  txs, codec = codec_step.optimisers(config), Codec(sizes)
   clips = hosts.first(lambda: held_out(data, workdir), ([], ''))       # measured by the first process alone
   stage = loop.Stage(
       init=lambda key: codec_step.init(codec, heads, judges, txs, key, started and started.params),
@@ -57,6 +57,24 @@ def run(config, workdir):
     mean = hosts.whole(state['mean'])
     if jax.process_index() == 0:
       finish(mean, sizes, config, clips, manifest, workdir)
+
+
+def check(config):
+  """Raises InputError where a setting of `codec_step` is out of its range: most would be taken, and teach something else."""
+  shares = {name: config[name] for name in ('level_dropout', 'unquantised', 'mean_decay')}
+  shares |= {f'augment.{name}': value for name, value in config.augment.items()}
+  others = {name: config[name] for name in ('discriminator_lr', 'exact_steps', 'decoder_mel')}
+  others |= {f'weights.{name}': value for name, value in config.weights.items()}
+  for named, most, takes in ((shares, 1, 'a number from 0 to 1'), (others, sys.float_info.max, 'a number from 0')):
+    for name, value in named.items():
+      if not 0 <= value <= most:
+        raise InputError(f'config.{name} {value}: give {takes}')
+  if config.restart_every < 1:
+    raise InputError(f'config.restart_every {config.restart_every}: give steps from 1')
+  steps = config.steps.reconstruction + config.steps.adversarial
+  if not config.start and 0 < steps <= config.exact_steps:
+    raise InputError(f'config.exact_steps {config.exact_steps}: in none of the {steps} steps that teach codes would a row be rounded to them; '
+                     'give fewer')
 
 
 def judges_of(config):

@@ -91,6 +91,16 @@ def test_without_any_discriminator_there_is_nothing_to_train():
     discriminator.Config(periods=[], windows=[])
 
 
+@pytest.mark.parametrize('fields, words', [
+    (dict(windows=(256, 510)), '510 is no multiple of 4'), (dict(windows=(0,)), 'windows: 0'), (dict(windows=(16,), bands=(0, 0.1, 1)), 'window 16'),
+    (dict(bands=(0, 0.01, 0.012, 1)), 'bands'), (dict(bands=(0, 0.5, 0.25, 1)), 'bands'), (dict(bands=(0, 1.5)), 'bands'), (dict(bands=(0,)), 'bands'),
+    (dict(bands=(0, float('nan'))), 'bands'), (dict(periods=(0,)), 'periods'), (dict(channels=0), 'channels 0')], ids=str)
+def test_sizes_that_judge_nothing_are_named(fields, words):
+  """A band without a frequency is a mean of nothing: nan."""
+  with pytest.raises(InputError, match=f'config.discriminators.*{words}'):
+    discriminator.Config(**fields)
+
+
 def test_sizes_may_come_as_lists():
   assert hash(discriminator.Config(periods=[2, 5], windows=[])) == hash(discriminator.Config(periods=(2, 5), windows=()))
 

@@ -121,7 +121,7 @@ import runpy
 
 def get_config():
   config = runpy.run_path({path!r})['get_config']()
-  config.update(dict(crop_s=0.2, batch=8, log_every=1, evaluate_every=2, mesh=dict(data=4, fsdp=2)))
+  config.update(dict(crop_s=0.2, batch=8, exact_steps=1, log_every=1, evaluate_every=2, mesh=dict(data=4, fsdp=2)))
   config.model.update(dict(channels=(8, 16), decoder_channels=(8, 16), heads=2, ffn=16, codes=16))
   config.steps.update(dict(reconstruction=2, adversarial=0, decoder=0))
   config.spoken.batch = 0
@@ -136,8 +136,8 @@ def test_two_processes_train_a_codec_which_the_first_one_writes(audio, tmp_path)
   file = tmp_path / 'codec.py'
   file.write_text(CODEC_CONFIG.format(path=os.path.join(usage.ROOT, 'configs/stage1.py'), audio=str(audio)))
   said = finished(started(file, tmp_path / 'two'))
-  assert 'held-out clips' in said[0] and 'codec.safetensors' in said[0]
-  assert 'held-out clips' not in said[1] and 'codec.safetensors' not in said[1]
+  assert '3 clips of eval' in said[0] and 'codec.safetensors' in said[0]
+  assert 'clips of eval' not in said[1] and 'codec.safetensors' not in said[1]
   assert weights.load(tmp_path / 'two' / 'codec.safetensors').config.codes == 16
 
 

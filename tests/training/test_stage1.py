@@ -104,8 +104,14 @@ def test_a_phase_without_steps_is_left_out():
     (dict(crop_s=0.1), 'config.crop_s'), (dict(start='no/such.safetensors'), 'no such codec file'),
     (dict(batch=9), 'config.batch'), (dict(spoken=dict(batch=2, longest_s=4.0)), 'config.spoken.batch'),
     (dict(model=dict(rate=24_000)), 'config.model.rate 24000'), (dict(model=dict(heads=5)), 'config.model: heads 5'),
-    (dict(model=dict(codes=0)), 'codes 2 or more'), (dict(steps=dict(reconstruction=-1)), 'config.steps'), (dict(save_every=0), 'config.save_every 0')],
-    ids=['crop', 'start', 'batch', 'spoken', 'rate', 'heads', 'codes', 'steps', 'save_every'])
+    (dict(model=dict(codes=0)), 'codes 2 or more'), (dict(steps=dict(reconstruction=-1)), 'config.steps'), (dict(save_every=0), 'config.save_every 0'),
+    (dict(unquantised=1.5), 'config.unquantised 1.5.* from 0 to 1'), (dict(level_dropout=-0.1), 'config.level_dropout'),
+    (dict(mean_decay=float('nan')), 'config.mean_decay nan'), (dict(augment=dict(band=2.0)), 'config.augment.band 2.0'),
+    (dict(exact_steps=-1), 'config.exact_steps -1'), (dict(exact_steps=4), 'config.exact_steps 4: in none of the 4 steps'),
+    (dict(weights=dict(mel=-1.0)), 'config.weights.mel -1.0'), (dict(weights=dict(wave=float('inf'))), 'config.weights.wave inf'),
+    (dict(decoder_mel=-1.0), 'config.decoder_mel'), (dict(discriminator_lr=-1.0), 'config.discriminator_lr -1.0'), (dict(lr=-1.0), 'config.lr -1.0'),
+    (dict(restart_every=0), 'config.restart_every'), (dict(discriminators=dict(windows=(510,))), 'config.discriminators.windows')],
+    ids=lambda value: '' if isinstance(value, str) else '-'.join(value))
 def test_what_cannot_be_is_named_before_any_work(audio, tmp_path, fields, words):
   with pytest.raises(InputError, match=words):
     stage1.run(made(audio, **fields), tmp_path / 'run')

@@ -15,7 +15,7 @@ from telugu_s2s.preparation.prepare import SAMPLE
 SMALL = ['model.channels=(8, 12)', 'model.decoder_channels=(8, 12)', 'model.strides=(20, 16)', 'model.heads=2',
          'model.ffn=16', 'model.codebooks=2', 'model.codes=16', 'model.decoder_layers=1', 'batch=2', 'crop_s=0.4',
          'log_every=1', 'save_every=1000', 'evaluate_every=1000', 'steps.reconstruction=40', 'steps.adversarial=0',
-         'steps.decoder=0', 'warmup=2', 'teacher.name=', 'spoken.batch=0', 'data.workers=0']
+         'steps.decoder=0', 'warmup=2', 'exact_steps=10', 'teacher.name=', 'spoken.batch=0', 'data.workers=0']
 
 
 def start(workdir, audio):
