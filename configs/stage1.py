@@ -33,7 +33,7 @@ def get_config(size='toy'):
   config.mean_decay = 0.99 if toy else 0.999           # running mean of the weights, which is what is kept
   config.level_dropout = 0.3                 # share of rows decoded from fewer than 8 levels
   config.unquantised = 0.1                   # share of rows that are not rounded to codes
-  config.exact_steps = 50 if toy else 500    # steps in which no row is; then fewer, over as many steps
+  config.exact_steps = 50 if toy else 500    # steps in which no row is; then fewer, over as many steps; of fresh weights alone
   config.restart_every = 25                  # steps between restarts of dead codes
   config.augment = dict(silence=0.03, noise=0.05, band=0.05)             # shares of rows
   config.weights = dict(mel=15.0, stft=10.0, compressed=0.0, wave=1.0, error=10.0, codebook=1.0, commit=0.25, units=0.5,

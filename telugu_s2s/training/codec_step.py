@@ -77,8 +77,7 @@ def step(codec, heads, discriminators, txs, config, phase, state, batch, key):
       lambda params: forward(codec, heads, config, {**still, **params}, *rows),
       {name: state['params'][name] for name in moving}, has_aux=True)
   # Phase is learnt before mel spectra count in full.
-  mel = config.decoder_mel if phase == 'decoder' else config.weights['mel'] * jnp.clip(
-      state['step'] / max(config.exact_steps, 1), 0.1, 1.0)
+  mel = config.decoder_mel if phase == 'decoder' else config.weights['mel'] * jnp.clip(exact_parts(config, state['step']), 0.1, 1.0)
   weights = {name: weight for name, weight in config.weights.items() if weight} | {'mel': mel}
   (loss, found), pull = jax.value_and_grad(reconstruction, has_aux=True)(decoded, audio, c.rate, weights)
   metrics = {'loss': loss + beside, **found, **parts}
@@ -127,7 +126,12 @@ def reconstruction(decoded, audio, rate, weights):
 
 def unquantised(config, step):
   """The share of rows that are not rounded to codes: all in the first steps, when phase is learnt, then fewer."""
-  return jnp.clip(2.0 - step / max(config.exact_steps, 1), config.unquantised, 1.0)
+  return jnp.clip(2.0 - exact_parts(config, step), config.unquantised, 1.0)
+
+
+def exact_parts(config, step):
+  """How many times `exact_steps` have gone by; of a codec that is trained on, which has learnt phase, more than are asked after."""
+  return jnp.inf if config.start or not config.exact_steps else step / config.exact_steps
 
 
 def codes(c, config, phase, state, params, info, good, key):

@@ -94,3 +94,15 @@ def test_a_silenced_row_has_no_units():
   """Those of the speech that was there would be taught of silence."""
   assert Steps(augment=dict(silence=1.0))('reconstruction')['units'] == 0.0
   assert Steps(augment=dict(silence=0.0))('reconstruction')['units'] > 1.0
+
+
+def test_a_codec_that_is_trained_on_rounds_its_rows_and_counts_mel_in_full_from_the_first_step():
+  """The first steps of fresh weights, in which phase is learnt, would undo what it has."""
+  shares = {start: [float(codec_step.unquantised(config_of(start=start, exact_steps=10), step)) for step in (0, 10, 15, 20)]
+            for start in ('', 'small')}
+  assert shares[''] == pytest.approx([1.0, 1.0, 0.5, 0.1]) and shares['small'] == pytest.approx([0.1] * 4)
+  assert float(codec_step.unquantised(config_of(exact_steps=0), 0)) == pytest.approx(0.1)
+  steps = Steps(start='small')
+  metrics = {name: float(value) for name, value in steps('reconstruction').items()}
+  weights = steps.config.weights
+  assert metrics['loss'] == pytest.approx(weights.mel * metrics['mel'] + weights.units * metrics['units'], rel=1e-4)
