@@ -52,6 +52,8 @@ def si_sdr(reference, decoded) -> float:
   reference, decoded = (np.asarray(x, np.float64) - np.mean(x, dtype=np.float64) for x in (reference, decoded))
   target = (decoded @ reference) / (reference @ reference + 1e-12) * reference
   noise = decoded - target
+  if decoded @ decoded < 1e-12:        # silence matches nothing; the ratio of nothing to nothing would be better than that of a noisy copy
+    noise = reference
   return float(10 * np.log10((target @ target + 1e-12) / (noise @ noise + 1e-12)))
 
 

@@ -40,7 +40,8 @@ def measure(config, workdir) -> dict:
   of one above data.longest_s its beginning is taken, one below data.shortest_s is left out.
 
   Returns:
-    A dict of plain values; measures: {language: {measure: [mean, half the width of its interval]}}.
+    A dict of plain values; measures: {language: {measure: [mean, half the width of its interval], clips, taken: {measure: of how many
+    clips, where that is fewer}}}.
 
   Raises:
     InputError: nothing usable is in the folder, or a peer's table cannot be read or has none of its clips, or the
@@ -159,7 +160,7 @@ def bitrate(counts, frame_rate) -> dict:
 
 
 def tables(clips, rows, rng):
-  """({group: {clips, measure: [mean, half width]}}, the same of what needs no reference, of the recordings themselves)."""
+  """({group: {clips, taken, measure: [mean, half width]}}, the same of what needs no reference, of the recordings themselves)."""
   groups = collections.defaultdict(list)
   for clip, row in zip(clips, rows):
     groups[clip.group].append(row)
@@ -167,7 +168,8 @@ def tables(clips, rows, rng):
   ours, true = {}, {}
   for name, found in groups.items():
     ours[name] = {one: interval([row[one] for row in found], rng) for one in SHOWN if one in found[0]}
-    ours[name]['clips'] = len(found)
+    taken = {one: int(np.sum(~np.isnan([row[one] for row in found]))) for one in ours[name]}
+    ours[name] |= {'clips': len(found), 'taken': {one: count for one, count in taken.items() if count < len(found)}}
     if 'reference' in found[0]:
       true[name] = {one: interval([row['reference'][one] for row in found], rng) for one in perceptual.ALONE}
   return ours, true
@@ -192,13 +194,15 @@ def show(result):
           + f' (of {result["frames"]} frames)')
   groups = list(result['measures'])
   titles = [f'{name} ({result["measures"][name]["clips"]})' for name in groups]
-  print(f'{"mean ± 95 %":>20}' + ''.join(f'{title:>20}' for title in titles))
+  print(f'{"mean ± 95 %":>20}' + ''.join(f'{title:>24}' for title in titles))
   for name in SHOWN:
     lines = {name: result['measures']} | ({f'{name} of original': result['reference']} if name in perceptual.ALONE else {})
     for title, table in lines.items():
       cells = [table.get(group, {}).get(name, [float('nan')] * 2) for group in groups]
       if any(np.isfinite(mean) for mean, _ in cells):
-        print(f'{title:>20}' + ''.join(f'{f"{mean:.3f} ±{half:.3f}":>20}' for mean, half in cells))
+        fewer = [result['measures'][group]['taken'].get(name) if title == name else None for group in groups]
+        print(f'{title:>20}' + ''.join(f'{f"{mean:.3f} ±{half:.3f}" + (f" ({count})" if count else ""):>24}'
+                                                for (mean, half), count in zip(cells, fewer)))
 
 
 def by_level(clips, found) -> list[float]:

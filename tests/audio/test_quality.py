@@ -87,6 +87,12 @@ def test_si_sdr_of_silence_is_finite(voice):
     assert math.isfinite(quality.si_sdr(a, b))
 
 
+@pytest.mark.parametrize('level', [0.0, 0.1])
+def test_a_decoded_signal_of_nothing_is_far_worse_than_one_in_noise(voice, level):
+  silence = np.full_like(voice, level)               # means are removed
+  assert quality.si_sdr(voice, silence) < -60 < quality.si_sdr(voice, noisy(voice, -30))
+
+
 def test_the_same_signal_is_perfect(voice):
   found = quality.measures(voice, voice)
   assert found['si_sdr'] > 100

@@ -69,6 +69,20 @@ def test_each_clip_is_measured_whole_and_by_any_number_of_processes_alike(config
   json.dumps(result)
 
 
+def test_a_measure_that_some_clips_do_not_have_tells_of_how_many_it_is(capsys):
+  """A clip that was decoded to nothing has no PESQ, and a mean without it is none of the group."""
+  clips = [codec_quality.Clip(Recording('a.wav', language=language), {}, None, ()) for language in ('te', 'te', 'hi')]
+  rows = [{'pesq_wb': score, 'si_sdr': 2.0} for score in (1.5, math.nan, 3.0)]
+  measures, _ = codec_quality.tables(clips, rows, np.random.default_rng(0))
+  assert {name: table['taken'] for name, table in measures.items()} == {'hi': {}, 'te': {'pesq_wb': 1}, 'all': {'pesq_wb': 2}}
+  assert measures['te']['pesq_wb'][0] == 1.5 and measures['te']['clips'] == 2
+  codec_quality.show({'codec': 'c', 'levels': 1, 'clips': 3, 'seconds': 9.0, 'nominal_bps': 1.0, 'entropy_bps': 1.0, 'used_pct': [100.0],
+                      'entropy_normalised': [1.0], 'frames': 9, 'measures': measures, 'reference': {}})
+  said = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
+  assert said['pesq_wb'] == ['3.000', '±0.000', '1.500', '±0.000', '(1)', '2.250', said['pesq_wb'][6], '(2)']
+  assert '(2)' not in said['si_sdr']
+
+
 def test_a_peers_table_is_compared_and_a_foreign_one_refused(config, tmp_path, capsys, quick):
   codec_quality.measure(config, tmp_path / 'run')
   rows = paired.read(tmp_path / 'run' / 'codec.tsv')
