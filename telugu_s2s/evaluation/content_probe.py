@@ -13,6 +13,7 @@ import numpy as np
 import optax
 import tqdm
 
+from telugu_s2s.audio import files
 from telugu_s2s.codec import content, weights
 from telugu_s2s.codec.transformer import fan_in
 from telugu_s2s.errors import InputError
@@ -68,12 +69,14 @@ def measure(config, workdir) -> dict:
 
 
 def utterances(config, split, workdir):
-  """[(audio, text)] of the segments of a split that have a transcript and are short enough."""
+  """[(audio, text)] of the segments of a split that have a transcript and are short enough, spread over it, no more than a reader gets to see."""
   folder = workdir / 'segments' / split
   prepare.prepare(prepare.Data(**{**config.data, 'split': split, 'longest_s': 20.0}), folder)
   source = read.Segments(folder)
-  found = [source[index] for index in range(len(source))]
-  return [(clip.audio, clip.text) for clip in found if clip.text and clip.seconds <= config.longest_s]
+  outlines = map(source.outline, range(len(source)))             # what is not taken is not decoded
+  fit = [index for index, (labels, samples) in enumerate(outlines) if labels['text'] and samples <= config.longest_s * files.SAMPLE_RATE]
+  found = [source[fit[number]] for number in read.spread(len(fit), config.steps * config.batch)] if fit else []
+  return [(clip.audio, clip.text) for clip in found]
 
 
 def cut(rows, part):
