@@ -137,7 +137,7 @@ def tree(flat) -> dict:
 
 def fit(shapes, config: Config) -> None:
   """Raises ValueError where {name: shape} are not those of a codec of these sizes."""
-  fit_shapes(shapes, jax.eval_shape(Codec(config).init, jax.random.key(0), jnp.zeros((1, config.hop)))['params'])
+  fit_shapes(shapes, jax.eval_shape(Codec(config).init, jax.random.key(0), jax.ShapeDtypeStruct((1, config.hop), jnp.float32))['params'])
 
 
 def fit_shapes(shapes, made) -> None:

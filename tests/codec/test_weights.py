@@ -116,6 +116,13 @@ def test_what_is_no_codec_is_refused_in_a_line_that_names_it(tmp_path, trained, 
   assert str(path) in str(caught.value)
 
 
+def test_a_small_file_that_tells_of_a_vast_codec_takes_no_memory(tmp_path, trained):
+  sizes = dataclasses.asdict(trained.config) | {'strides': [10**6, 10**5], 'latent_stride': 8}       # a frame of 3 TB
+  (tmp_path / 'a').write_bytes(safetensors.numpy.save({'lstm.weight': np.zeros(1, np.float16)}, {'config': json.dumps(sizes)}))
+  with pytest.raises(InputError, match='configs/stage1.py'):
+    weights.load(tmp_path / 'a')
+
+
 def test_the_released_codecs_have_names_and_are_found_by_those_of_their_codes():
   tiny, small = (weights.load(size) for size in ('tiny', 'small'))
   assert weights.load().name == tiny.name != small.name
