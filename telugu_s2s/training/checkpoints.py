@@ -67,6 +67,11 @@ class Checkpoints:
       print(f'checkpoint {self.folder / str(step)} is damaged{" or just being saved" * self._reads_only}: passed over')
     return None
 
+  def go_on(self, step: int) -> None:
+    """Takes away the steps beyond the one that a run goes on from: counted among the newest few, they would push whole ones out."""
+    for beyond in [one for one in self._manager.all_steps() if one > step]:
+      self._manager.delete(beyond)
+
   def restore(self, step: int, abstract):
     """(state, facts) of a step, on the shardings of `abstract`.
 

@@ -197,6 +197,8 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
     init, phases, shapes = compiled(stage, mesh, seed)
     start = saved.latest()
     if start is None:
+      if checkpoints.begun(workdir):
+        print(f'warning: {workdir / "checkpoints"} holds no whole checkpoint; the run begins anew', flush=True)
       given = stage.given() if stage.given else {}
       state, start = init(but=given), 0
       where = jax.tree.map(lambda x: x.sharding, shapes)
@@ -208,6 +210,7 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
         raise InputError(f'{workdir}: it is trained to step {start}, and config.steps is {schedule.steps}; give as many or more, or another '
                          '--workdir')
       state, _ = saved.restore(start, shapes)
+      saved.go_on(start)
       print(f'resumed from step {start} of {schedule.steps}', flush=True)
     for name, data in WAITING.pop(workdir.absolute(), {}).items():
       files.write(workdir / name, data)
@@ -222,9 +225,10 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
         report.add(done, values)
         stop = asked(done)                      # once: a signal that comes while this step is shown waits for the next
         last = done == schedule.steps or bool(stop)
-        if last or done % schedule.log_every == 0:
-          report.show()
-        if last or done % schedule.save_every == 0:
+        is_saved = last or done % schedule.save_every == 0
+        if is_saved or done % schedule.log_every == 0:
+          report.show()                         # before the save: a run that goes on from there does not take the steps before it again
+        if is_saved:
           saved.save(done, state, stage.facts)
         if stage.evaluate and schedule.evaluate_every and (done == schedule.steps or done % schedule.evaluate_every == 0):
           log.write(done, stage.evaluate(state, done), 'eval')

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
+from telugu_s2s.audio import files
+
+
 class Log:
   """Appends to `log.jsonl` and to TensorBoard events in a run's folder.
 
@@ -16,18 +19,20 @@ class Log:
     if not self._writes:
       return
     self._path = Path(workdir) / 'log.jsonl'
-    kept = [line for line in self._lines() if json.loads(line)['step'] <= start]
-    self._path.write_text(''.join(kept))
+    self._cut(start)
     self._file = open(self._path, 'a')
     self._events = SummaryWriter(str(Path(workdir) / 'tensorboard'), purge_step=start + 1 if start else None,
                                  flush_secs=10)
 
-  def _lines(self):
-    if not self._path.exists():
-      return
-    for line in self._path.read_text().splitlines(keepends=True):
-      if line.endswith('}\n'):                           # a kill may have cut the last one
-        yield line
+  def _cut(self, start):
+    """Leaves out what comes after `start`, and what is no line: a kill may have cut the last one, a failing disk any."""
+    lines = self._path.read_bytes().splitlines(keepends=True) if self._path.exists() else []
+    steps = [_step(line) for line in lines]
+    kept = [line for line, step in zip(lines, steps) if step is not None and step <= start]
+    if damaged := steps.count(None):
+      print(f'{self._path}: {damaged} damaged line{"s are" if damaged > 1 else " is"} left out', flush=True)
+    if len(kept) < len(lines):
+      files.write(self._path, b''.join(kept))
 
   def write(self, step: int, values: dict, prefix: str = 'train') -> None:
     """values: {name: number}; written as 'train/name', what is not finite as null."""
@@ -48,3 +53,12 @@ class Log:
     if self._writes:
       self._file.close()
       self._events.close()
+
+
+def _step(line: bytes) -> int | None:
+  """The step of a line of the log, None where it is none."""
+  try:
+    step = json.loads(line)['step']
+  except (ValueError, KeyError, TypeError, RecursionError):
+    return None
+  return step if isinstance(step, int) and line.endswith(b'\n') else None

@@ -14,7 +14,7 @@ import pytest
 
 from telugu_s2s import axes
 from telugu_s2s.errors import InputError
-from telugu_s2s.training import loop
+from telugu_s2s.training import checkpoints, loop, metrics
 
 MESHES = [(8, 1, 1), (4, 2, 1), (2, 2, 2)]
 
@@ -137,6 +137,31 @@ def test_a_signal_at_any_moment_of_a_step_loses_nothing(toy, tmp_path):
   assert_same(whole, parts)
 
 
+def test_two_kills_between_a_step_and_its_digest_leave_the_whole_step_before_them(toy, tmp_path, monkeypatch):
+  fit(toy(), tmp_path)                                                      # saved at 3 and 6
+  write = checkpoints.files.write
+  def killed(path, data):
+    if path.name.startswith('digest'):
+      raise KeyboardInterrupt
+    write(path, data)
+  monkeypatch.setattr(checkpoints.files, 'write', killed)
+  for steps in (7, 9):
+    with pytest.raises(KeyboardInterrupt):
+      fit(toy(), tmp_path, steps=steps, save_every=100)
+    assert (tmp_path / 'checkpoints' / str(steps)).exists()
+  assert checkpoints.Checkpoints(tmp_path / 'checkpoints', reads_only=True).latest() == 6
+
+
+def test_lines_of_steps_that_were_saved_outlive_a_kill(toy, tmp_path):
+  def killed(step):
+    if step == 4:
+      raise KeyboardInterrupt
+  with pytest.raises(KeyboardInterrupt):
+    fit(toy(before=killed), tmp_path, log_every=100)
+  fit(toy(), tmp_path, log_every=100)
+  assert [step for step, _ in lines(tmp_path)] == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_finished_run_does_nothing_more(toy, tmp_path):
   state, _ = fit(toy(), tmp_path)
   log = (tmp_path / 'log.jsonl').read_bytes()
@@ -163,6 +188,30 @@ def test_the_log_has_one_line_a_step_whatever_was_left_behind(toy, tmp_path):
   assert all(values['train/loss'] != 9.0 for _, values in found)
   assert all({'train/loss', 'train/grad_norm', 'train/skipped'} == values.keys() for _, values in found)
   assert list((tmp_path / 'tensorboard').glob('events*'))
+
+
+def test_a_log_of_which_nothing_is_cut_off_is_not_written_again(tmp_path, monkeypatch):
+  path = tmp_path / 'log.jsonl'
+  path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n')
+  def full(path, data):
+    raise OSError('no space left')
+  monkeypatch.setattr(metrics.files, 'write', full)
+  metrics.Log(tmp_path, 3).close()
+  with pytest.raises(OSError, match='no space'):
+    metrics.Log(tmp_path, 2)
+  assert path.read_text() == '{"step": 1}\n{"step": 2}\n{"step": 3}\n'        # nor is any of it lost where the disk is full
+  monkeypatch.undo()
+  metrics.Log(tmp_path, 2).close()
+  assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+
+
+@pytest.mark.parametrize('line', [b'{"step": 2, "train/lo}\n', b'{}\n', b'{"step": null}\n', b'7\n', b'\0\0\0\n', b'\xff}\n'])
+def test_a_line_of_the_log_that_is_none_is_told_and_left_out(tmp_path, capsys, line):
+  path = tmp_path / 'log.jsonl'
+  path.write_bytes(b'{"step": 1}\n' + line + b'{"step": 3}\n')
+  metrics.Log(tmp_path, 3).close()
+  assert path.read_text() == '{"step": 1}\n{"step": 3}\n'
+  assert f'{path}: 1 damaged line is left out' in capsys.readouterr().out
 
 
 def test_a_step_that_is_not_finite_is_skipped_counted_and_changes_nothing(toy, tmp_path):
