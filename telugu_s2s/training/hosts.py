@@ -29,6 +29,8 @@ def join(where: str) -> None:
       raise InputError(f"--hosts={where}: give 'auto', or ADDRESS:PORT,PROCESSES,NUMBER such as 10.0.0.1:9876,2,0") from None
   try:
     jax.distributed.initialize(**chosen)
+    # They meet at once: Gloo, which CPUs talk by, waits 30 s at the first meeting, and `first` may keep the others for longer.
+    multihost_utils.sync_global_devices('joined')
   except (ValueError, RuntimeError) as problem:
     raise InputError(f'--hosts={where}: the processes did not come together ({problem}); give ADDRESS:PORT,PROCESSES,NUMBER, '
                      'the same address and count to all') from problem

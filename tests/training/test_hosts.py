@@ -38,16 +38,20 @@ def config_file(audio, codec_file, tmp_path_factory):
   return path
 
 
-def started(config_file, workdir, *fields):
-  """Two processes of a run, of four devices each."""
+def both(*command):
+  """Two processes of Python, of four devices each. command: in which HOSTS is what they join by."""
   with socket.socket() as free:
     free.bind(('localhost', 0))
     port = free.getsockname()[1]
   env = {**os.environ, 'JAX_NUM_CPU_DEVICES': '4', 'PYTHONUNBUFFERED': '1',
          'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'}
-  return [subprocess.Popen([sys.executable, '-m', 'telugu_s2s.main', f'--config={config_file}', f'--workdir={workdir}',
-                            f'--hosts=localhost:{port},2,{number}', *fields], cwd=usage.ROOT, env=env,
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for number in range(2)]
+  return [subprocess.Popen([sys.executable, *(word.replace('HOSTS', f'localhost:{port},2,{number}') for word in command)], cwd=usage.ROOT,
+                           env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for number in range(2)]
+
+
+def started(config_file, workdir, *fields):
+  """Two processes of a run."""
+  return both('-m', 'telugu_s2s.main', f'--config={config_file}', f'--workdir={workdir}', '--hosts=HOSTS', *fields)
 
 
 def finished(processes):
@@ -141,6 +145,21 @@ def test_two_processes_train_a_codec_which_the_first_one_writes(audio, tmp_path)
   assert weights.load(tmp_path / 'two' / 'codec.safetensors').config.codes == 16
 
 
+WAITS = """
+import time
+from telugu_s2s.training import hosts
+hosts.join('HOSTS')
+print(hosts.first(lambda: time.sleep(35) or 'made', 'not made'))
+"""
+
+
+@pytest.mark.two_processes
+@pytest.mark.slow
+def test_the_first_one_may_prepare_for_longer_than_a_meeting_of_processes_waits():
+  said = finished(both('-c', WAITS))
+  assert [text.splitlines()[-1] for text in said] == ['made', 'not made']
+
+
 @pytest.mark.parametrize('where', ['localhost', 'localhost:1,2', 'localhost:1,2,2', 'localhost:1,2,-1', 'host,2,0', 'a:b,2,0'])
 def test_an_address_that_is_none_is_refused_in_one_line(where):
   with pytest.raises(InputError, match='--hosts=.*ADDRESS:PORT,PROCESSES,NUMBER such as') as caught:
@@ -153,3 +172,25 @@ def test_one_process_does_all_itself():
   assert hosts.first(lambda: 'made', 'not made') == 'made'
   x = np.arange(6).reshape(3, 2)
   assert hosts.share(x).tolist() == x.tolist() and hosts.whole({'x': x})['x'] is x
+
+
+@pytest.mark.parametrize('number', [0, 1])
+@pytest.mark.parametrize('fails', [False, True])
+def test_what_the_first_process_cannot_do_stops_them_all(monkeypatch, number, fails):
+  told = []
+  def broadcast(x):                              # the others get what the first one told
+    told.append(int(x))
+    return np.int32(fails)
+  def do():
+    if fails:
+      raise InputError('no such folder')
+    return 'made'
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  monkeypatch.setattr(jax, 'process_index', lambda: number)
+  monkeypatch.setattr(hosts.multihost_utils, 'broadcast_one_to_all', broadcast)
+  if fails:
+    with pytest.raises(InputError, match='no such folder' if number == 0 else 'the process of number 0 stopped'):
+      hosts.first(do, 'not made')
+  else:
+    assert hosts.first(do, 'not made') == ('made' if number == 0 else 'not made')
+  assert told == [int(fails and number == 0)]
