@@ -35,7 +35,7 @@ def get_config():
   config.tls_key = ''
   # Limits of a session.
   config.frame_mib = 4.0                     # of a message
-  config.events_per_s = 200.0                # a client that sends more is read more slowly
+  config.events_per_s = 200.0                # a client that sends more is read more slowly; 16 KiB of a message are one more
   config.idle_s = 300.0                      # without a message
   config.longest_session_s = 3600.0
   config.send_s = 5.0                        # that a client may take to read

@@ -8,6 +8,7 @@ import time
 import aiohttp
 
 BURST_S = 5.0                    # of the allowed events that may come at once
+EVENT_SIZE = 16 << 10            # characters or bytes of a message that count as one event more
 LONGEST_QUEUE = 4 << 20          # bytes that wait to be sent; a client that reads none of them is cut off
 
 
@@ -89,14 +90,15 @@ class Client:
     allowed, seen = BURST_S * config.events_per_s, time.monotonic()
     async for message in self._socket:
       now = time.monotonic()
-      allowed = min(BURST_S * config.events_per_s, allowed + (now - seen) * config.events_per_s) - 1
+      data = message.data if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY) else None
+      allowed = min(BURST_S * config.events_per_s, allowed + (now - seen) * config.events_per_s) - 1 - len(data or '') / EVENT_SIZE
       seen = now
       if allowed < 0:                              # not read, so that the client's own queue fills and not ours
         await asyncio.sleep(-allowed / config.events_per_s)
       if self._ended.is_set():
         return
-      if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-        for _ in self.conversation.parts(message.data):
+      if data is not None:
+        for _ in self.conversation.parts(data):
           await asyncio.sleep(0)                   # others come in between, however much there is to be heard
       self.last_message = now
       await asyncio.sleep(0)                       # and to be read

@@ -4,14 +4,17 @@ import json
 from telugu_s2s.serving.settings import Refused, checked, short
 
 LONGEST_EVENT_ID = 512
+MOST_VALUES = 1 << 16            # of an event: unpacking the millions that a message has room for would keep everybody waiting
 RESPONSE_FIELDS = ('instructions', 'metadata', 'output_modalities', 'max_output_tokens', 'audio', 'tools', 'tool_choice', 'conversation',
                    'input', 'prompt')
 
 
 def parsed(text) -> dict:
-  """The event of a text. Raises Refused where it holds none."""
+  """The event of a text. Raises Refused where it holds none, or one of very many values."""
   def not_json(name):
     raise ValueError(f'{name} is no JSON')
+  if sum(map(text.count, '[{,')) > MOST_VALUES:
+    raise Refused(f'an event holds at most {MOST_VALUES} values')
   try:
     event = json.loads(text, parse_constant=not_json)
   except (ValueError, RecursionError) as problem:

@@ -4,6 +4,7 @@ Stock clients send settings that mean nothing here (transcription, noise reducti
 answered with what is so. Everything else is refused, and says what would be taken.
 """
 import copy
+import itertools
 import json
 import math
 
@@ -34,8 +35,11 @@ class Refused(InputError):
 
 
 def short(value, limit: int = 80) -> str:
-  """A value as an error message quotes it."""
-  text = ascii(value)
+  """A value as an error message quotes it; no more of it is written out, for it may be megabytes."""
+  if isinstance(value, (list, dict)):
+    text = ''.join(itertools.islice(json.JSONEncoder().iterencode(value), limit + 1))
+  else:
+    text = ascii(value[:limit + 1] if isinstance(value, str) else value)
   return text if len(text) <= limit else text[:limit - 3] + '...'
 
 

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from telugu_s2s.serving import events
 from tests.serving.pretended import PIECE, RATE, Talk, tone
 
 
@@ -224,10 +225,17 @@ def test_an_update_that_cannot_be_is_refused_whole(talk, session, code, param):
 
 
 @pytest.mark.parametrize('text', ['', '{', '[1]', 'null', '17', '{}', '{"type": 7}', '{"type": "response.done"}', '{"type": NaN}',
-                                  '[' * 100_000, '{"type": "response.create", "event_id": ' + '9' * 5000 + '}', '{"type": "\\ud800"}'])
+                                  '[' * 50_000, '{"type": "response.create", "event_id": ' + '9' * 5000 + '}', '{"type": "\\ud800"}'])
 def test_what_is_no_event_is_an_error_event(talk, text):
   talk.all.received(text)
   assert talk.types(1) == ['error'] and len(talk.sent[-1]['error']['message']) < 300
+
+
+@pytest.mark.parametrize('many', ['[],', '{},', '1,'])
+def test_an_event_of_very_many_values_is_refused_before_it_is_unpacked(talk, monkeypatch, many):
+  monkeypatch.setattr(events, 'json', None)
+  talk.all.received('{"type": "x", "a": [' + many * events.MOST_VALUES + '0]}')
+  assert talk.sent[-1]['error']['code'] == 'invalid_value' and str(events.MOST_VALUES) in talk.sent[-1]['error']['message']
 
 
 def test_audio_that_is_none_is_an_error_event(talk):

@@ -225,6 +225,18 @@ def test_a_client_that_floods_is_read_more_slowly(talk):
   assert talk(work, events_per_s=20.0) > 2                  # 100 at once, the rest at 20 a second
 
 
+def test_large_messages_count_as_many(talk):
+  async def work(client, server):
+    async with await connected(client) as socket:
+      begun = asyncio.get_running_loop().time()
+      for _ in range(5):
+        await socket.send_str(' ' * (1 << 20))
+      for _ in range(5):
+        await until(socket, 'error')
+      return asyncio.get_running_loop().time() - begun
+  assert talk(work, events_per_s=50.0) > 1                  # 1 MiB is 65: 250 at once, the rest at 50 a second
+
+
 @pytest.mark.parametrize('state', ['idle', 'heard', 'asked', 'speaking'])
 def test_a_disconnection_in_any_state_gives_the_place_back(talk, state):
   async def work(client, server):
