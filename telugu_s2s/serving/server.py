@@ -37,6 +37,7 @@ PAGE_TYPES = {'.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css'
 SAFE = {'Content-Security-Policy': "default-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; frame-ancestors 'none'",
         'X-Content-Type-Options': 'nosniff', 'Referrer-Policy': 'no-referrer'}
 RETRY_S = 5
+REQUEST_S = 15.0                # that a connection has for its first request, and for each after it; of a session it is no limit
 SWITCH_S = 0.001                # that the engine's thread waits for the interpreter while messages are read; Python's own 5 ms add up
 FIRST_PORT, LAST_PORT = 0, 65_535
 
@@ -113,7 +114,8 @@ async def serve(config, engine, started=lambda port: None) -> None:
   loop = asyncio.get_running_loop()
   for number in (signal.SIGTERM, signal.SIGINT):
     loop.add_signal_handler(number, ended.set)
-  runner = web.AppRunner(server.app(), access_log=None, handle_signals=False, shutdown_timeout=config.drain_s)
+  runner = web.AppRunner(server.app(), access_log=None, handle_signals=False, shutdown_timeout=config.drain_s,
+                         keepalive_timeout=REQUEST_S)
   await runner.setup()
   try:
     site = web.TCPSite(runner, config.host, config.port, ssl_context=_tls(config))
