@@ -1,5 +1,6 @@
 """Which question has which answer, and what a text slot's words are nearest to."""
 import numpy as np
+import pytest
 
 from telugu_s2s.corpora.folder import Recording
 from telugu_s2s.evaluation import answering
@@ -25,3 +26,32 @@ class Letters:
 def test_words_are_those_of_the_sentence_that_is_nearest():
   words = [np.array([0, ord('a'), ord('b'), 1, ord('x')]), np.array([0, 0, 1])]
   assert answering.written(Letters(), words, ['xyz', 'abc']) == ['abc', '']
+
+
+def along_the_best_path(one, other):
+  """The distance of two recordings, cell by cell."""
+  total = np.full((len(one) + 1, len(other) + 1), np.inf)
+  total[0, 0] = 0
+  for i, x in enumerate(one):
+    for j, y in enumerate(other):
+      total[i + 1, j + 1] = np.linalg.norm(x - y) + min(total[i, j], total[i, j + 1], total[i + 1, j])
+  return total[-1, -1] / (len(one) + len(other))
+
+
+@pytest.mark.parametrize('length', [1, 4, 9])
+def test_a_distance_is_that_of_the_best_path_whatever_the_lengths(length):
+  rng = np.random.default_rng(length)
+  one, others = rng.normal(size=(length, 3)), [rng.normal(size=(frames, 3)) for frames in (1, 6, 11)]
+  np.testing.assert_allclose(answering.warped(one, others), [along_the_best_path(one, other) for other in others], rtol=1e-6)
+  again = np.repeat(one, 2, 0)                               # said half as fast
+  assert answering.warped(again, [*others, one])[-1] < 1e-6
+
+
+def test_what_was_said_is_the_sentence_it_sounds_like_in_noise_and_at_another_speed_too(speech):
+  names, rng = ['first', 'second', 'third'], np.random.default_rng(0)
+  known = [answering.cepstra(one) for one in speech]
+  noisy = [one + 0.1 * one.std() * rng.standard_normal(len(one)).astype(np.float32) for one in speech]
+  slow = [np.interp(np.arange(0, len(one), 0.93), np.arange(len(one)), one).astype(np.float32) for one in speech]
+  for said in (speech, noisy, slow):
+    assert answering.matched(said, known, names) == names
+  assert answering.matched([speech[2], np.zeros(16_000, np.float32), speech[0]], known, names) == ['third', '', 'first']
