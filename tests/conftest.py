@@ -32,7 +32,7 @@ CODEC = ('tests/codec/', 'tests/evaluation/test_co', 'tests/evaluation/test_pa',
 # Everything of the audio language model.
 LM = ('tests/lm/', 'tests/planning/', 'test_lm_', 'test_stage2.py', 'test_packed.py', 'test_epochs.py', 'test_distilling.py',
       'test_stage3.py', 'test_turns.py', 'test_hosts.py', 'test_loop.py', 'test_optimiser.py',
-      'test_checkpoints.py', 'test_stages_on_meshes.py', 'test_batches.py')
+      'test_checkpoints.py', 'test_stages_on_meshes.py', 'test_batches.py', 'test_directions.py')
 # Of the slow tests those that train, compile or start the most: with them all the tests take more than 20 minutes of two cores.
 LONG = ('tests/planning/', 'test_hosts.py', 'test_lm_step.py', 'test_lm_speed.py', 'test_aligner.py', 'test_voices.py', 'test_notebooks.py',
         'test_packed.py', 'test_stopping.py', 'test_distilling.py', 'test_stage3.py', 'test_curriculum.py', 'tests/evaluation/test_turn', 'tests/evaluation/test_drift',
