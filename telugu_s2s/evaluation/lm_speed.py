@@ -22,6 +22,10 @@ from telugu_s2s.training import lm_step, optimiser, runs, stage2
 
 ROOT = Path(__file__).parents[2]
 BURST = 10                       # frames a call
+# FLOP/s of dense bfloat16 from the makers' data sheets, by the kind that JAX tells: one name's boards differ, and a part of one (MIG) is none.
+PEAKS = {'NVIDIA A100-SXM4-40GB': 312e12, 'NVIDIA A100-SXM4-80GB': 312e12, 'NVIDIA A100-PCIE-40GB': 312e12, 'NVIDIA A100 80GB PCIe': 312e12,
+         'NVIDIA H100 80GB HBM3': 989e12, 'NVIDIA H100 PCIe': 756e12, 'NVIDIA H100 NVL': 835e12, 'NVIDIA H200': 989e12, 'NVIDIA H200 NVL': 836e12,
+         'NVIDIA GH200 480GB': 990e12, 'NVIDIA L40': 181e12, 'NVIDIA L40S': 362e12}
 
 
 def measure(config) -> dict:
@@ -150,13 +154,12 @@ def copied(spec, megabytes=256) -> float:
 
 
 def used(c, frames: int, frames_per_s: float) -> dict:
-  """{mfu}: the share of the GPU's peak that training rows of so many frames uses, causal attention counted in half; or {}."""
-  kind = jax.devices()[0].device_kind.replace('H200', 'H100')                # the same but for its memory
-  device = next((one for one in compute.DEVICES if one.name in kind), None)
-  if not device:
+  """{mfu}: the share of the GPU's peak that training rows of so many frames uses, causal attention counted in half; or {}, see PEAKS."""
+  peak = PEAKS.get(jax.devices()[0].device_kind)
+  if not peak:
     return {}
   flops = compute.flops(c, frames)
-  return {'mfu': (sum(flops.values()) - flops['attention'] / 2) * frames_per_s / device.peak}
+  return {'mfu': (sum(flops.values()) - flops['attention'] / 2) * frames_per_s / peak}
 
 
 def show(size, spec, ours, peer=None):

@@ -1,11 +1,13 @@
 """The speed of the language model: what is timed is what is asked for, and a frame reads what its model holds."""
 import math
+from types import SimpleNamespace
 
 import jax
 import pytest
 
 from telugu_s2s.evaluation import lm_peer, lm_speed
 from telugu_s2s.lm import sampling
+from telugu_s2s.planning import compute
 
 from tests.lm.test_audio_lm import SMALL, made
 
@@ -38,3 +40,13 @@ def test_a_frame_reads_all_matrices_its_memory_and_no_whole_table():
 def test_seconds_are_the_least_of_three_at_least():
   calls = []
   assert lm_peer.seconds(lambda: calls.append(0), SPEC) >= 0 and len(calls) == 4
+
+
+@pytest.mark.parametrize('kind, peak', [
+    ('NVIDIA L40', 181e12), ('NVIDIA L40S', 362e12), ('NVIDIA H100 80GB HBM3', 989e12), ('NVIDIA H100 PCIe', 756e12), ('NVIDIA H200', 989e12),
+    ('NVIDIA A100-SXM4-80GB', 312e12), ('NVIDIA L4', None), ('NVIDIA A100-SXM4-40GB MIG 1g.5gb', None), ('TPU v5 lite', None), ('cpu', None)])
+def test_a_share_of_the_peak_is_told_of_devices_whose_peak_is_known(monkeypatch, kind, peak):
+  monkeypatch.setattr(jax, 'devices', lambda: [SimpleNamespace(device_kind=kind)])
+  flops = compute.flops(SMALL, 100)
+  found = lm_speed.used(SMALL, 100, 1e6)
+  assert found == ({'mfu': pytest.approx(1e6 * (sum(flops.values()) - flops['attention'] / 2) / peak)} if peak else {})
