@@ -1,4 +1,6 @@
 """Names say how arrays are sharded, and every state follows them."""
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,6 +64,24 @@ def test_a_mesh_that_does_not_fit_the_devices_is_refused_with_its_numbers(sizes)
     axes.mesh(*sizes)
   assert f'data={sizes[0]} x fsdp={sizes[1]} x tensor={sizes[2]}' in str(caught.value)
   assert '8 devices' in str(caught.value)
+
+
+def on_processes(*sizes, local):
+  """A mesh of devices of which `local` at a time are of one process."""
+  devices = [SimpleNamespace(process_index=number // local) for number in range(int(np.prod(sizes)))]
+  return SimpleNamespace(devices=np.array(devices).reshape(sizes), shape=dict(zip(('data', 'fsdp', 'tensor'), sizes)), local_devices=devices[:local])
+
+
+def test_a_row_does_not_reach_over_processes_and_rows_divide_over_the_devices_that_share_them():
+  axes.check_batch(8, on_processes(2, 2, 2, local=2))
+  axes.check_batch(4, on_processes(2, 1, 4, local=8))
+  axes.check_batch(4, axes.mesh(2, 2, 2))
+  for sizes, local in (((2, 2, 2), 1), ((2, 1, 4), 2), ((1, 1, 8), 4), ((2, 1, 3), 2)):
+    with pytest.raises(InputError, match=f'tensor={sizes[2]} reaches over several processes.*divide the {local} devices of one'):
+      axes.check_batch(8, on_processes(*sizes, local=local))
+  for batch in (0, 3, 6):
+    with pytest.raises(InputError, match=f'config.batch: {batch} rows do not divide over data x fsdp = 4'):
+      axes.check_batch(batch, axes.mesh(2, 2, 2))
 
 
 def test_moments_and_the_running_mean_follow_their_parameter():

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import jax
 import ml_collections
@@ -324,3 +325,17 @@ def test_batches_come_in_turn_and_no_more_than_asked_however_many_read_them(monk
 
   assert [(now, batch['step']) for now, batch in loop.ahead(Batches(), 4, 24)] == [(now, now) for now in range(4, 24)]
   assert sorted(asked) == list(range(4, 24)) and list(loop.ahead(Batches(), 3, 3)) == []
+
+
+def test_a_step_takes_the_time_between_two_lines_by_the_steps_between_them(toy, monkeypatch):
+  written, times = [], iter([10.0, 16.0, 16.0])
+  monkeypatch.setattr(loop.time, 'monotonic', lambda: next(times))
+  log = SimpleNamespace(write=lambda step, values, prefix='train': written.append((step, values, prefix)), flush=lambda: None)
+  said = []
+  report = loop.Report(log, SimpleNamespace(update=lambda: None, write=said.append), toy(), schedule(steps=8))
+  for step in (1, 2, 3, 4):
+    report.add(step, {'loss': np.float32(1.0)})
+    if step in (1, 4):
+      report.show()
+  assert written[-1] == (4, {'audio_s_per_s': 1.0, 'step_s': 2.0}, 'speed')      # 3 steps of 2 s of audio in 6 s
+  assert said[-1].endswith('1 audio s/s | 0:08 left')
