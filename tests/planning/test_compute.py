@@ -1,4 +1,5 @@
 """Formulas of parameters, arithmetic and memory, against the shapes of the models and published figures."""
+import dataclasses
 import math
 import os
 import runpy
@@ -85,6 +86,33 @@ def test_memory_for_the_backward_pass_falls_with_what_is_made_again_and_with_chu
   assert at('none') > at('dots_with_no_batch_dims_saveable') > at('nothing_saveable')
   assert at('nothing_saveable', 0) > at('nothing_saveable') > at('nothing_saveable', fused=True)
   assert memory.activations(c, 1, 3000, 250, True)['logits'] == 2 * 4 * 250 * (8192 + 64 + 8 * 1024)
+
+
+TINY = Config(width=16, layers=3, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=2, depth_heads=2, depth_ffn=12,
+              codebooks=3, codes=11, prosody_codes=7, user_every=4, dtype='float32')
+
+
+def test_memory_for_the_backward_pass_is_what_is_counted_by_hand():
+  """A block's matrices give 2 x 16 + 6 x 12 + 2 x 20 = 144 numbers a frame, one of depth 2 x 8 + 4 x 8 + 2 x 12 = 72 a slot, of which there are 4."""
+  assert memory.activations(TINY, 2, 10, 5, False) == {
+      'temporal': 20 * 3 * (16 + 2 * 144) * 4, 'scores': 2 * 4 * 100 * 8 * 3,
+      'depth': 10 * 4 * 2 * (8 + 2 * 72) * 4, 'logits': 10 * (7 + 33) * 8}
+  less = dataclasses.replace(TINY, dtype='bfloat16', remat='dots_with_no_batch_dims_saveable', depth_remat='nothing_saveable')
+  assert memory.activations(less, 2, 10, 0, False, tensor=2) == {
+      'temporal': 20 * 3 * (16 + 32 + (72 + 40) / 2) * 2, 'scores': 2 * 2 * 100 * 6,
+      'depth': 25 * 4 * 2 * 8 * 2, 'logits': 25 * 40 / 2 * 8}               # the user's pass is of every fourth frame
+  assert memory.activations(less, 2, 10, 0, True)['scores'] == 0
+
+
+def test_what_the_backward_pass_makes_again_is_counted_by_hand():
+  """Multiplied with 3 x 2112 numbers a frame, 2 x 544 a slot of depth, 16 x 8 between them and 40 x 8 at its end."""
+  attention, depth, between, heads = 12 * 3 * 24 * 10, 6 * 4 * 1088 * 1.25, 6 * 128 * 1.25, 6 * (320 + 264 / 4)
+  attention_of_depth = 12 * 2 * 8 * 16 * 1.25
+  assert sum(compute.flops(TINY, 10).values()) == pytest.approx(6 * 6336 + attention + depth + attention_of_depth + between + heads)
+  of = lambda remat, depth_remat, chunk: compute.made_again(dataclasses.replace(TINY, remat=remat, depth_remat=depth_remat), 10, chunk)
+  assert of('none', 'none', 0) == 0
+  assert of('dots_with_no_batch_dims_saveable', 'none', 5) == pytest.approx((attention + depth + attention_of_depth + between + heads) / 3)
+  assert of('nothing_saveable', 'dots_with_no_batch_dims_saveable', 0) == pytest.approx((6 * 6336 + attention + attention_of_depth) / 3)
 
 
 def test_tokens_and_checkpoints_have_the_size_of_their_numbers():

@@ -61,6 +61,16 @@ def test_the_table_does_not_depend_on_the_order_of_clips(tmp_path):
   assert (a.speakers, a.pitch_hz, a.edges) == (b.speakers, b.pitch_hz, b.edges)
 
 
+def test_a_table_goes_on_from_another_where_no_number_means_anything_else():
+  before = labels.Table(('a', 'b'), (100.0, None), {'rate': [3.0, 4.0]})
+  more = labels.Table(('a', 'b', 'c'), (100.0, 210.0, 300.0), {'rate': [3.0, 4.0], 'pitch': [-1.0, 1.0]})
+  assert labels.goes_on(before, before) and labels.goes_on(more, before) and labels.goes_on(more, labels.Table())
+  for other in (labels.Table(('a', 'b', 'c'), (101.0, 210.0, 300.0), more.edges), labels.Table(('b', 'a', 'c'), more.pitch_hz, more.edges),
+                labels.Table(more.speakers, more.pitch_hz, {'rate': [3.0, 5.0]}), labels.Table(more.speakers, more.pitch_hz),
+                labels.Table(('a',), (100.0,), more.edges)):
+    assert not labels.goes_on(other, before)
+
+
 def test_knobs_are_bins_against_the_speaker_and_absent_where_not_measured(tmp_path):
   clips = filled(tmp_path, FEW)
   table = labels.made(clips)
