@@ -106,12 +106,13 @@ def test_memory_for_the_backward_pass_is_what_is_counted_by_hand():
 
 def test_what_the_backward_pass_makes_again_is_counted_by_hand():
   """Multiplied with 3 x 2112 numbers a frame, 2 x 544 a slot of depth, 16 x 8 between them and 40 x 8 at its end."""
-  attention, depth, between, heads = 12 * 3 * 24 * 10, 6 * 4 * 1088 * 1.25, 6 * 128 * 1.25, 6 * (320 + 264 / 4)
+  attention, depth, between, heads = 12 * 3 * 24 * 10, 6 * 4 * 1088 * 1.25, 6 * 128 * 1.25, 6 * 320 * 1.25
   attention_of_depth = 12 * 2 * 8 * 16 * 1.25
   assert sum(compute.flops(TINY, 10).values()) == pytest.approx(6 * 6336 + attention + depth + attention_of_depth + between + heads)
   of = lambda remat, depth_remat, chunk: compute.made_again(dataclasses.replace(TINY, remat=remat, depth_remat=depth_remat), 10, chunk)
   assert of('none', 'none', 0) == 0
-  assert of('dots_with_no_batch_dims_saveable', 'none', 5) == pytest.approx((attention + depth + attention_of_depth + between + heads) / 3)
+  assert of('dots_with_no_batch_dims_saveable', 'none', 5) == pytest.approx((attention + depth + attention_of_depth + heads) / 3)
+  assert compute.flops(TINY, 10, 0.5)['depth'] == pytest.approx(depth * 0.75 / 1.25)         # half of the frames, and the user's
   assert of('nothing_saveable', 'dots_with_no_batch_dims_saveable', 0) == pytest.approx((6 * 6336 + attention + attention_of_depth) / 3)
 
 
