@@ -20,7 +20,7 @@ def get_config():
   config.batch = 8                           # rows a step
   config.frames = 200                        # of a row: 8 s; longer questions lose their beginning
   config.packed = 1                          # most exchanges and clips of a row
-  config.replay = 0.3                        # how often each clip comes alone while each exchange comes once
+  config.replay = 0.3                        # how often each clip of these tokens comes alone while each exchange comes once
   config.swapped = 0.2                       # and each exchange with the assistant asking
   config.interrupted = 0.2                   # and each exchange with the user asking something else meanwhile
   config.followed = 0.2                      # or after the answer

@@ -18,7 +18,7 @@ from tests.corpora.excerpt import excerpt
 from tests.lm.test_audio_lm import B, SMALL, T, made, spoken          # noqa: F401, a fixture
 
 
-@pytest.mark.parametrize('delay', [0, 1])
+@pytest.mark.parametrize('delay', [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_nats_of_a_clip_are_those_of_its_own_frames(spoken, delay):
   codes, prosody = spoken
   config = dataclasses.replace(SMALL, delay=delay)

@@ -116,7 +116,7 @@ def test_a_prompt_counts_as_said_for_the_guard(params, user):
   np.testing.assert_array_equal(state['recent'][:, :-6], -1)
 
 
-@pytest.mark.parametrize('name', ['bfloat16', 'int8'])
+@pytest.mark.parametrize('name', [pytest.param('bfloat16', marks=pytest.mark.slow), 'int8'])
 def test_a_narrowed_model_speaks_with_almost_the_same_logits(params, user, name):
   narrow = precision.converted(params, name)
   assert precision.megabytes(narrow) < (0.62 if name == 'bfloat16' else 0.5) * precision.megabytes(params)

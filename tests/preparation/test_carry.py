@@ -86,6 +86,7 @@ def test_too_little_room_is_named(held_out, tmp_path, megabytes):
     carry.write({'eval': held_out}, tmp_path, megabytes)
 
 
+@pytest.mark.slow
 def test_until_a_new_manifest_is_there_the_one_before_names_what_it_named(held_out, tmp_path, monkeypatch):
   carry.write({'eval': held_out}, tmp_path, 100)
   before = {row['path']: (tmp_path / row['path']).read_bytes() for row in map(json.loads, (tmp_path / 'MANIFEST.jsonl').read_text().splitlines())}

@@ -8,6 +8,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from telugu_s2s.evaluation import reply as offline
 from telugu_s2s.lm import drawing, model
@@ -94,6 +95,7 @@ def test_a_session_says_what_the_model_says_offline(engine):
   np.testing.assert_allclose(answer(engine, samples, seed=3), offline_answer(engine, samples), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_voice_without_a_delay_says_what_it_says_offline(tiny):
   voice = dataclasses.replace(tiny, model=dataclasses.replace(tiny.model, delay=0))
   made = engines.Engine(voice, 1, drawing.Sampling(2.0, 0), seed=5).start()
@@ -107,6 +109,7 @@ def test_a_voice_without_a_delay_says_what_it_says_offline(tiny):
     made.stop()
 
 
+@pytest.mark.slow
 def test_a_voice_with_words_tells_those_that_it_says_offline(tiny):
   config = dataclasses.replace(tiny.model, text_codes=12)
   params = jax.jit(model.AudioLM(config).init)(jax.random.key(1), jnp.zeros((1, 2, 4, 3), jnp.int32), jnp.zeros((1, 4), jnp.int32))['params']

@@ -181,7 +181,7 @@ def test_the_loss_of_a_model_without_text_ignores_the_text(batch):
   assert len(jax.eval_shape(lambda: AudioLM(c).apply({'params': params}, batch['codes'], batch['prosody']))[0]) == 4
 
 
-@pytest.mark.parametrize('chunk', [0, 5])
+@pytest.mark.parametrize('chunk', [pytest.param(0, marks=pytest.mark.slow), 5])
 def test_a_model_that_does_not_predict_the_user_learns_nothing_from_what_he_says_next(batch, chunk):
   c = dataclasses.replace(LM, user_every=0, text_codes=0)
   params = lm_step.fresh(c, jax.random.key(0))

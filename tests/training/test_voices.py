@@ -55,6 +55,7 @@ def plain(state, told):
   return jax.device_get(graded(state['params'], told, Update()))
 
 
+@pytest.mark.slow
 def test_a_batch_read_in_parts_gives_the_gradient_of_the_whole(state, told, plain):
   assert_alike(jax.device_get(graded(state['params'], told, Update(accumulate=2, loss_chunk=5))), plain)
 
