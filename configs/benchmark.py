@@ -55,7 +55,7 @@ def get_config(size='codec'):
   if size == 'ablations':
     config.size, config.audio = 'toy', ''    # of configs/stage2.py; a folder of speech, '' = the sample corpus
     config.steps, config.seeds = 360, (0, 1)             # of each training; trained once with each
-    config.changes = ('no prosody slot', 'no user prediction', 'the other delay')     # of a1 to a7, 0 or 1 frame
+    config.changes = ('no prosody slot', 'no user prediction', 'the other delay', 'half of the frames')        # see evaluation/ablations.py
     config.guidance, config.draws = (1.0, 1.5), 24       # utterances of each bin of a knob
   if size == 'feeding':
     config.sizes = ('toy', '150m', '500m')   # of configs/stage2.py

@@ -23,7 +23,8 @@ def arms_of(names, recipe) -> dict[str, dict]:
     InputError: one of the names is none.
   """
   known = {'no prosody slot': {'prosody': False}, 'no user prediction': {'model__user_every': 0},
-           'the other delay': {'model__delay': 1 - recipe.model.delay}}
+           'the other delay': {'model__delay': 1 - recipe.model.delay}, 'half of the frames': {'depth_frame_fraction': 0.5},
+           'a quarter of the frames': {'depth_frame_fraction': 0.25}}
   if wrong := set(names) - set(known):
     raise InputError(f'config.changes: {", ".join(sorted(wrong))}: give some of {", ".join(known)}')
   return {WHOLE: {}} | {name: known[name] for name in names}
