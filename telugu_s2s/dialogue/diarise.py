@@ -38,9 +38,12 @@ def turns(samples, by: str = 'plain', vad: str = 'energy') -> list[Span]:
     raise InputError(f'config.voiceprint {by!r}: choose one of {", ".join(voiceprint.BY)}')
   speech = activity.speech(samples, vad)
   # Little speech, or so thinly strewn that no window is half full: nothing tells two voices apart.
-  if speech.sum() * HOP < 2 * WINDOW_S * SAMPLE_RATE or not _windows(speech):
+  if speech.sum() * HOP < 2 * WINDOW_S * SAMPLE_RATE or not (windows := _windows(speech)):
     return [Span(start, end, '0') for start, end in _joined(np.zeros(len(speech), int), speech)]
-  who = _refined(_features(samples, speech), speech, _by_vectors(samples, speech))[1] if by == 'ge2e' else _by_frames(samples, speech)
+  if by == 'ge2e':
+    who = _refined(_features(samples, speech), speech, _by_vectors(samples, speech, windows))[1]
+  else:
+    who = _by_frames(samples, speech, windows)
   first = who[np.flatnonzero(speech)[0]]
   return _spans(who != first, speech)
 
@@ -72,9 +75,9 @@ def _windows(speech):
   return [(start, min(start + size, len(speech))) for start in starts if speech[start:start + size].mean() >= 0.5]
 
 
-def _by_frames(samples, speech):
+def _by_frames(samples, speech, windows):
   """i64[frames], 0 or 1, by Gaussians over cepstra: of several first guesses the one from which they explain the frames best."""
-  features, windows = _features(samples, speech, pitch=True), _windows(speech)
+  features = _features(samples, speech, pitch=True)
   vectors = np.array([voiceprint.plain(features[start:end][speech[start:end]]) for start, end in windows])
   pitch = vectors[:, -1]
   pitch = np.where(np.isnan(pitch), np.nanmedian(pitch) if not np.isnan(pitch).all() else 0.0, pitch)
@@ -121,9 +124,8 @@ def _refined(use, speech, who):
   return best
 
 
-def _by_vectors(samples, speech):
+def _by_vectors(samples, speech, windows):
   """i64[frames], 0 or 1, by the cosine of each window's vector with two centres."""
-  windows = _windows(speech)
   vectors = np.array([voiceprint.ge2e(samples[start * HOP:end * HOP]) for start, end in windows])
   side = halves(vectors)
   for _ in range(ROUNDS):

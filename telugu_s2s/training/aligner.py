@@ -30,7 +30,7 @@ def run(config, workdir):
   network = aligner.Aligner(aligner.Config(**config.model), len(spoken.table) + 1)
   steps = config.steps.peaks + config.steps.edges
   tx = optimiser.adamw(optimiser.warmup_stable_decay(config.lr, config.warmup, steps, config.decay), weight_decay=0.01)
-  clips = hosts.first(lambda: held_out(data, workdir), ([], ''))       # measured by the first process alone
+  clips, split = hosts.first(lambda: held_out(data, workdir), ([], ''))       # measured by the first process alone
   source = grain.MapDataset.source(spoken).seed(config.seed).shuffle().repeat()
   stage = loop.Stage(
       init=lambda key: init(network, tx, key),
@@ -45,7 +45,7 @@ def run(config, workdir):
   if done:
     params = hosts.whole(state['params'])
     if jax.process_index() == 0:
-      finish(jax.device_get(params), network, spoken, config, clips, manifest, workdir)
+      finish(jax.device_get(params), network, spoken, config, clips, split, manifest, workdir)
 
 
 class Transcribed:
@@ -117,18 +117,18 @@ def step(network, tx, edges, state, batch):
   return {**new, 'step': state['step'] + 1}, {'loss': loss, **guard}
 
 
-def finish(params, network, spoken, config, clips, manifest, workdir):
+def finish(params, network, spoken, config, clips, split, manifest, workdir):
   """Writes the aligner's file, and how sure it is of the clips of `held_out` with their own transcripts and with others."""
   facts = {'steps': json.dumps(config.steps.to_dict()), 'seed': str(config.seed), 'data': manifest['content'],
            'hours': f'{spoken.seconds / 3600:.2f}', 'revision': loop.revision()}
   path = workdir / 'aligner.safetensors'
   files.write(path, aligner.to_bytes(params, network.config, spoken.table, facts))
   forced = alignment.Forced(aligner.load(path))
-  sure = confidences(forced, clips[0])
-  summary = {'aligner': forced.trained.name, 'hours': spoken.seconds / 3600, 'graphemes': spoken.table, 'measured_on': clips[1], 'confidence': sure}
+  sure = confidences(forced, clips)
+  summary = {'aligner': forced.trained.name, 'hours': spoken.seconds / 3600, 'graphemes': spoken.table, 'measured_on': split, 'confidence': sure}
   files.write(workdir / 'summary.json', (json.dumps(summary, indent=1, ensure_ascii=False) + '\n').encode())
   for name, row in sure.items():
-    print(f'confidence with {name} transcripts, {row["clips"]} clips of {clips[1]}: ' +
+    print(f'confidence with {name} transcripts, {row["clips"]} clips of {split}: ' +
           ', '.join(f'{100 * share:g} % below {value:.3f}' for share, value in row['quantiles']))
   print(f'{path}: {forced.trained.name}')
 

@@ -1,7 +1,6 @@
 """Stage 1, reconstruction: trains the codec on prepared segments and writes it as one file with its picture."""
 import functools
 import json
-import sys
 
 import jax
 import numpy as np
@@ -11,7 +10,7 @@ from telugu_s2s.audio import files, pictures, quality
 from telugu_s2s.codec import discriminator, losses, streaming, weights
 from telugu_s2s.codec.content import Content
 from telugu_s2s.codec.model import Codec, Config
-from telugu_s2s.errors import InputError
+from telugu_s2s.errors import InputError, check_number
 from telugu_s2s.preparation import prepare, read, teacher, units
 from telugu_s2s.training import codec_step, crops, hosts, loop, spoken
 
@@ -43,7 +42,7 @@ def run(config, workdir):
   prepared = read.Segments(workdir / 'segments' / 'train')
   segments, manifest = read.Kept(prepared), prepared.manifest
   batches, heads = taught(config, sizes, segments, samples, workdir)
-  clips = hosts.first(lambda: held_out(data, workdir), ([], ''))       # measured by the first process alone
+  clips, split = hosts.first(lambda: held_out(data, workdir), ([], ''))       # measured by the first process alone
   stage = loop.Stage(
       init=lambda key: codec_step.init(codec, heads, judges, txs, key, started and started.params),
       phases=tuple((first, functools.partial(codec_step.step, codec, heads, judges, txs, config, phase))
@@ -51,24 +50,24 @@ def run(config, workdir):
       batches=batches, audio_s=config.batch * samples / sizes.rate,
       facts={'stage': 1, 'data': manifest['content'], 'seed': config.seed, 'batch': config.batch,
              'teacher': config.teacher.name, 'start': started.identity if started else ''},
-      line=line, evaluate=lambda state, now: evaluated(trained_of(state, sizes), *clips, workdir / 'samples' / f'{now:07}'))
+      line=line, evaluate=lambda state, now: evaluated(trained_of(state, sizes), clips, split, workdir / 'samples' / f'{now:07}'))
   state, done = loop.fit(stage, schedule, mesh, config.seed, workdir)
   if done:
     mean = hosts.whole(state['mean'])
     if jax.process_index() == 0:
-      finish(mean, sizes, config, clips, manifest, workdir)
+      finish(mean, sizes, config, clips, split, manifest, workdir)
 
 
 def check(config):
   """Raises InputError where a setting of `codec_step` is out of its range: most would be taken, and teach something else."""
-  shares = {name: config[name] for name in ('level_dropout', 'unquantised', 'mean_decay')}
-  shares |= {f'augment.{name}': value for name, value in config.augment.items()}
-  others = {name: config[name] for name in ('discriminator_lr', 'exact_steps', 'decoder_mel')}
-  others |= {f'weights.{name}': value for name, value in config.weights.items()}
-  for named, most, takes in ((shares, 1, 'a number from 0 to 1'), (others, sys.float_info.max, 'a number from 0')):
-    for name, value in named.items():
-      if not 0 <= value <= most:
-        raise InputError(f'config.{name} {value}: give {takes}')
+  for name in ('level_dropout', 'unquantised', 'mean_decay'):
+    check_number(f'config.{name}', config[name], 1)
+  for name, value in config.augment.items():
+    check_number(f'config.augment.{name}', value, 1)
+  for name in ('discriminator_lr', 'exact_steps', 'decoder_mel'):
+    check_number(f'config.{name}', config[name])
+  for name, value in config.weights.items():
+    check_number(f'config.weights.{name}', value)
   if config.restart_every < 1:
     raise InputError(f'config.restart_every {config.restart_every}: give steps from 1')
   steps = config.steps.reconstruction + config.steps.adversarial
@@ -162,16 +161,16 @@ def evaluated(trained, clips, split, folder) -> dict[str, float]:
   return table
 
 
-def finish(mean, sizes, config, clips, manifest, workdir):
+def finish(mean, sizes, config, clips, split, manifest, workdir):
   """Writes the codec's file, and what it makes of the clips of `held_out`: wavs, pictures and a summary."""
   facts = {'steps': json.dumps(config.steps.to_dict()), 'seed': str(config.seed),
            'hours': f'{manifest["seconds"] / 3600:.2f}', 'data': manifest['content'], 'revision': loop.revision()}
   facts |= weights.codes_kept(config.start, mean, sizes) if config.start else {}
   files.write(workdir / 'codec.safetensors', weights.to_bytes(mean, sizes, facts))
   trained = weights.load(workdir / 'codec.safetensors')
-  table = evaluated(trained, *clips, workdir / 'samples' / 'last')
+  table = evaluated(trained, clips, split, workdir / 'samples' / 'last')
   summary = {'codec': trained.name, 'identity': trained.identity, 'parameters': sum(x.size for x in jax.tree.leaves(trained.params)),
-             'clips': len(clips[0]), 'measured_on': clips[1], 'measures': table, 'hours': manifest['seconds'] / 3600}
+             'clips': len(clips), 'measured_on': split, 'measures': table, 'hours': manifest['seconds'] / 3600}
   files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
   kept = '' if trained.identity == trained.name else ' (its codes are those that it began with, decoded otherwise)'
   print(f'{workdir / "codec.safetensors"}: {trained.name}{kept}; samples and pictures: {workdir / "samples" / "last"}')

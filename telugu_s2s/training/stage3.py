@@ -16,7 +16,7 @@ import numpy as np
 
 from telugu_s2s import axes
 from telugu_s2s.audio import files
-from telugu_s2s.errors import InputError
+from telugu_s2s.errors import InputError, check_number
 from telugu_s2s.lm.model import AudioLM
 from telugu_s2s.tokens import batches, turns
 from telugu_s2s.tokens.census import counted
@@ -59,9 +59,7 @@ def check(config, field: str = 'config') -> None:
   field: where the config stands in another one.
   """
   for name, most in MOST.items():
-    value = config.get(name, 0)
-    if not (0 <= value <= most and value < math.inf):
-      raise InputError(f'{field}.{name} {value}: give a number from 0' + f' to {most}' * (most < math.inf))
+    check_number(f'{field}.{name}', config.get(name, 0), most)
   heard.check(config.heard)
 
 
