@@ -21,6 +21,7 @@ SHORTEST_S = 0.3
 PITCH = 3.0                      # its weight among the numbers of a window's vector: it is one of 39, and tells most
 STEPS = round(WINDOW_S / STEP_S) # from a window to the next one that shares nothing with it
 FEW = 100                        # frames of a speaker, of which no Gaussian is made
+BLOCK = 1024                     # vectors that are compared with all at a time
 RIDGE = 1e-2                     # of a covariance's mean variance
 
 
@@ -144,12 +145,10 @@ def _by_vectors(samples, speech, windows):
 
 def halves(vectors) -> np.ndarray:
   """i64[n], 0 or 1: two clusters of vectors f32[n d], by k-means from the most distant pairs."""
-  squared = np.sum(vectors ** 2, 1)
-  distance = np.maximum(squared[:, None] + squared - 2 * vectors @ vectors.T, 0)
   best, result = np.inf, np.zeros(len(vectors), int)
-  ends = np.argsort(-distance.max(1), kind='stable')[:8]
-  for start in ends:                 # from the most distant pairs: nothing is drawn, so the same comes out again
-    centres = vectors[[start, int(np.argmax(distance[start]))]]
+  distance, furthest = _furthest(vectors)
+  for start in np.argsort(-distance, kind='stable')[:8]:          # from the most distant pairs: nothing is drawn, so the same comes out again
+    centres = vectors[[start, furthest[start]]]
     for _ in range(50):
       far = np.stack([np.sum((vectors - centre) ** 2, 1) for centre in centres], 1)
       side = np.argmin(far, 1)
@@ -162,6 +161,16 @@ def halves(vectors) -> np.ndarray:
     if (cost := far.min(1).sum()) < best:
       best, result = cost, side
   return result
+
+
+def _furthest(vectors):
+  """(squared distance, index) of the vector that is furthest from each; in blocks, as all pairs of three hours would be 6 GB."""
+  squared, distance, index = np.sum(vectors ** 2, 1), [], []
+  for at in range(0, len(vectors), BLOCK):
+    block = squared[at:at + BLOCK, None] + squared - 2 * vectors[at:at + BLOCK] @ vectors.T
+    index.append(block.argmax(1))
+    distance.append(np.take_along_axis(block, index[-1][:, None], 1)[:, 0])
+  return np.concatenate(distance), np.concatenate(index)
 
 
 def _spread(side, windows, frames):
@@ -182,14 +191,14 @@ def _log_density(x, of):
 
 def path(scores, switch: float) -> np.ndarray:
   """i64[frames], the best path through scores f64[frames 2] where each change costs `switch` (Viterbi, 1967)."""
-  best, back = scores[0].copy(), np.zeros((len(scores), 2), int)
-  for frame in range(1, len(scores)):
-    stay, change = best, best[::-1] - switch
-    back[frame] = np.where(change > stay, [1, 0], [0, 1])
-    best = np.maximum(stay, change) + scores[frame]
-  result = np.empty(len(scores), int)
-  side = int(np.argmax(best))
+  # Of two paths only by how much the first is better matters, a number a frame: arrays of two take longer.
+  better, total = [], 0.0
+  for step in np.subtract(scores[:, 0], scores[:, 1], dtype=np.float64).tolist():
+    total = min(max(total, -switch), switch) + step
+    better.append(total)
+  result, side = np.empty(len(scores), int), int(total < 0)
   for frame in range(len(scores) - 1, -1, -1):
+    if abs(better[frame]) > switch:
+      side = int(better[frame] < 0)
     result[frame] = side
-    side = int(back[frame, side])
   return result

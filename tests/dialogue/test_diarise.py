@@ -1,6 +1,9 @@
 """Who speaks when in a recording of two."""
+import itertools
 import tracemalloc
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 
@@ -46,6 +49,30 @@ def test_the_best_path_seldom_changes():
   scores[5] = 0, 3                               # one frame's doubt
   assert (diarise.path(scores, 4.0) == np.repeat([0, 1], 20)).all()
   assert diarise.path(scores, 0.0)[5] == 1
+
+
+@hypothesis.given(st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=1, max_size=8), st.sampled_from((0.0, 1.0, 4.0, 20.0)))
+def test_no_other_path_is_better(scores, switch):
+  scores = np.array(scores, np.float32)
+  worth = lambda way: scores[np.arange(len(way)), way].sum() - switch * np.sum(way[1:] != way[:-1])
+  every = [np.array(way) for way in itertools.product((0, 1), repeat=len(scores))]
+  assert worth(diarise.path(scores, switch)) == max(map(worth, every))
+
+
+def test_halves_of_an_hour_take_little_memory_and_begin_with_the_most_distant_pairs(monkeypatch):
+  vectors = np.random.default_rng(0).normal(size=(9000, 8))
+  tracemalloc.start()
+  try:
+    side = diarise.halves(vectors)
+    assert tracemalloc.get_traced_memory()[1] < 2**28                # all pairs would be 618 MiB
+  finally:
+    tracemalloc.stop()
+  few = vectors[:300]
+  distance = np.sum((few[:, None] - few) ** 2, -1)
+  monkeypatch.setattr(diarise, 'BLOCK', 7)
+  found, furthest = diarise._furthest(few)
+  np.testing.assert_allclose(found, distance.max(1))
+  assert np.array_equal(furthest, distance.argmax(1)) and set(side) == {0, 1}
 
 
 def test_halves_do_not_depend_on_chance_and_part_what_is_apart():
