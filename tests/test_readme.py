@@ -11,6 +11,8 @@ from telugu_s2s import main, usage
 
 ROOT = pathlib.Path(usage.ROOT)
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
+MEASURED = ROOT / 'telugu_s2s/evaluation/results/README.md'
+BOTH = README + MEASURED.read_text(encoding='utf-8')
 TOP = {path.name for path in ROOT.iterdir()} - {'runs', 'build'}
 # Folders in which a user's files lie: nobody's home or mount belongs into this repository.
 PLACES = re.compile(r'(?<![\w.])/(home|root|Users|work|workspace|mnt|tmp|private|content|scratch)(/|\b)')
@@ -18,8 +20,8 @@ TEXTS = {'.py', '.md', '.tsv', '.txt', '.toml', '.ipynb', '.json', '.cfg', ''}
 
 
 def commands():
-  """Every command line in the README that names a config."""
-  spans = re.findall(r'^    (\S.*)$|`([^`\n]+)`', README, re.M)
+  """Every command line in the README, and in the page of what was measured, that names a config."""
+  spans = re.findall(r'^    (\S.*)$|`([^`\n]+)`', BOTH, re.M)
   lines = [(block or span).split('  #')[0] for block, span in spans]
   return [line for line in lines if '--config=' in line and '...' not in line]
 
@@ -65,7 +67,7 @@ def test_a_command_of_the_readme_names_configs_sizes_and_fields_that_exist(line)
       assert field[1] in fields
 
 
-@pytest.mark.parametrize('name', sorted(set(re.findall(r'--config\.([a-z_.0-9]+)', README))))
+@pytest.mark.parametrize('name', sorted(set(re.findall(r'--config\.([a-z_.0-9]+)', BOTH))))
 def test_a_field_that_the_readme_names_is_in_a_config(name):
   assert any(name in main.flat(main.load(str(ROOT / file), [])) for file in usage.names())
 
@@ -73,6 +75,11 @@ def test_a_field_that_the_readme_names_is_in_a_config(name):
 @pytest.mark.parametrize('path', named_paths())
 def test_a_path_that_the_readme_names_exists(path):
   assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize('link', re.findall(r'\]\(([^)#]+)\)', MEASURED.read_text(encoding='utf-8')))
+def test_a_link_of_what_was_measured_leads_to_a_file(link):
+  assert (MEASURED.parent / link).is_file()
 
 
 def test_the_readme_shows_every_room():
