@@ -11,7 +11,7 @@ def get_config():
   config = ml_collections.ConfigDict()
   config.job = 'answers'
   config.seed = 0
-  config.run = 'runs/stage3'                 # of stage 3 or 4
+  config.run = 'runs/stage3'                 # of stage 3 or 4, or a packed model
   config.dialogues = ''                      # a folder of the dialogues that were learnt; '' = the sample corpus
   config.questions = ''                      # and of its questions in other voices; '' = the sample corpus's, in the held-out one
   config.every = 1                           # 3 = every third question

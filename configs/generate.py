@@ -11,7 +11,7 @@ def get_config():
   config = ml_collections.ConfigDict()
   config.job = 'generate'
   config.seed = 0
-  config.run = 'runs/stage2'                 # the folder of a stage 2 run
+  config.run = 'runs/stage2'                 # the folder of a stage 2 run, or a packed model
   config.prompt = ''                         # an audio file; '' = a clip of the sample corpus
   config.prompt_s = 1.5                      # of it that is heard, from its start
   config.seconds = 4.0                       # that are said

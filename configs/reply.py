@@ -1,5 +1,6 @@
-"""Lets a stage 3 model answer a question: a wav in, wavs and pictures of the answers out.
+"""Lets a voice that has learnt to converse answer a question: a wav in, wavs and pictures of the answers out.
 
+    python -m telugu_s2s.main --config=configs/reply.py --config.question=question.wav --config.emotion=happy
     python -m telugu_s2s.main --config=configs/reply.py --config.run=runs/stage3 --config.question=question.wav
     python -m telugu_s2s.main --config=configs/reply.py --config.run=runs/stage3 --config.speaker=A --config.seed=3
 """
@@ -10,7 +11,7 @@ def get_config():
   config = ml_collections.ConfigDict()
   config.job = 'reply'
   config.seed = 0
-  config.run = 'runs/stage3'                 # of stage 3
+  config.run = ''                            # of stage 3 or 4, or a packed model; '' = the toy that the package ships
   config.question = ''                       # an audio file; '' = a question of the sample corpus
   config.seconds = 4.0                       # that are listened to after it
   config.count = 2                           # answers
@@ -19,7 +20,7 @@ def get_config():
   config.silence_bias = 0.0                  # nats off the code of silence
   config.floor = 0.5                         # how likely its turn must be before it begins, by what stage 3 taught; 0 = it begins as it likes
   # What is said is asked for where the run has such conditions; nothing is asked for here.
-  config.speaker = ''                        # of the training data: source/speaker, or speaker; see labels.json of the run
+  config.speaker = ''                        # of the training data: source/speaker, or speaker; a wrong one is answered with those there are
   config.reference = ''                      # an audio file with the voice, instead of a speaker
   config.reference_s = 3.0                   # of it that is heard
   config.emotion = ''                        # neutral, happy, sad, excited, angry, fear, surprise, calm, disgust

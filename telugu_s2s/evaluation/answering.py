@@ -38,7 +38,8 @@ def run(config, workdir):
   if min(config.every, config.batch) < 1 or not config.seconds > 0:
     raise InputError(f'config.every {config.every}, config.batch {config.batch}, config.seconds {config.seconds}: give 1, 1 and more than 0 s')
   workdir = loop.begin(config, workdir)
-  model, params, trained = runs.loaded(config.run)
+  voice = runs.voice(config.run)
+  model, params, trained = voice.model, voice.params, voice.codec
   folders = Path(config.dialogues or sample.folder()), Path(config.questions or sample.folder() / sample.ASKED)
   learnt, asked = (corpus.recordings(folder, '')[0] for folder in folders)
   takes, pairs = answers_of(learnt), exchanges(learnt)
@@ -51,8 +52,8 @@ def run(config, workdir):
   encoder, names, right = encoding.Encoder(trained), sorted(takes), [of[one.text] for one in asked]
   heard = lambda folder, some: [corpus.samples(folder, one) for one in some]
   codes = encoder(heard(folders[1], asked))
-  given, guidance = generate.guided(config, model, generate.conditions_of(config, model, encoding.Encoder(trained, batch=1)))
-  vocabulary = texts.of_run(config.run, model)
+  given, guidance = generate.guided(config, voice, generate.conditions_of(config, voice, encoding.Encoder(trained, batch=1)))
+  vocabulary = texts.of_run(voice.folder, model)
   said, words = spoken(model, params, trained, codes, encoder.silence().astype(np.int32), config, given, guidance)
   first = {name: min(takes[name], key=begun) for name in names}
   known = [cepstra(one) for one in heard(folders[0], first.values())]

@@ -19,14 +19,15 @@ def run(config, workdir):
   check_sizes(config)
   if not 0 < config.prompt_s < math.inf:
     raise InputError(f'config.prompt_s {config.prompt_s}: give more than 0 s')
-  model, params, trained = runs.loaded(config.run)
+  voice = runs.voice(config.run)
+  model, params, trained = voice.model, voice.params, voice.codec
   hop = trained.config.hop
   path = Path(config.prompt or min((sample.folder() / 'audio').iterdir()))
   audio = files.read(path)[0][:round(config.prompt_s * files.SAMPLE_RATE)]
   if len(audio) < 2 * hop:
     raise InputError(f'config.prompt: {path} has {len(audio) / files.SAMPLE_RATE:.2f} s, less than two frames')
   encoder = encoding.Encoder(trained, batch=1)
-  given, guidance = guided(config, model, conditions_of(config, model, encoder))
+  given, guidance = guided(config, voice, conditions_of(config, voice, encoder))
   codes = encoder([audio])[0].astype(np.int32)
   moves = prosody.spaced(prosody.codes(audio, 2 * hop, (len(codes) + 1) // 2), len(codes))
   frames = len(codes) + round(config.seconds * trained.config.frame_rate)
@@ -49,11 +50,11 @@ def check_sizes(config) -> None:
     raise InputError(f'config.count {config.count}, config.seconds {config.seconds}: give 1 or more, and more than 0 s')
 
 
-def guided(config, model, given):
-  """(the conditions, the coefficient of guidance): of a distilled run it is one of the conditions, and the other 1, one pass."""
-  if config.guidance == 1 or runs.config_of(config.run).job != 'distil':
+def guided(config, voice, given):
+  """(the conditions, the coefficient of guidance): of a distilled voice it is one of the conditions, and the other 1, one pass."""
+  if config.guidance == 1 or voice.stage != 'distil':
     return given, config.guidance
-  number = conditions.guidance(config.guidance, model.guidances)
+  number = conditions.guidance(config.guidance, voice.model.guidances)
   print(f'guidance {conditions.COEFFICIENTS[number]}, the nearest that was learnt')
   return given | {'guidance': np.int32(number)}, 1.0
 
@@ -66,21 +67,21 @@ def check_speech(audio, field: str, path) -> None:
         ' (by Silero VAD)' if by == 'silero' else ', it is silent or one steady sound') + '; give a recording of speech')
 
 
-def conditions_of(config, model, encoder) -> dict:
-  """What a config asks for, {name: i32 array of one stream}.
+def conditions_of(config, voice, encoder) -> dict:
+  """What a config asks a voice of `runs.voice` for, {name: i32 array of one stream}.
 
   Raises:
-    InputError: the run has no such condition, or knows no such speaker, emotion or bin.
+    InputError: it has no such condition, or knows no such speaker, emotion or bin.
   """
   bins, between, given = dict(config.knobs), dict(config.nonverbal), {}
-  table = labels.kept(config.run)
+  model, table = voice.model, voice.labels
   wanted = {'speaker': (config.speaker, model.speakers), 'reference': (config.reference, model.reference),
             'emotion': (config.emotion, model.emotions), 'knobs': (max(bins.values()) >= 0, model.knob_bins),
             'nonverbal': (max(between.values()) >= 0, model.nonverbal),
             'guidance': (config.guidance != 1, model.conditions.any)}
   for name, (asked, has) in wanted.items():
     if asked and not has:
-      raise InputError(f'config.{name}: {config.run} was trained without ' + (
+      raise InputError(f'config.{name}: {voice.folder} was trained without ' + (
           'conditions' if name == 'guidance' else f'the condition {name}'))
   if not 0 <= config.guidance < float('inf'):
     raise InputError(f'config.guidance {config.guidance}: give a number from 0, 1 = none')
@@ -101,14 +102,14 @@ def conditions_of(config, model, encoder) -> dict:
   if max(bins.values()) >= model.knob_bins > 0 or min(bins.values()) < -1:
     raise InputError(f'config.knobs {bins}: give bins from 0 to {model.knob_bins - 1}, or -1')
   if strange := {knob for knob, value in bins.items() if value >= 0} - set(table.edges):
-    raise InputError(f'config.knobs: {config.run} learnt from no clips whose {", ".join(sorted(strange))} was measured')
+    raise InputError(f'config.knobs: {voice.folder} learnt from no clips whose {", ".join(sorted(strange))} was measured')
   if max(bins.values()) >= 0:
     given['knobs'] = np.array([bins[knob] for knob in labels.KNOBS], np.int32)
   if not set(between.values()) <= {-1, 0, 1}:
     raise InputError(f'config.nonverbal {between}: give 0 for none, 1 for some, or -1')
   asked = {name: value for name, value in between.items() if value >= 0}
   if asked and (strange := asked.keys() - {*table.told_apart}):
-    raise InputError(f'config.nonverbal: {config.run} learnt from no clips with and without a {", a ".join(sorted(strange))}')
+    raise InputError(f'config.nonverbal: {voice.folder} learnt from no clips with and without a {", a ".join(sorted(strange))}')
   given |= {name: np.int32(value) for name, value in asked.items()}
   if config.guidance != 1 and not given:
     raise InputError(f'config.guidance {config.guidance}: there is nothing to guide by; ask for a speaker, emotion, knob or breath')

@@ -21,14 +21,15 @@ LEAST_S, MOST_S = 0.2, 60.0      # of a question
 def run(config, workdir):
   """The job: `config.count` answers below workdir/replies."""
   generate.check_sizes(config)
-  model, params, trained = runs.loaded(config.run)
-  if runs.config_of(config.run).job == 'stage2':
-    print(f'{config.run} is a run of stage 2, which has not learnt to answer; configs/stage3.py goes on from it', flush=True)
-  vocabulary = texts.of_run(config.run, model)
+  voice = runs.voice(config.run)
+  model, params, trained = voice.model, voice.params, voice.codec
+  if voice.stage == 'stage2':
+    print(f'{voice.folder} is of stage 2, which has not learnt to answer; configs/stage3.py goes on from it', flush=True)
+  vocabulary = texts.of_run(voice.folder, model)
   path = Path(config.question or min((sample.folder() / 'audio').glob('q*')))
   audio = question(path)
   encoder = encoding.Encoder(trained, batch=1)
-  given, guidance = generate.guided(config, model, generate.conditions_of(config, model, encoder))
+  given, guidance = generate.guided(config, voice, generate.conditions_of(config, voice, encoder))
   silence, heard = encoder.silence().astype(np.int32), encoder([audio])[0].astype(np.int32)
   after = round(config.seconds * trained.config.frame_rate)
   [user] = lined_up([heard], silence, len(heard), after + model.delay)

@@ -19,8 +19,8 @@ tags: [speech-to-speech, telugu, jax]
 
 A Telugu voice: {rate} Hz speech in, {rate} Hz speech out, {frame_rate:g} times a second. Made by `telugu_s2s` and read by it:
 
-    from telugu_s2s.serving import packaging
-    packed = packaging.load('FOLDER')            # or 'owner/name' of a hub
+    from telugu_s2s.training import runs
+    voice = runs.voice('FOLDER')              # or 'owner/name' of a hub
 
 **{synthetic}**
 

@@ -9,12 +9,10 @@ from telugu_s2s.codec import precision as precisions
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import model
-from telugu_s2s.serving import packaging
 from telugu_s2s.tokens import encoding, labels
 from telugu_s2s.tokens.vocabulary import Vocabulary
 from telugu_s2s.training import runs, texts
 
-SHIPPED = Path(__file__).parent / 'toy'          # a toy that was trained on the sample corpus and dialogues of it, synthetic all
 DEFAULT = 'default'              # the voice of a model that was not told who speaks
 
 
@@ -64,19 +62,14 @@ def load(path, context_s: float = 30.0, precision: str = 'float32') -> Voice:
   Raises:
     InputError: there is no such voice, or it cannot be served so.
   """
-  path = path or SHIPPED
-  if packaging.is_packed(path):
-    packed = packaging.load(path)
-    config, params, trained, table, folder = packed.model, packed.params, packed.codec, packed.labels, packed.folder
-  else:
-    folder, (config, params, trained) = path, runs.loaded(path)
-    table = labels.kept(path)
+  found = runs.voice(path)
+  config, trained, table = found.model, found.codec, found.labels
   if not context_s * trained.config.frame_rate >= 1:
     raise InputError(f'config.context_s {context_s}: give seconds, at least one frame')
   window = round(min(config.window, context_s * trained.config.frame_rate))
   precisions.check(precision)
   silence = tuple(int(code) for code in encoding.Encoder(trained, batch=1).silence())
-  return Voice(Path(path).absolute().name, dataclasses.replace(config, window=window, remat='none', depth_remat='none', attention='xla'),
-               precisions.converted(params, precision), trained, silence, table.speakers[:config.speakers],
-               table.told_apart if config.nonverbal else (), texts.of_run(folder, config),
+  return Voice(Path(path or found.folder).absolute().name, dataclasses.replace(config, window=window, remat='none', depth_remat='none', attention='xla'),
+               precisions.converted(found.params, precision), trained, silence, table.speakers[:config.speakers],
+               table.told_apart if config.nonverbal else (), texts.of_run(found.folder, config),
                table.felt if config.emotions else ())

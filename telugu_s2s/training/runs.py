@@ -9,7 +9,7 @@ from telugu_s2s import axes
 from telugu_s2s.codec import weights
 from telugu_s2s.errors import InputError
 from telugu_s2s.tokens import batches, labels
-from telugu_s2s.training import checkpoints, lm_step, loop, stage2
+from telugu_s2s.training import checkpoints, lm_step, loop, packed, stage2
 
 JOBS = ('stage2', 'stage3', 'stage4', 'distil')
 
@@ -35,6 +35,24 @@ def loaded(folder):
     return model, saved.part(step, {name: shapes[name]})[name], trained
   finally:
     saved.close()
+
+
+def voice(name='') -> packed.Packed:
+  """A trained model with all that belongs to it.
+
+  Args:
+    name: the folder of a run, whose newest whole checkpoint it is, or of a packed model, or a packed one's name on a hub; '' = the voice that
+      the package ships.
+
+  Raises:
+    InputError: there is no such run or model, or it cannot be read.
+  """
+  name = name or packed.SHIPPED
+  if not packed.is_packed(name):
+    return packed.Packed(*loaded(name), labels.kept(name), {'stage': config_of(name).job}, Path(name))
+  found = packed.load(name)
+  print(f'{found.folder}: packed from {found.stage}, codec {found.codec.name}')
+  return found
 
 
 def continued(config, folder):
@@ -138,7 +156,7 @@ def config_of(folder):
   except (OSError, ValueError, TypeError):
     raise InputError(f'config.run: {folder} holds no run; train one with configs/stage2.py, and one that answers with configs/stage3.py on it') from None
   if packed:
-    raise InputError(f'config.run: {folder} is a packed model, which configs/serve.py takes; give the run that it was packed from')
+    raise InputError(f'config.run: {folder} is a packed model, which can be listened to and not trained on; give the run that it was packed from')
   if config.get('job') not in JOBS:
     raise InputError(f'config.run: {folder} is a run of {config.get("job")!r}, not of {", ".join(JOBS)}')
   return config

@@ -23,7 +23,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.lm.model import AudioLM, Config
 from telugu_s2s.serving import card, packaging
 from telugu_s2s.tokens import labels
-from telugu_s2s.training import checkpoints, loop, runs, stage2
+from telugu_s2s.training import checkpoints, loop, packed, runs, stage2, stage3
 
 from tests.corpora.excerpt import excerpt
 
@@ -207,7 +207,7 @@ def test_a_packed_model_is_told_from_a_run(folder, trained_run, tmp_path, monkey
   monkeypatch.chdir(tmp_path)
   (tmp_path / 'runs').mkdir()
   assert not packaging.is_packed('runs/answerz')                 # a name beside those that are here is no name of a hub
-  with pytest.raises(InputError, match='is a packed model, which configs/serve.py takes'):
+  with pytest.raises(InputError, match='is a packed model, which can be listened to'):
     runs.loaded(folder)
 
 
@@ -294,6 +294,19 @@ def test_a_run_is_packed_with_its_data_and_its_numbers(trained_run, tmp_path, ca
   assert packed.facts['data'][0]['seconds'] == pytest.approx(manifest['seconds'], abs=0.1)
   text = (tmp_path / 'model/README.md').read_text()
   assert 'license: apache-2.0' in text and 'given under Apache-2.0' in text
+
+
+@pytest.mark.slow
+def test_a_run_and_what_was_packed_from_it_are_the_same_voice(trained_run, tmp_path, monkeypatch):
+  config = runpy.run_path(os.path.join(usage.ROOT, 'configs/package.py'))['get_config']()
+  config.update(dict(run=str(trained_run)))
+  packaging.run(config, tmp_path)
+  monkeypatch.setattr(packed, 'SHIPPED', tmp_path / 'model')
+  one, other = runs.voice(trained_run), runs.voice()
+  assert (one.model, one.codec.name, one.stage, one.labels.speakers) == (other.model, other.codec.name, other.stage, other.labels.speakers)
+  jax.tree.map(np.testing.assert_array_equal, one.params, other.params)
+  with pytest.raises(InputError, match='not trained on; give the run that it was packed from'):
+    stage3.begun(tmp_path / 'model', False, 0, 0)
 
 
 def test_a_run_whose_data_is_gone_is_not_packed(trained_run, tmp_path):

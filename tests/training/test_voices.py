@@ -16,7 +16,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import generate
 from telugu_s2s.lm import conditions
 from telugu_s2s.tokens import labels
-from telugu_s2s.training import lm_step, runs, stage2, voices
+from telugu_s2s.training import lm_step, packed, runs, stage2, voices
 from telugu_s2s.training.lm_step import Update
 
 from tests.tokens.test_labels import FEW, filled
@@ -180,7 +180,7 @@ def test_a_run_that_is_resumed_goes_by_its_own_numbers(tmp_path):
 def test_a_run_without_conditions_says_so():
   for name, value in (('speaker', 'a'), ('emotion', 'sad'), ('knobs', {'rate': 1}), ('nonverbal', dict(breath=0)), ('guidance', 2.0)):
     with pytest.raises(InputError, match=f'config.{name}: .*trained without'):
-      generate.conditions_of(asking('runs/plain', **{name: value}), PLAIN, None)
+      generate.conditions_of(asking('runs/plain', **{name: value}), packed.Packed(PLAIN, {}, None, labels.Table(), {}, 'runs/plain'), None)
 
 
 def test_sizes_that_labels_do_not_have_are_refused():
