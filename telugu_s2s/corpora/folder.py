@@ -58,6 +58,9 @@ class Recording:
   custom: dict = dataclasses.field(default_factory=dict)
 
 
+OURS = {field.name for field in dataclasses.fields(Recording)} - {'bytes', 'licence', 'custom'}      # names of columns; those of a licence: LICENCE
+
+
 @dataclasses.dataclass(frozen=True)
 class Skip:
   """A file, or a span of it, that was left out, and why."""
@@ -150,7 +153,7 @@ def _listed(folder, manifest, licence):
     if not path.parts or '\0' in row['path']:
       skips.append(Skip(f'{manifest.name}:{line}', 'bad row', f'{row["path"]!r} names no file'))
       continue
-    if path.is_absolute() or '..' in path.parts or ':' in path.parts[0]:
+    if path.is_absolute() or '..' in path.parts or re.match('[A-Za-z]:', path.parts[0]):       # a time of day may stand in a name
       skips.append(Skip(row['path'], 'outside', f'{manifest.name} line {line}: paths are relative, without ..'))
       continue
     try:
@@ -190,7 +193,7 @@ def _rows(manifest):
       yield line, _json_row(content)
     return
   # A tab cannot stand in a cell of a .tsv, a quotation mark can: there it is a letter like any other.
-  names = next(lines, (1, ''))[1].split('\t')
+  names = _columns(tuple(next(lines, (1, ''))[1].split('\t')))
   _check_named(manifest, names)
   for line, content in lines:
     yield line, dict(itertools.zip_longest(names, map(str.strip, content.split('\t')[:len(names)]), fillvalue=''))
@@ -198,12 +201,20 @@ def _rows(manifest):
 
 def _csv_rows(manifest, text):
   rows = csv.DictReader(io.StringIO(text, newline=''))
-  _check_named(manifest, rows.fieldnames or ())
+  rows.fieldnames = _columns(tuple(rows.fieldnames or ()))
+  _check_named(manifest, rows.fieldnames)
   try:
     for row in rows:
       yield rows.line_num, {name: (value or '').strip() for name, value in row.items() if name is not None}
   except csv.Error as error:
     raise InputError(f'{manifest}: line {rows.line_num}: {error}; is a quotation mark left open?') from None
+
+
+@functools.lru_cache(maxsize=16)
+def _columns(names):
+  """Names of columns without the blanks around them; one of ours in capitals is ours, unless another is called so. Else their labels would be lost."""
+  names = [name.strip() for name in names]
+  return [name.lower() if name.lower() in OURS and name.lower() not in names else name for name in names]
 
 
 def _check_named(manifest, names):
@@ -220,8 +231,9 @@ def _json_row(line):
     return None
   # JSON can write half a surrogate pair, which no file name and no text file can hold.
   clean = lambda text: text.strip().encode('utf-8', 'replace').decode()
-  return {clean(name): clean(value) if isinstance(value, str) else '' if value is None else json.dumps(value)
-          for name, value in row.items()}
+  # NaN is how data frames write what is missing.
+  return {name: clean(value) if isinstance(value, str) else '' if value is None or value != value else json.dumps(value)
+          for name, value in zip(_columns(tuple(map(clean, row))), row.values())}
 
 
 def _recording(path, row, licence, source):
@@ -263,9 +275,10 @@ def _of_licence(names):
 
 
 def _whole(name, value):
-  if not value.isdecimal():
+  whole, _, rest = value.partition('.')        # '1.0' is how data frames write 1 where another row has none
+  if not whole.isdecimal() or rest.strip('0'):
     raise ValueError(f'{name} {value!r} is not a whole number')
-  return int(value)
+  return int(whole)
 
 
 def _seconds(name, value):

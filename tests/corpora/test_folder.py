@@ -88,6 +88,45 @@ def test_two_channels_of_one_file_are_two_recordings(folder):
   assert [one.channel for one in found] == [0, 1] and skips == []
 
 
+@pytest.mark.parametrize('form', ['tsv', 'csv', 'jsonl'])
+def test_blanks_and_capitals_in_the_names_of_columns_lose_no_label(folder, form):
+  names, cells = [' path', 'Text ', ' speaker ', 'Seconds', 'Note'], ['a.wav', 'ఔను', 'rani', '1', 'x']
+  if form == 'jsonl':
+    text = json.dumps(dict(zip(names, cells)))
+  else:
+    text = '\n'.join({'tsv': '\t', 'csv': ','}[form].join(line) for line in (names, cells))
+  manifest(folder, text, form)
+  (one,), skips = recordings(folder, 'MIT')
+  assert (one.text, one.speaker, one.custom, skips) == ('ఔను', 'rani', {'Seconds': '1', 'Note': 'x'}, [])
+
+
+def test_of_two_columns_the_one_that_is_written_as_ours_is_ours(folder):
+  manifest(folder, 'path,Text,text\na.wav,other,ఔను\n', 'csv')
+  (one,), _ = recordings(folder, 'MIT')
+  assert (one.text, one.custom) == ('ఔను', {'Text': 'other'})
+
+
+def test_what_a_data_frame_writes_for_missing_is_missing_and_its_whole_numbers_are_whole(folder):
+  manifest(folder, '{"path": "a.wav", "text": NaN, "speaker": NaN, "turn": 2.0, "channel": NaN, "start_s": NaN, "rate": NaN}\n', 'jsonl')
+  (one,), skips = recordings(folder, 'MIT')
+  assert (one.text, one.text_provenance, one.speaker, one.turn, one.channel, one.start_s, one.custom, skips) == (
+      '', 'none', '', 2, None, None, {}, [])
+
+
+@pytest.mark.parametrize('turn', ['1.5', '-1.0', '.0', '1.0.0', '1e0'])
+def test_a_number_that_is_not_whole_is_a_bad_row(folder, turn):
+  manifest(folder, f'path\tturn\na.wav\t{turn}\nfour.ogg\t3.0\n')
+  (one,), skips = recordings(folder, 'MIT')
+  assert (one.path, one.turn, reasons(skips)) == ('four.ogg', 3, [('a.wav', 'bad row')])
+
+
+def test_a_time_of_day_in_a_name_is_no_drive(folder):
+  (folder / '2026-11-30T12:30:05.wav').write_bytes(b'x')
+  manifest(folder, 'path\n2026-11-30T12:30:05.wav\nc:/a.wav\nc:a.wav\n')
+  (one,), skips = recordings(folder, 'MIT')
+  assert one.path == '2026-11-30T12:30:05.wav' and reasons(skips) == [('c:/a.wav', 'outside'), ('c:a.wav', 'outside')]
+
+
 def test_lines_that_are_no_json_are_counted(folder):
   manifest(folder, '{"path": "a.wav"}\n\n{"path": \n[1]\n', 'jsonl')
   found, skips = recordings(folder, 'MIT')
