@@ -4,7 +4,6 @@ Each turn of the first is a row that names its part of the file. The rows of a r
 counts in the order of time; `overlap_s` says how long somebody else speaks meanwhile.
 """
 import math
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from telugu_s2s.audio.files import EXTENSIONS
 from telugu_s2s.corpora import labels, tables
 from telugu_s2s.corpora.folder import Skip
 from telugu_s2s.errors import InputError
-
-TAGS = re.compile(r'<[^<>]*>|\[[^\[\]]*\]')      # laughter, noise and the like, as transcribers write them
 
 
 def indicvoices_raw(folder) -> Iterator[dict | Skip]:
@@ -113,7 +110,7 @@ def _turns(folder, path, audio, turns):
   for turn_number, ((start_s, end_s, _, turn), name) in enumerate(zip(sound, names)):
     overlap_s = float((np.clip(np.minimum(end_s, ends) - np.maximum(start_s, starts), 0, None) * (speakers != name)).sum())
     raw = str(turn.get('text_raw') or turn.get('text') or '')
-    text = ' '.join(TAGS.sub(' ', str(turn.get('text') or '')).split())
+    text = labels.spoken(str(turn.get('text') or ''))
     row = {'path': tables.below(folder, audio), 'start_s': start_s, 'end_s': end_s, 'text': text, 'text_raw': raw,
            'speaker': f'{path.stem}-{name}' if name else '', 'overlap_s': round(overlap_s, 3)}
     if len(set(names)) > 1:

@@ -10,13 +10,12 @@ from urllib.parse import quote
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import ask, conversation
 from telugu_s2s.corpora.folder import Skip
-from telugu_s2s.corpora.labels import HELD_OUT, emotion, gender
+from telugu_s2s.corpora.labels import HELD_OUT, TAGS, emotion, gender, spoken
 from telugu_s2s.errors import InputError
 
 HUB = 'https://huggingface.co'
 ROWS = 32            # of a batch: 30 s at 48 kHz are 3 MB
-MAGIC = ((b'RIFF', '.wav'), (b'fLaC', '.flac'), (b'OggS', '.ogg'), (b'ID3', '.mp3'), (b'\xff\xfb', '.mp3'), (b'\xff\xf3', '.mp3'),
-         (b'\xff\xf2', '.mp3'))
+MAGIC = ((b'RIFF', '.wav'), (b'RF64', '.wav'), (b'fLaC', '.flac'), (b'OggS', '.ogg'), (b'ID3', '.mp3'), (b'\x1aE\xdf\xa3', '.webm'))
 
 
 def listing(service, about: Mapping, folders: Sequence[str] = (), hub: str = HUB) -> tuple[str, list[dict]]:
@@ -106,19 +105,32 @@ def _row(folder, path, number, row, columns):
   data = audio.get('bytes') if isinstance(audio, dict) else None
   if not data:
     return Skip(place, 'missing', 'the row holds no audio')
-  ending = next((ending for magic, ending in MAGIC if data.startswith(magic)), '')
+  ending = _ending(data)
   if not ending:
     return Skip(place, 'non-audio', f'begins with {data[:4]!r}')
   inside = path.relative_to(folder).with_suffix('').as_posix().removeprefix('downloads/')      # two folders may have files of one name
   out = folder / 'audio' / inside / f'{number:07}{ending}'
   if not out.is_file() or out.stat().st_size != len(data) or out.read_bytes() != data:      # rows move when one is withdrawn
     files.write(out, data)
-  made = {ours: str(row[theirs]) for ours, theirs in columns.items() if ours != 'audio' and row.get(theirs) not in (None, '')}
+  told = lambda value: value not in (None, '') and value == value        # NaN is how data frames write what is missing
+  made = {ours: str(row[theirs]) for ours, theirs in columns.items() if ours != 'audio' and told(row.get(theirs))}
+  if TAGS.search(made.get('text', '')):
+    made = {'text_raw': made['text'], **made, 'text': spoken(made['text'])}
   for name, label in (('gender', gender), ('emotion', emotion)):
     if name in made:
       made[name] = label(made[name])
   held = set(path.stem.replace('-', '_').split('_')) & set(HELD_OUT)
   return made | {'path': out.relative_to(folder).as_posix(), 'split': 'eval' if held else 'train'}
+
+
+def _ending(data):
+  """The extension of audio by how it begins, '' for what is none."""
+  if data[4:8] == b'ftyp':
+    return '.m4a'
+  if data[:1] == b'\xff' and len(data) > 1:
+    # A frame of ADTS, or of MPEG's layer III in any version, with its checksum or without.
+    return '.aac' if data[1] & 0xF6 == 0xF0 else '.mp3' if data[1] & 0xE6 == 0xE2 else ''
+  return next((ending for magic, ending in MAGIC if data.startswith(magic)), '')
 
 
 def _check(path, names, needed):

@@ -8,6 +8,7 @@ EMOTIONS = {'happy': 'happy', 'happiness': 'happy', 'joy': 'happy', 'sad': 'sad'
             'fear': 'fear', 'disgust': 'disgust', 'surprise': 'surprise', 'neutral': 'neutral'}
 # As transcripts of IndicVoices write them.
 MARKS = {'breath': re.compile(r'<(breath\w*|inhal\w*|sigh\w*)>', re.IGNORECASE), 'filler': re.compile(r'<(um+|uh+|hm+|er+)>', re.IGNORECASE)}
+TAGS = re.compile(r'<[^<>]*>|\[[^\[\]]*\]')      # laughter, noise and the like, as transcribers write them
 HELD_OUT = ('dev', 'test', 'valid', 'validation', 'testkn', 'testunk')
 
 
@@ -19,3 +20,8 @@ def gender(label) -> str:
 def emotion(label) -> str:
   """One of seven emotions for what a corpus writes, '' where that names none, such as a style of reading."""
   return EMOTIONS.get(str(label).strip().lower(), '')
+
+
+def spoken(text: str) -> str:
+  """A transcript without its tags, with single blanks: what is said in words."""
+  return ' '.join(TAGS.sub(' ', text).split())

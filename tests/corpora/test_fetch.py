@@ -182,6 +182,29 @@ def test_rows_of_a_hub_become_audio_files_and_other_languages_stay_out(tmp_path)
   assert all(len(files.read(tmp_path / one['path'])[0]) == 19_200 for one in good)
 
 
+@pytest.mark.parametrize('start, ending', [
+    (b'\0\0\0\x1cftypM4A ', '.m4a'), (b'\x1aE\xdf\xa3', '.webm'), (b'\xff\xf1', '.aac'), (b'\xff\xfa', '.mp3'), (b'\xff\xe3', '.mp3'),
+    (b'\xff\xfb', '.mp3'), (b'ID3\4', '.mp3'), (b'RF64', '.wav')])
+def test_every_kind_of_audio_that_a_folder_may_hold_comes_out_of_a_hub(tmp_path, start, ending):
+  (tmp_path / 'telugu-train-0.parquet').write_bytes(parquet([row(start + bytes(64)), row(b'\xff\xfe<\0h\0t\0m\0l\0')]))
+  one, page = hub.rows(tmp_path, {'columns': COLUMNS})
+  assert one['path'].endswith(ending) and (tmp_path / one['path']).read_bytes()[:len(start)] == start and page.reason == 'non-audio'
+
+
+def test_marks_between_words_are_no_part_of_a_hubs_transcript_and_are_kept_beside_it(tmp_path):
+  (tmp_path / 'telugu-train-0.parquet').write_bytes(parquet([
+      row(sound(), text='<laughter> అవును  [noise] OK', verbatim=None), row(sound(), text='<umm> సరే', verbatim='<umm> సరే <sigh>'),
+      row(sound(), text='[noise]', verbatim=None), row(sound(), verbatim=None)]))
+  found = list(hub.rows(tmp_path, {'columns': COLUMNS | {'text_raw': 'verbatim'}}))
+  assert [(one['text'], one.get('text_raw')) for one in found] == [
+      ('అవును OK', '<laughter> అవును  [noise] OK'), ('సరే', '<umm> సరే <sigh>'), ('', '[noise]'), (TEXT, None)]
+
+
+def test_a_number_that_is_none_is_no_speaker(tmp_path):
+  (tmp_path / 'telugu-train-0.parquet').write_bytes(parquet([row(sound(), speaker_id=float('nan')), row(sound(), speaker_id=7.0)]))
+  assert [one.get('speaker') for one in hub.rows(tmp_path, {'columns': COLUMNS})] == [None, '7.0']
+
+
 def test_a_row_that_moved_has_its_own_audio(tmp_path):
   sounds = [files.encoded(np.full(8000, level, np.float32)) for level in (0.1, 0.2)]
   for rows in (sounds, sounds[1:]):                                          # the first one is withdrawn
