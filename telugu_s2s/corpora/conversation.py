@@ -28,13 +28,13 @@ def indicvoices_raw(folder) -> Iterator[dict | Skip]:
       continue
     plain = about.get('normalized') if isinstance(about.get('normalized'), list) else []
     known = {'gender': labels.gender(about.get('gender', '')), 'age_band': about.get('age_group', ''), 'district': about.get('district', '')}
-    shared = {'style': str(about.get('scenario', '')).lower(), 'task': about.get('task_name', ''),
+    shared = {'style': str(about.get('scenario') or '').lower(), 'task': about.get('task_name', ''),
               'split': 'eval' if set(path.relative_to(folder).parts) & set(labels.HELD_OUT) else 'train'}
     turns = [dict(turn) if isinstance(turn, dict) else {} for turn in about['verbatim']]
     for number, turn in enumerate(turns):
       same = plain[number] if len(plain) == len(turns) and isinstance(plain[number], dict) else turn
       turn |= {'text_raw': turn.get('text', ''), 'text': same.get('text', ''), 'speaker': turn.get('speaker_id')}
-    for row in _turns(folder, path, audio, turns):
+    for row in _turns(folder, path, audio, turns, path.stem):
       if isinstance(row, dict):
         described = row['speaker'] == f'{path.stem}-0'
         row |= shared | (known | {'speaker': str(about.get('speaker_id') or row['speaker'])} if described else {})
@@ -45,7 +45,7 @@ def diarised(folder) -> Iterator[dict | Skip]:
   """NAME.json beside NAME.wav or another audio file: `segments`, a list of start and end in s, speaker, text and perhaps channel."""
   for path, about, audio in _described(folder):
     if isinstance(about.get('segments'), list):
-      yield from _turns(folder, path, audio, about['segments'])
+      yield from _turns(folder, path, audio, about['segments'], tables.below(folder, path).removesuffix('.json'))
     else:
       yield Skip(tables.below(folder, path), 'bad row', 'holds no list segments')
 
@@ -85,7 +85,8 @@ def sides(folder, row: dict) -> Iterator[dict | Skip]:
 def _described(folder):
   """Yields (path of a JSON file, its dictionary, the audio file beside it); a dictionary that misses both is empty."""
   for path in tables.found(folder, '*.json'):
-    audio = next((path.with_suffix(ending) for ending in EXTENSIONS if path.with_suffix(ending).is_file()), None)
+    beside = (path.with_suffix(ending) for low in EXTENSIONS for ending in (low, low.upper()))          # recorders write .WAV
+    audio = next((one for one in beside if one.is_file()), None)
     try:
       about = tables.read_json(path, dict)
     except InputError:
@@ -94,8 +95,8 @@ def _described(folder):
       yield path, about, audio or path.with_suffix(EXTENSIONS[0])
 
 
-def _turns(folder, path, audio, turns):
-  """The turns of one recording as rows, in the order of time; `speaker` is unique to the recording."""
+def _turns(folder, path, audio, turns, called):
+  """The turns of one recording as rows, in the order of time; `speaker` is unique to the recording, whose own name is `called`."""
   sound = []
   for number, turn in enumerate(turns):
     start_s, end_s = (seconds(turn.get(name)) if isinstance(turn, dict) else None for name in ('start', 'end'))
@@ -112,7 +113,7 @@ def _turns(folder, path, audio, turns):
     raw = str(turn.get('text_raw') or turn.get('text') or '')
     text = labels.spoken(str(turn.get('text') or ''))
     row = {'path': tables.below(folder, audio), 'start_s': start_s, 'end_s': end_s, 'text': text, 'text_raw': raw,
-           'speaker': f'{path.stem}-{name}' if name else '', 'overlap_s': round(overlap_s, 3)}
+           'speaker': f'{called}-{name}' if name else '', 'overlap_s': round(overlap_s, 3)}
     if len(set(names)) > 1:
       row |= {'dialogue': tables.below(folder, path).removesuffix('.json'), 'turn': turn_number}
     if str(turn.get('channel', '')).isdecimal():

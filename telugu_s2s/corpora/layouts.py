@@ -84,13 +84,13 @@ def respin(folder) -> Iterator[dict | Skip]:
       if not isinstance(row, dict) or not isinstance(row.get('wav_path'), str):
         yield tables.bad(folder, meta, name, 'no wav_path')
         continue
-      utterance = str(row.get('utterance_id', name))
+      utterance = str(row.get('utterance_id') or name)
       if utterance in seen:
         continue
       seen.add(utterance)
-      again = str(row.get('speaker_id_reassigned', 'NA'))
+      again, first = ('' if row.get(field) in (None, 'NA') else str(row[field]) for field in ('speaker_id_reassigned', 'speaker_id'))
       yield {'path': tables.below(folder, meta.parent / row['wav_path']), 'text': row.get('text', ''),
-             'speaker': again if again != 'NA' else row.get('speaker_id', ''), 'speaker_verified': 'yes' if again != 'NA' else 'no',
+             'speaker': again or first, 'speaker_verified': 'yes' if again else 'no',
              'gender': labels.gender(row.get('gender', '')), 'split': 'eval' if held else 'train', 'style': 'read',
              'dialect': row.get('dialect', ''), 'domain': row.get('domain', ''), 'age_band': row.get('age_group', ''),
              'text_id': row.get('text_id', '')}
@@ -136,7 +136,7 @@ def festvox(folder) -> Iterator[dict | Skip]:
 
 
 def ulca(folder) -> Iterator[dict | Skip]:
-  """ULCA, as Bhashini exports it: params.json and data.json. Text by a machine is not kept as a transcript."""
+  """ULCA, as Bhashini exports it: params.json and data.json. Text by a machine is no transcript; it is kept as `text_asr`."""
   for params in tables.found(folder, 'params.json'):
     about = tables.read_json(params, dict)
     licence = ULCA_LICENCES.get(str(about.get('license', '')).lower(), '')
@@ -144,13 +144,15 @@ def ulca(folder) -> Iterator[dict | Skip]:
       if not isinstance(row, dict) or not isinstance(row.get('audioFilename'), str):
         yield tables.bad(folder, params.with_name('data.json'), number, 'no audioFilename')
         continue
-      method = row.get('collectionMethod', about.get('collectionMethod', {}))
+      method = row.get('collectionMethod') or about.get('collectionMethod') or {}
       described = str(method.get('collectionDescription', '') if isinstance(method, dict) else method)
-      provenance = ('asr' if 'machine-generated' in described else 'aligned' if 'aligned' in described else 'human')
-      yield {'path': tables.below(folder, params.parent / row['audioFilename']), 'text': row.get('text', ''),
-             'text_provenance': provenance if row.get('text') else 'none', 'licence': licence,
-             'speaker': str(row.get('speaker', '')), 'gender': labels.gender(row.get('gender', about.get('gender', ''))),
-             'domain': str(about.get('domain', '')), 'district': row.get('district', '')}
+      text, machine = row.get('text') or '', 'machine-generated' in described
+      yield {'path': tables.below(folder, params.parent / row['audioFilename']), 'text': '' if machine else text,
+             'text_asr': text if machine else '', 'licence': licence,
+             'text_provenance': 'none' if machine or not text else 'aligned' if 'aligned' in described else 'human',
+             'speaker': '' if row.get('speaker') is None else str(row['speaker']),
+             'gender': labels.gender(row.get('gender') or about.get('gender', '')),
+             'domain': str(about.get('domain') or ''), 'district': row.get('district', '')}
 
 
 def kathbath(folder) -> Iterator[dict | Skip]:

@@ -48,16 +48,18 @@ def test_both_parties_of_an_indicvoices_conversation_are_kept_with_their_times(t
       [turn(3.5, 6.0, 1, '<laughter> అవును ఓకే'), turn(-0.1, 4.0, 0, 'చెప్పండి [noise]'), {}, {}]))
   put(tmp_path, 'Telugu/v1/valid/9.wav', sound(3))
   put(tmp_path, 'Telugu/v1/valid/9.json', described([turn(0, 3, 0, 'ఒకటి')], [turn(0, 3, 0, 'ఒకటి')], scenario='Extempore'))
+  put(tmp_path, 'Telugu/v1/valid/unsaid.wav', sound(3))
+  put(tmp_path, 'Telugu/v1/valid/unsaid.json', described([turn(0, 3, 0, 'x')], [], scenario=None))
   put(tmp_path, 'Telugu/v1/train/lost.json', described([turn(0, 3, 0, 'x')], []))
   put(tmp_path, 'Telugu/v1/train/odd.wav', sound(3))
   put(tmp_path, 'Telugu/v1/train/odd.json', '{"verbatim":')
   skips = manifest('indicvoices_raw', tmp_path)
-  (first, second, alone), missing = parts(tmp_path)
+  (first, second, alone, unsaid), missing = parts(tmp_path)
   assert [(one.start_s, one.end_s, one.turn, one.text, one.custom['overlap_s']) for one in (first, second)] == [
       (0.0, 4.0, 0, 'చెప్పండి', '0.5'), (3.5, 6.0, 1, 'అవును ఓకే', '0.5')]
   assert (first.speaker, first.gender, first.custom['district'], second.speaker, second.gender) == ('S4258', 'f', 'Guntur', '2251799813688787-1', '')
   assert {one.dialogue for one in (first, second)} == {place} and second.custom['text_raw'] == '<laughter> అవును OK'
-  assert (alone.dialogue, alone.turn, alone.split, alone.style) == ('', None, 'eval', 'extempore')
+  assert (alone.dialogue, alone.turn, alone.split, alone.style, unsaid.style) == ('', None, 'eval', 'extempore', '')
   assert {one.split for one in (first, second)} == {'train'} and (first.bytes > 0, second.bytes) == (True, 0)
   assert [one.reason for one in skips] == ['bad row'] * 3 and [one.reason for one in missing] == ['missing']
 
@@ -72,6 +74,17 @@ def test_any_list_of_segments_beside_a_recording_is_read(tmp_path):
   assert [(one.speaker, one.channel, one.start_s, one.end_s, one.text) for one in found] == [
       ('call-A', 0, 0.0, 2.0, 'ఒకటి'), ('call-B', 1, 1.5, 4.0, 'రెండు')]
   assert [one.path for one in skips] == ['call.json:2']
+
+
+def test_recordings_of_one_name_in_two_folders_have_speakers_of_their_own_and_capitals_are_an_extension_too(tmp_path):
+  for day, ending in (('monday', '.WAV'), ('tuesday', '.wav')):
+    put(tmp_path, f'{day}/call{ending}', sound(2))
+    put(tmp_path, f'{day}/call.json', json.dumps({'segments': [{'start': at, 'end': at + 1, 'speaker': name, 'text': 'x'} for at, name in enumerate('AB')]}))
+  manifest('diarised', tmp_path)
+  found, skips = parts(tmp_path)
+  assert [(one.path, one.speaker) for one in found] == [
+      ('monday/call.WAV', 'monday/call-A'), ('monday/call.WAV', 'monday/call-B'),
+      ('tuesday/call.wav', 'tuesday/call-A'), ('tuesday/call.wav', 'tuesday/call-B')] and skips == []
 
 
 def test_the_channels_of_a_recording_are_the_two_sides_of_a_dialogue(tmp_path):
@@ -121,7 +134,7 @@ TIMES = strategies.one_of(strategies.floats(-1, 30), strategies.sampled_from([No
 @given(strategies.lists(strategies.fixed_dictionaries({'start': TIMES, 'end': TIMES, 'speaker': strategies.sampled_from([0, 1, None, 'x', []])}), max_size=8))
 def test_turns_come_in_the_order_of_time_and_none_is_lost_in_silence(turns):
   from pathlib import Path
-  rows = list(conversation._turns(Path('/a'), Path('/a/b.json'), Path('/a/b.wav'), turns))
+  rows = list(conversation._turns(Path('/a'), Path('/a/b.json'), Path('/a/b.wav'), turns, 'b'))
   assert len(rows) == len(turns)
   sound_rows = [row for row in rows if isinstance(row, dict)]
   assert [row['start_s'] for row in sound_rows] == sorted(row['start_s'] for row in sound_rows)

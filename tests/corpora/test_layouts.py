@@ -68,6 +68,18 @@ def test_respin_takes_the_reassigned_speaker_where_there_is_one_and_repeats_noth
   assert {one.gender for one in found.values()} == {'f'} and [one.reason for one in skips] == ['bad row']
 
 
+def test_respin_takes_null_and_na_for_nobody_and_for_no_name_of_an_utterance(tmp_path):
+  unnamed = {'utterance_id': None, 'speaker_id': 'NA', 'speaker_id_reassigned': None, 'text': TEXT}
+  put(tmp_path, 'meta_train.json', json.dumps({
+      'u1': unnamed | {'wav_path': 'u1.wav'}, 'u2': unnamed | {'wav_path': 'u2.wav', 'speaker_id': 's2'},
+      'u3': unnamed | {'wav_path': 'u3.wav', 'speaker_id_reassigned': 9}}))
+  for name in ('u1', 'u2', 'u3'):
+    put(tmp_path, f'{name}.wav')
+  found, skips = taken('respin', tmp_path)
+  assert {path: (one.speaker, one.custom['speaker_verified']) for path, one in found.items()} == {
+      'u1.wav': ('', 'no'), 'u2.wav': ('s2', 'no'), 'u3.wav': ('9', 'yes')} and skips == []
+
+
 def test_syspin_holds_out_its_evaluation_domain(tmp_path):
   names = {'IISc_SYSPINProject_te_f_AGRI_1': 'AGRI', 'IISc_SYSPINProject_te_f_EVAL_2': 'EVAL'}
   put(tmp_path, 'Telugu_F/x_Transcripts.json', json.dumps({'Transcripts': {
@@ -97,7 +109,8 @@ def test_festvox_prompts(tmp_path):
   assert [(one.text, one.speaker) for one in found.values()] == [(TEXT, 'cmu_indic_tel_ss')] and len(skips) == 1
 
 
-@pytest.mark.parametrize('described, provenance', [('manual-transcribed', 'human'), ('machine-generated-transcript', 'asr')])
+@pytest.mark.parametrize('described, provenance', [
+    ('manual-transcribed', 'human'), ('auto-aligned', 'aligned'), ('machine-generated-transcript', 'none')])
 def test_ulca_keeps_who_transcribed_and_an_unknown_licence_stays_unknown(tmp_path, described, provenance):
   put(tmp_path, 'set/params.json', json.dumps({'license': 'unknown-license', 'collectionMethod': {'collectionDescription': [described]}}))
   put(tmp_path, 'set/data.json', json.dumps([{'audioFilename': 'a.wav', 'text': TEXT, 'gender': 'female', 'speaker': 7}, 'odd']))
@@ -105,6 +118,15 @@ def test_ulca_keeps_who_transcribed_and_an_unknown_licence_stays_unknown(tmp_pat
   found, skips = taken('ulca', tmp_path)
   one = found['set/a.wav']
   assert (one.text_provenance, one.licence, one.gender, one.speaker) == (provenance, '', 'f', '7') and len(skips) == 1
+  assert (one.text, one.custom.get('text_asr')) == (('', TEXT) if provenance == 'none' else (TEXT, None))
+
+
+def test_what_a_row_of_ulca_leaves_open_is_that_of_the_whole(tmp_path):
+  put(tmp_path, 'params.json', json.dumps({'license': 'cc0', 'gender': 'male', 'collectionMethod': {'collectionDescription': ['machine-generated-transcript']}}))
+  put(tmp_path, 'data.json', json.dumps([{'audioFilename': 'a.wav', 'text': TEXT, 'collectionMethod': None, 'gender': None, 'speaker': None}]))
+  put(tmp_path, 'a.wav')
+  found, _ = taken('ulca', tmp_path)
+  assert (found['a.wav'].text, found['a.wav'].gender, found['a.wav'].speaker) == ('', 'm', '')
 
 
 @pytest.mark.parametrize('path', ['../../etc/passwd', '/etc/passwd', 'C:/x.wav', 'a\u0000b.wav', '.', '\ud800.wav'])
