@@ -98,7 +98,9 @@ def labelled(one, row: dict, revision: str = '') -> dict:
       known |= {'licence': licences.DOUBTFUL, 'licence_claimed': one['licence']['spdx']}
   row = known | {name: value for name, value in row.items() if value not in ('', None) or name == 'licence'}
   if row.get('speaker'):
-    row['speaker'] = f'{one["id"]}:{row["speaker"]}'         # ids are unique within a source only
+    home = one.get('within', one['id'])
+    row['speaker'] = f'{home}:{row["speaker"]}'              # ids are unique within a source only, and that within another has its speakers
+    row |= {'speaker_source': home} if home != one['id'] else {}
   return {name: value for name, value in row.items() if value != '' or name == 'licence'}
 
 

@@ -31,13 +31,14 @@ def plain(text: str) -> str:
 def voice(recording: Recording) -> tuple[str, str, str]:
   """(source, kind, name) of whoever speaks: the speaker, else the dialogue, else the file and its folder.
 
-  Two sources may call different people alike, so a name counts within its source. A source that names speakers in some
-  rows only can hold one person under two keys; nothing here can know that.
+  Two sources may call different people alike, so a name counts within its source, or within the one that `speaker_source` names, whose
+  recordings another source has in a form of its own. A source that names speakers in some rows only can hold one person under two keys;
+  nothing here can know that.
   """
   for kind in ('speaker', 'dialogue', 'path'):
     if name := unicodedata.normalize('NFC', getattr(recording, kind)):
       break
-  return recording.source, kind, name
+  return kind == 'speaker' and recording.custom.get('speaker_source') or recording.source, kind, name
 
 
 def split(recording: Recording, seed: int, eval_share: float) -> str:

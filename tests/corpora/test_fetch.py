@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from telugu_s2s.audio import files
-from telugu_s2s.corpora import catalogue, fetch, folder, hub, licences
+from telugu_s2s.corpora import catalogue, fetch, folder, hub, licences, splits
 from telugu_s2s.corpora.folder import Skip
 from telugu_s2s.errors import InputError
 
@@ -258,6 +258,19 @@ def test_a_row_whose_own_licence_is_unknown_does_not_take_that_of_its_source():
   assert fetch.labelled(one, {'path': 'a.wav', 'licence': 'CC-BY-SA-4.0'})['licence'] == 'CC-BY-SA-4.0'
 
 
+@pytest.mark.parametrize('inner, outer', [(one['id'], one['within']) for one in catalogue.sources() if one.get('within')])
+def test_a_speaker_of_a_source_within_another_is_held_out_in_both_or_in_neither(tmp_path, inner, outer):
+  found = []
+  for name in (inner, outer):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / 'MANIFEST.jsonl').write_text('\n'.join(
+        json.dumps(fetch.labelled(catalogue.source(catalogue.sources(), name), {'path': f'{number}.wav', 'speaker': f'S{number}'})) for number in range(60)))
+    for number in range(60):
+      (tmp_path / name / f'{number}.wav').write_bytes(b'x')
+    found.append({one.path: splits.split(one, 0, 0.5) for one in folder.recordings(tmp_path / name, '')[0]})
+  assert found[0] == found[1] and set(found[0].values()) == {'train', 'eval'}
+
+
 def test_a_layout_that_needs_columns_is_refused_for_a_source_without_them(tmp_path):
   with pytest.raises(InputError, match='mann_ki_baat.*columns'):
     fetch.run(config(source='mann_ki_baat', layout='hub_parquet', folder=str(tmp_path)), tmp_path)
@@ -293,7 +306,7 @@ def test_of_a_tar_of_many_languages_only_telugu_is_unpacked(tmp_path, monkeypatc
     monkeypatch.setattr(catalogue, 'sources', lambda: found)
     result = fetch.run(config(source='kathbath_tars'), tmp_path)
   (one,), skips = folder.recordings(result['folder'], '')
-  assert (one.text, one.speaker, one.gender, one.split, one.licence) == (TEXT, 'kathbath_tars:594', 'f', 'eval', 'CC-BY-4.0')
+  assert (one.text, one.speaker, one.gender, one.split, one.licence) == (TEXT, 'kathbath:594', 'f', 'eval', 'CC-BY-4.0')
   assert not skips and not [path for path in (tmp_path / 'corpora').rglob('*') if path.name in ('tamil', 'urdu')]
 
 
