@@ -117,6 +117,8 @@ def sources(given, out) -> dict[str, Path]:
   if not given:
     raise InputError(f'config.input is empty: give a file or a folder of {", ".join(kinds)} files')
   given = Path(given)
+  if _odd(given) or _odd(out):
+    raise InputError(f'config.input, config.output: {os.fsencode(given if _odd(given) else out)!r} is not UTF-8; rename it')
   if given.is_file():
     return {given.name: given}
   if not given.is_dir():
@@ -129,7 +131,9 @@ def sources(given, out) -> dict[str, Path]:
     folders[:] = sorted(name for name in folders if not name.startswith('.') and Path(parent, name).resolve() not in seen)
     seen |= {Path(parent, name).resolve() for name in folders}
     for path in (Path(parent, name) for name in names if not name.startswith('.')):
-      if path.exists() and not path.is_file():
+      if _odd(path):
+        others['with a name that is not UTF-8'] += 1           # no library opens it, and no report can hold it
+      elif path.exists() and not path.is_file():
         others['no regular file'] += 1           # whoever opened a pipe would wait for ever
       elif path.suffix.lower() == '.wav' and _comment(path)[1].startswith(MARK):
         others['decoded before'] += 1
@@ -142,6 +146,11 @@ def sources(given, out) -> dict[str, Path]:
   if not found:
     raise InputError(f'config.input: no {", ".join(kinds)} file in {given}')
   return dict(sorted(found.items()))
+
+
+def _odd(path):
+  """Whether the name of a path is not UTF-8."""
+  return os.fsencode(path).decode('utf-8', 'replace') != str(path)
 
 
 def targets(found) -> list[str]:

@@ -206,6 +206,20 @@ def test_what_cannot_be_decoded_is_named_and_the_others_are_done(folder, call, t
   assert '3 made, 0 kept since they were there, 8 refused' in capsys.readouterr().out
 
 
+def test_a_name_that_is_no_utf_8_is_left_alone_and_the_others_are_done(tmp_path, call, speech, capsys):
+  (tmp_path / 'in').mkdir()
+  soundfile.write(tmp_path / 'in' / 'తెలుగు.wav', speech[0][:8000], 16_000)
+  odd = os.fsdecode(os.fsencode(tmp_path / 'in') + b'/\xe0\xb0')
+  for name in (f'{odd}.wav', f'{odd}.flac', f'{odd}/a.wav'):
+    os.makedirs(os.path.dirname(name), exist_ok=True)
+    shutil.copy(tmp_path / 'in' / 'తెలుగు.wav', name)
+  assert {file: row['status'] for file, row in call(tmp_path / 'in').items()} == {'తెలుగు.wav': 'made'}
+  assert 'left alone: 3 with a name that is not UTF-8' in capsys.readouterr().out
+  for given in (odd, f'{odd}.wav'):
+    with pytest.raises(InputError, match=r'\\xe0\\xb0.* is not UTF-8'):
+      call(given)
+
+
 def test_a_sample_alone_and_a_constant_come_back_in_their_length(tmp_path, call):
   (tmp_path / 'in').mkdir()
   for name, clip in {'one': [0.7], 'constant': [0.5] * 16_000, 'silence': [0.0] * 641, 'clipped': [3.0, -3.0] * 400}.items():
