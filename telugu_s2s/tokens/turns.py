@@ -195,21 +195,22 @@ class Scenes:
 
   def _said(self, exchange, frames, view, rng, swapped, reserve):
     """The turns up to the answer with their places, as many as fit in; the question and the answer come last."""
-    every = exchange.turns[:exchange.second + 1]
+    every, first = exchange.turns[:exchange.second + 1], exchange.first
+    timed = [round((one.at_s - every[0].at_s) * self.rate) for one in every] if all(one.at_s is not None for one in every) else []
+    if timed:                    # a conversation may have hundreds of turns, and what is too long ago to be heard need not be read
+      near = [place for place, start in enumerate(timed) if start >= timed[first] - self.history or place == exchange.second]
+      every, timed, first = [every[place] for place in near], [timed[place] for place in near], near.index(first)
     mine = every[-1].speaker
     sides = [ASSISTANT if (one.speaker == mine) != swapped else USER for one in every]
     parts = [self._part(one.clip, side, view, rng) for one, side in zip(every, sides)]
-    starts, before = [], 0
-    for place, (one, (codes, *_)) in enumerate(zip(every, parts)):
-      if all(turn.at_s is not None for turn in every):
-        start = round((one.at_s - every[0].at_s) * self.rate)
-      else:
-        start = before + self.pause(rng) if place else 0
-      before = max(before, start + len(codes))
-      starts.append(start)
-    asked = starts[exchange.first]
+    starts, before = timed, 0
+    if not timed:
+      for codes, *_ in parts:
+        starts.append(before + self.pause(rng) if starts else 0)
+        before = starts[-1] + len(codes)
+    asked = starts[first]
     if self.overlap is not None:
-      starts[-1] = max(starts[-1], asked + len(parts[exchange.first][0]) - self.overlap)
+      starts[-1] = max(starts[-1], asked + len(parts[first][0]) - self.overlap)
     answer = starts[-1]
     room = frames - min(max(reserve, len(parts[-1][0])), frames // 2) - 1         # 1: where prosody would not come at an even frame
     begin = next((start for start in sorted(starts) if 0 <= asked - start <= self.history and answer - start <= room),

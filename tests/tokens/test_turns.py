@@ -149,6 +149,16 @@ def test_turns_of_a_timeline_lie_where_it_says_and_as_many_as_fit_in():
   assert spans(short, batches.USER) == {1: (0, 6)} and spans(short, batches.ASSISTANT) == {2: (8, 5)}
 
 
+@pytest.mark.parametrize('history, read, mine', [(0, 2, {49}), (60, 4, {49, 47}), (10**6, 300, {49, 47, 45})])
+def test_of_a_long_conversation_only_what_is_heard_is_read(monkeypatch, history, read, mine):
+  scenes, found = turns.Scenes(Said(*[8] * 300), RATE, history=history), []
+  talk = exchange(*((number, 'ab'[number % 2], number * 1.2) for number in range(300)))
+  monkeypatch.setattr(Said, 'view', lambda self, number, view: found.append(number) or record.Tokens(
+      np.full((8, Q), 100 + number % 50, 'u2'), np.zeros(4, 'u1'), CODEC, 1024, RATE, {}))
+  row = scenes.row(talk, batches.Window(frames=140, trailing=3))
+  assert found == [*range(300 - read, 300)] and set(spans(row, batches.ASSISTANT)) == mine
+
+
 def test_an_answer_talks_over_its_question_no_longer_than_it_may():
   talk = exchange((0, 'a', 0.0), (1, 'b', 0.2))                                # b begins 3 frames before a ends
   for overlap, start in ((None, 6), (5, 6), (1, 8), (0, 8)):
