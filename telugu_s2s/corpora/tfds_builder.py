@@ -84,6 +84,8 @@ def build(folder, out, profile: str = 'commercial_attribution', licence: str = l
   files.write(made_of, told.encode())
   notice = '; '.join(sorted({f'{one.custom.get("attribution") or one.source}: {one.licence}' for one in inside}))
   builder = TeluguSpeech(recordings=inside, folder=folder, skips=skips, notice=notice, data_dir=str(out), file_format='array_record')
+  there, told_of = Path(builder.data_path).exists(), Path(out) / 'skipped.tsv'
   builder.download_and_prepare()
-  corpus.report(Path(out) / 'skipped.tsv', skips, ('path', 'reason', 'detail'))
+  if not (there and told_of.exists()):       # what cannot be read is found while it is made
+    corpus.report(told_of, skips, ('path', 'reason', 'detail'))
   return builder

@@ -63,6 +63,8 @@ def test_a_folder_without_a_row_in_the_profile_is_refused(folder, tmp_path):
 def test_another_profile_in_the_same_place_is_refused(folder, tmp_path):
   from telugu_s2s.corpora import tfds_builder
   tfds_builder.build(folder, tmp_path / 'out')
+  left = (tmp_path / 'out/skipped.tsv').read_bytes()
   assert len(tfds_builder.build(folder, tmp_path / 'out').as_data_source(split='train')) == 2      # the same again
+  assert (tmp_path / 'out/skipped.tsv').read_bytes() == left and b'broken.wav\t' in left
   with pytest.raises(InputError, match='another profile'):
     tfds_builder.build(folder, tmp_path / 'out', 'no_attribution')
