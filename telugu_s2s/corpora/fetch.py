@@ -26,6 +26,7 @@ ARCHIVE_LIST, COMMONS_LIST, LIBRIVOX = 'archive_allow_list', 'mediawiki_allow_li
 KINDS = (PARQUET, ARCHIVE_LIST, COMMONS_LIST, LIBRIVOX)      # of sources that a service lists
 CHECKSUMS = ('sha256', 'sha1', 'md5')
 ARCHIVES = ('.zip', '.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tar.xz')
+TAKEN = ('', '.', '..', 'downloads', 'audio', ask.ANSWERS)       # folders that are no archive's
 
 
 def run(config, workdir) -> dict:
@@ -126,9 +127,11 @@ def _brought(one, folder, config) -> list[Skip]:
   unpacked, names, left = _known(folder / UNPACKED), collections.Counter(map(_called, listed)), most_bytes
   if twice := [name for name, count in names.items() if count > 1]:
     raise InputError(f'config.urls: {names[twice[0]]} of the addresses end in {twice[0]}; fetch them into folders of their own, one after another')
+  places = collections.Counter(place for name in names if (place := _place(name)) is not None)       # which is emptied before it is filled anew
+  if shared := [name for name in names if places[_place(name)] > 1 or _place(name) in TAKEN]:
+    raise InputError(f'config.urls: {", ".join(shared)} would be unpacked into {_place(shared[0])!r}, where other files are; unpack it yourself and give config.folder')
   for file in listed:
     name, checksum = _called(file), next((file[kind] for kind in CHECKSUMS if file.get(kind)), '')
-    ending = next((ending for ending in ARCHIVES if name.endswith(ending)), '')
     version = f'{name} {checksum or file["url"]}'    # renewed, it is another one
     if version in unpacked:
       skips += [Skip(f'{name}:{inside}', reason, detail) for inside, reason, detail in unpacked[version]]
@@ -145,8 +148,8 @@ def _brought(one, folder, config) -> list[Skip]:
       (folder / 'downloads' / name).unlink(missing_ok=True)
       skips.append(Skip(name, 'not fetched', str(problem)))
       continue
-    if ending:
-      place, begun = folder / name.removesuffix(ending), f'begun {name}'
+    if _place(name) is not None:
+      place, begun = folder / _place(name), f'begun {name}'
       if begun in unpacked:                            # another version, or half of this one: what is withdrawn must not stay
         shutil.rmtree(place, ignore_errors=True)
       unpacked[begun] = []
@@ -169,6 +172,12 @@ def _renewed(folder, name, url):
 
 def _called(file) -> str:
   return file.get('name') or _name(file['url'])
+
+
+def _place(name):
+  """The folder that an archive is unpacked into, None of what is no archive."""
+  ending = next((ending for ending in ARCHIVES if name.endswith(ending)), '')
+  return name.removesuffix(ending) if ending else None
 
 
 def _wanted(about):

@@ -98,6 +98,13 @@ def test_two_archives_of_one_name_are_refused_and_not_taken_for_each_other(tmp_p
     fetch.run(config(urls=('http://localhost/female/audio.zip', 'http://localhost/male/audio.zip')), tmp_path)
 
 
+@pytest.mark.parametrize('names', [('te.zip', 'te.tar.gz'), ('downloads.zip',), ('.zip',)])
+def test_an_archive_that_would_be_unpacked_over_other_files_is_refused_before_anything_is_there(tmp_path, names):
+  with pytest.raises(InputError, match=f'config.urls: .*{names[-1]}.*config.folder'):
+    fetch.run(config(urls=tuple(f'http://localhost/{name}' for name in names)), tmp_path)
+  assert not list(tmp_path.rglob('*.part'))
+
+
 def test_the_cap_is_that_of_a_source_in_all(tmp_path):
   def archive(name):
     made = io.BytesIO()
