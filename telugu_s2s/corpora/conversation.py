@@ -52,7 +52,7 @@ def diarised(folder) -> Iterator[dict | Skip]:
 
 def two_channel(folder) -> Iterator[dict | Skip]:
   """Any folder of recordings with one speaker a channel: two rows a file."""
-  paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() in EXTENSIONS)
+  paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() in EXTENSIONS and not path.name.startswith('.'))
   if not paths:
     raise InputError(f'config.folder: {folder} holds no audio file, with which this layout begins')
   for path in paths:

@@ -70,7 +70,7 @@ def rows(folder, about: Mapping, names: Sequence[str] = ()) -> Iterator[dict | S
     raise InputError('parquet files need pyarrow: pip install -e .[corpora] -c constraints.txt')
   folder, keep = Path(folder), about.get('keep', {})
   wanted = {folder / 'downloads' / name for name in names}
-  paths = [path for path in sorted(folder.rglob('*.parquet')) if not wanted or path in wanted]
+  paths = [path for path in sorted(folder.rglob('*.parquet')) if (path in wanted if wanted else not path.name.startswith('.'))]
   if not paths:
     raise InputError(f'config.folder: {folder} holds no .parquet file')
   for path in paths:

@@ -6,8 +6,8 @@ from telugu_s2s.errors import InputError
 
 
 def found(folder, *patterns):
-  """Files of these names below a folder, in order; InputError where there is none."""
-  paths = sorted(path for pattern in patterns for path in folder.rglob(pattern))
+  """Files of these names below a folder, in order, but for hidden ones, which archives of some systems hold beside each; InputError where there is none."""
+  paths = sorted(path for pattern in patterns for path in folder.rglob(pattern) if not path.name.startswith('.'))
   if not paths:
     raise InputError(f'config.folder: {folder} holds no {" or ".join(patterns)}, with which this layout begins')
   return paths

@@ -178,6 +178,17 @@ SOUND = {'openslr': f'tef_1_2\t{TEXT}\n', 'common_voice': 'client_id\tpath\tsent
 
 
 @pytest.mark.parametrize('layout', layouts.LAYOUTS)
+def test_hidden_files_beside_each_file_change_nothing(tmp_path, layout):
+  put(tmp_path, TABLES[layout], SOUND[layout])
+  put(tmp_path, 'data.json', '[{"audioFilename": "a.wav"}]')
+  before = list(layouts.rows(layout, tmp_path))
+  for path in list(tmp_path.rglob('*.*')):
+    if path.is_file():
+      path.with_name('._' + path.name).write_bytes(b'\0\5\x16\7\0')                # as tar of macOS packs them
+  assert list(layouts.rows(layout, tmp_path)) == before != []
+
+
+@pytest.mark.parametrize('layout', layouts.LAYOUTS)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(edits=strategies.lists(strategies.tuples(strategies.floats(0, 1), strategies.binary(max_size=4), strategies.integers(0, 9)),
                               max_size=4))
