@@ -8,7 +8,8 @@ EMOTIONS = {'happy': 'happy', 'happiness': 'happy', 'joy': 'happy', 'sad': 'sad'
             'fear': 'fear', 'disgust': 'disgust', 'surprise': 'surprise', 'neutral': 'neutral'}
 # As transcripts of IndicVoices write them.
 MARKS = {'breath': re.compile(r'<(breath\w*|inhal\w*|sigh\w*)>', re.IGNORECASE), 'filler': re.compile(r'<(um+|uh+|hm+|er+)>', re.IGNORECASE)}
-TAGS = re.compile(r'<[^<>]*>|\[[^\[\]]*\]')      # laughter, noise and the like, as transcribers write them
+# Laughter, noise and the like, as transcribers write them; and in braces, as Vaani has it, the English spelling of the word before.
+TAGS = re.compile(r'<[^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}')
 HELD_OUT = ('dev', 'test', 'valid', 'validation', 'testkn', 'testunk')
 
 

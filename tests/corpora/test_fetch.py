@@ -201,10 +201,11 @@ def test_every_kind_of_audio_that_a_folder_may_hold_comes_out_of_a_hub(tmp_path,
 def test_marks_between_words_are_no_part_of_a_hubs_transcript_and_are_kept_beside_it(tmp_path):
   (tmp_path / 'telugu-train-0.parquet').write_bytes(parquet([
       row(sound(), text='<laughter> అవును  [noise] OK', verbatim=None), row(sound(), text='<umm> సరే', verbatim='<umm> సరే <sigh>'),
-      row(sound(), text='[noise]', verbatim=None), row(sound(), verbatim=None)]))
+      row(sound(), text='[noise]', verbatim=None), row(sound(), verbatim=None), row(sound(), text='ఒక వాచ్‌మన్ {watchman} -- ఉన్నాడు', verbatim=None)]))
   found = list(hub.rows(tmp_path, {'columns': COLUMNS | {'text_raw': 'verbatim'}}))
   assert [(one['text'], one.get('text_raw')) for one in found] == [
-      ('అవును OK', '<laughter> అవును  [noise] OK'), ('సరే', '<umm> సరే <sigh>'), ('', '[noise]'), (TEXT, None)]
+      ('అవును OK', '<laughter> అవును  [noise] OK'), ('సరే', '<umm> సరే <sigh>'), ('', '[noise]'), (TEXT, None),
+      ('ఒక వాచ్‌మన్ -- ఉన్నాడు', 'ఒక వాచ్‌మన్ {watchman} -- ఉన్నాడు')]
 
 
 def test_a_number_that_is_none_is_no_speaker(tmp_path):
