@@ -15,6 +15,7 @@ from telugu_s2s.errors import InputError
 ULCA_LICENCES = {'cc-by-4.0': 'CC-BY-4.0', 'cc-by-sa-4.0': 'CC-BY-SA-4.0', 'cc0': 'CC0-1.0', 'mit': 'MIT',
                  'cc-by-nc-4.0': 'CC-BY-NC-4.0', 'cc-by-nc-sa-4.0': 'CC-BY-NC-SA-4.0', 'cc-by-nd-4.0': 'CC-BY-ND-4.0',
                  'private-commercial': 'LicenseRef-paid'}
+PERSON = ('speaker_id', 'gender', 'age_group')       # what RESPIN says of whoever registered, and as `.._reassigned` of whoever speaks
 
 
 def rows(layout: str, folder) -> Iterator[dict | Skip]:
@@ -91,19 +92,21 @@ def respin(folder) -> Iterator[dict | Skip]:
       if utterance in seen:
         continue
       seen.add(utterance)
-      again, first = ('' if row.get(field) in (None, 'NA') else str(row[field]) for field in ('speaker_id_reassigned', 'speaker_id'))
-      path, speaker = tables.below(folder, meta.parent / row['wav_path']), again or first
+      # Who speaks is not always who registered: 90050_2 is another person who spoke for 90050.
+      known = {field: '' if row.get(field) in (None, 'NA') else str(row[field]) for field in (
+          *PERSON, *(f'{field}_reassigned' for field in PERSON))}
+      speaker, gender, age = (known[f'{field}_reassigned'] or known[field] for field in PERSON)
+      path, verified = tables.below(folder, meta.parent / row['wav_path']), bool(known['speaker_id_reassigned'])
       sentence = splits.plain(str(row.get('text') or ''))
       if held:
-        speakers.add(speaker)
+        speakers |= {speaker, known['speaker_id']}       # of a row that was not looked at again only who registered is known
         sentences.add(sentence)
       elif which := 'speaker' if speaker and speaker in speakers else 'sentence' if sentence and sentence in sentences else '':
         yield Skip(path, 'held out', f'{meta.name} {name}: its {which} is in dev or test')
         continue
-      yield {'path': path, 'text': row.get('text', ''), 'speaker': speaker, 'speaker_verified': 'yes' if again else 'no',
-             'gender': labels.gender(row.get('gender', '')), 'split': 'eval' if held else 'train', 'style': 'read',
-             'dialect': row.get('dialect', ''), 'domain': row.get('domain', ''), 'age_band': row.get('age_group', ''),
-             'text_id': row.get('text_id', '')}
+      yield {'path': path, 'text': row.get('text', ''), 'speaker': speaker, 'speaker_verified': 'yes' if verified else 'no',
+             'gender': labels.gender(gender), 'split': 'eval' if held else 'train', 'style': 'read', 'dialect': row.get('dialect', ''),
+             'domain': row.get('domain', ''), 'age_band': age, 'text_id': row.get('text_id', '')}
 
 
 def syspin(folder) -> Iterator[dict | Skip]:

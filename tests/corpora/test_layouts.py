@@ -59,7 +59,7 @@ def test_respin_takes_the_reassigned_speaker_where_there_is_one_and_repeats_noth
             'gender': 'FEMALE', 'text': TEXT, 'dialect': 'D1', 'text_id': 't1'}
   put(tmp_path, 'train_te_clean/meta_train_te_clean.json', json.dumps({'u1': row('u1', 'r9'), 'u2': row('u2', 'NA'), 'u3': {}}))
   put(tmp_path, 'train_te_small/meta_train_te_small.json', json.dumps({'u1': row('u1', 'r9')}))
-  put(tmp_path, 'test_te/meta_test_te.json', json.dumps({'u4': row('u4', 'r8') | {'text': 'లేదు'}}))
+  put(tmp_path, 'test_te/meta_test_te.json', json.dumps({'u4': row('u4', 'r8') | {'text': 'లేదు', 'speaker_id': 's2'}}))
   for path in ('train_te_clean/D1/s1/u1.wav', 'train_te_clean/D1/s1/u2.wav', 'train_te_small/D1/s1/u1.wav', 'test_te/D1/s1/u4.wav'):
     put(tmp_path, path)
   found, skips = taken('respin', tmp_path)
@@ -71,14 +71,25 @@ def test_respin_takes_the_reassigned_speaker_where_there_is_one_and_repeats_noth
 def test_what_respin_tests_on_is_in_no_part_of_its_train(tmp_path):
   def row(name, speaker, text):
     put(tmp_path, f'a_train/{name}.wav'), put(tmp_path, f'test/{name}.wav')
-    return {name: {'utterance_id': name, 'wav_path': f'{name}.wav', 'speaker_id': 's1', 'speaker_id_reassigned': speaker, 'text': text}}
+    return {name: {'utterance_id': name, 'wav_path': f'{name}.wav', 'speaker_id': speaker.partition('_')[0],
+                   'speaker_id_reassigned': speaker if '_' in speaker else 'NA', 'text': text}}
   put(tmp_path, 'a_train/meta_train_te_clean.json', json.dumps(
-      row('u1', 'r1', 'ఒకటి') | row('u2', 'r2', 'రెండు') | row('u3', 'r3', f'{TEXT}.') | row('u4', 'NA', 'మూడు') | row('u5', 'r3', '')))
-  put(tmp_path, 'test/meta_test_te.json', json.dumps(row('u6', 'r1', TEXT) | row('u7', 'NA', None) | row('u8', 'r4', 'నాలుగు')))
+      row('u1', '90050_1', 'ఒకటి') | row('u2', '90050_2', 'రెండు') | row('u3', '7_1', f'{TEXT}.') | row('u4', '90050', 'మూడు') | row('u5', '7_1', '')))
+  put(tmp_path, 'test/meta_test_te.json', json.dumps(row('u6', '90050_1', TEXT) | row('u7', '8', None) | row('u8', '9_1', 'నాలుగు')))
   found, skips = taken('respin', tmp_path)
   assert {path.split('/')[-1][:2]: one.split for path, one in found.items()} == dict.fromkeys(['u2', 'u5'], 'train') | dict.fromkeys(['u6', 'u7', 'u8'], 'eval')
   assert [(one.path[-6:-4], one.reason, 'speaker' if 'speaker' in one.detail else 'sentence') for one in skips] == [
       ('u1', 'held out', 'speaker'), ('u3', 'held out', 'sentence'), ('u4', 'held out', 'speaker')]
+
+
+def test_respin_tells_of_who_speaks_and_not_of_who_registered(tmp_path):
+  put(tmp_path, 'meta_train.json', json.dumps({name: {
+      'wav_path': f'{name}.wav', 'speaker_id': '5', 'speaker_id_reassigned': '5_2', 'gender': 'MALE', 'gender_reassigned': gender, 'age_group': '18-24',
+      'age_group_reassigned': age, 'text': TEXT} for name, gender, age in (('u1', 'FEMALE', '41-45'), ('u2', 'NA', 'NA'))}))
+  put(tmp_path, 'u1.wav'), put(tmp_path, 'u2.wav')
+  found, _ = taken('respin', tmp_path)
+  assert [(found[path].speaker, found[path].gender, found[path].custom['age_band']) for path in ('u1.wav', 'u2.wav')] == [
+      ('5_2', 'f', '41-45'), ('5_2', 'm', '18-24')]
 
 
 def test_respin_takes_null_and_na_for_nobody_and_for_no_name_of_an_utterance(tmp_path):
