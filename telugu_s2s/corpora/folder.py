@@ -58,7 +58,10 @@ class Recording:
   custom: dict = dataclasses.field(default_factory=dict)
 
 
-OURS = {field.name for field in dataclasses.fields(Recording)} - {'bytes', 'licence', 'custom'}      # names of columns; those of a licence: LICENCE
+FIELDS = {field.name for field in dataclasses.fields(Recording)}
+OURS = FIELDS - {'bytes', 'licence', 'custom'}      # names of columns; those of a licence: LICENCE
+TEXTS = FIELDS - {'path', 'bytes', 'custom', *NUMBERS}
+NO_CUSTOM = TEXTS | {'path', 'seconds', *NUMBERS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +147,7 @@ def _walked(folder, licence):
 
 def _listed(folder, manifest, licence):
   """The recordings that a manifest names."""
-  found, skips, seen = [], [], set()
+  found, skips, seen, source = [], [], set(), folder.resolve().name
   for line, row in _rows(manifest):
     if row is None or not row.get('path', ''):
       skips.append(Skip(f'{manifest.name}:{line}', 'bad row', 'no path' if row is not None else 'not a JSON object'))
@@ -157,7 +160,7 @@ def _listed(folder, manifest, licence):
       skips.append(Skip(row['path'], 'outside', f'{manifest.name} line {line}: paths are relative, without ..'))
       continue
     try:
-      one = _recording(str(path), row, licence, folder.resolve().name)
+      one = _recording(str(path), row, licence, source)
     except ValueError as error:
       skips.append(Skip(str(path), 'bad row', f'{manifest.name} line {line}: {error}'))
       continue
@@ -238,9 +241,8 @@ def _json_row(line):
 
 def _recording(path, row, licence, source):
   """A manifest's row as a Recording. Raises ValueError for a turn or channel that is no whole number, or a part that is none."""
-  fields = {field.name for field in dataclasses.fields(Recording)} - {'path', 'bytes', 'custom', *NUMBERS}
   # Of the same speaker, licence and so on one string, not as many as there are rows.
-  known = {name: value if name == 'text' else sys.intern(value) for name, value in row.items() if name in fields and value}
+  known = {name: value if name == 'text' else sys.intern(value) for name, value in row.items() if name in TEXTS and value}
   known['licence'] = _licence(row, licence)
   known.setdefault('source', source)
   if 'text' in known:
@@ -251,8 +253,7 @@ def _recording(path, row, licence, source):
   known |= {name: _seconds(name, row[name]) for name in ('start_s', 'end_s') if row.get(name)}
   if known.get('end_s', math.inf) <= known.get('start_s', 0.0):
     raise ValueError(f'start_s {known.get("start_s", 0):g} is not before end_s {known["end_s"]:g}')
-  rest = {name: value for name, value in row.items()
-          if value and name not in fields | {'path', 'seconds', *NUMBERS}}
+  rest = {name: value for name, value in row.items() if value and name not in NO_CUSTOM}
   return Recording(path, custom=rest, **known)
 
 
