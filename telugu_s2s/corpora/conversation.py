@@ -29,7 +29,7 @@ def indicvoices_raw(folder) -> Iterator[dict | Skip]:
     plain = about.get('normalized') if isinstance(about.get('normalized'), list) else []
     known = {'gender': labels.gender(about.get('gender', '')), 'age_band': about.get('age_group', ''), 'district': about.get('district', '')}
     shared = {'style': str(about.get('scenario') or '').lower(), 'task': about.get('task_name', ''),
-              'split': 'eval' if set(path.relative_to(folder).parts) & set(labels.HELD_OUT) else 'train'}
+              'split': 'eval' if {folder.name, *path.relative_to(folder).parts} & set(labels.HELD_OUT) else 'train'}
     turns = [dict(turn) if isinstance(turn, dict) else {} for turn in about['verbatim']]
     for number, turn in enumerate(turns):
       same = plain[number] if len(plain) == len(turns) and isinstance(plain[number], dict) else turn

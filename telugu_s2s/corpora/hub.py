@@ -10,7 +10,7 @@ from urllib.parse import quote
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import ask, conversation
 from telugu_s2s.corpora.folder import Skip
-from telugu_s2s.corpora.labels import HELD_OUT, TAGS, emotion, gender, spoken
+from telugu_s2s.corpora.labels import TAGS, emotion, gender, held_out, spoken
 from telugu_s2s.errors import InputError
 
 HUB = 'https://huggingface.co'
@@ -119,8 +119,7 @@ def _row(folder, path, number, row, columns):
   for name, label in (('gender', gender), ('emotion', emotion)):
     if name in made:
       made[name] = label(made[name])
-  held = set(path.stem.replace('-', '_').split('_')) & set(HELD_OUT)
-  return made | {'path': out.relative_to(folder).as_posix(), 'split': 'eval' if held else 'train'}
+  return made | {'path': out.relative_to(folder).as_posix(), 'split': 'eval' if held_out(path.stem) else 'train'}
 
 
 def _ending(data):

@@ -10,7 +10,7 @@ EMOTIONS = {'happy': 'happy', 'happiness': 'happy', 'joy': 'happy', 'sad': 'sad'
 MARKS = {'breath': re.compile(r'<(breath\w*|inhal\w*|sigh\w*)>', re.IGNORECASE), 'filler': re.compile(r'<(um+|uh+|hm+|er+)>', re.IGNORECASE)}
 # Laughter, noise and the like, as transcribers write them; and in braces, as Vaani has it, the English spelling of the word before.
 TAGS = re.compile(r'<[^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}')
-HELD_OUT = ('dev', 'test', 'valid', 'validation', 'testkn', 'testunk')
+HELD_OUT = ('dev', 'test', 'valid', 'validation', 'eval', 'testkn', 'testunk')
 
 
 def gender(label) -> str:
@@ -21,6 +21,11 @@ def gender(label) -> str:
 def emotion(label) -> str:
   """One of seven emotions for what a corpus writes, '' where that names none, such as a style of reading."""
   return EMOTIONS.get(str(label).strip().lower(), '')
+
+
+def held_out(name: str) -> bool:
+  """Whether the name of a file or folder has a word for a part that is held out, as 'te-Valid-00000-of-00003' has."""
+  return bool(set(re.split('[-_. ]', name.lower())) & set(HELD_OUT))
 
 
 def spoken(text: str) -> str:

@@ -82,7 +82,7 @@ def respin(folder) -> Iterator[dict | Skip]:
   What a speaker of dev and test says in train, or what is said there, is left out: each of its 20,000 sentences is read some 35 times.
   """
   seen, speakers, sentences = set(), set(), set()
-  parts = {meta: bool(set(labels.HELD_OUT) & set(meta.stem.split('_'))) for meta in tables.found(folder, 'meta_*.json')}
+  parts = {meta: labels.held_out(meta.stem) for meta in tables.found(folder, 'meta_*.json')}
   for meta, held in sorted(parts.items(), key=lambda part: not part[1]):
     for name, row in tables.read_json(meta, dict).items():
       if not isinstance(row, dict) or not isinstance(row.get('wav_path'), str):
@@ -175,7 +175,7 @@ def kathbath(folder) -> Iterator[dict | Skip]:
 
   audio = {path.stem: path for path in sorted(folder.rglob('*')) if path.suffix.lower() in EXTENSIONS and telugu(path)}
   for table in filter(telugu, tables.found(folder, 'transcription*.txt')):
-    held = bool(set(re.split('[_-]', table.parent.name)) & set(labels.HELD_OUT))
+    held = labels.held_out(table.parent.name)
     for line, fields in tables.tsv(table):
       name = re.fullmatch(r'(\w+-(\w+)-([fm]))(?:\.\w+)?', fields[0])
       if len(fields) != 2 or not name:

@@ -64,6 +64,13 @@ def test_both_parties_of_an_indicvoices_conversation_are_kept_with_their_times(t
   assert [one.reason for one in skips] == ['bad row'] * 3 and [one.reason for one in missing] == ['missing']
 
 
+def test_the_held_out_part_of_indicvoices_alone_is_held_out_too(tmp_path):
+  for name, split in (('valid', 'eval'), ('train', 'train')):
+    put(tmp_path, f'v1/{name}/9.wav', sound(3))
+    put(tmp_path, f'v1/{name}/9.json', described([turn(0, 3, 0, 'ఒకటి')], []))
+    assert [one['split'] for one in conversation.indicvoices_raw(tmp_path / 'v1' / name)] == [split]
+
+
 def test_any_list_of_segments_beside_a_recording_is_read(tmp_path):
   put(tmp_path, 'call.wav', stereo(4))
   put(tmp_path, 'call.json', json.dumps({'segments': [

@@ -208,6 +208,13 @@ def test_marks_between_words_are_no_part_of_a_hubs_transcript_and_are_kept_besid
       ('ఒక వాచ్‌మన్ -- ఉన్నాడు', 'ఒక వాచ్‌మన్ {watchman} -- ఉన్నాడు')]
 
 
+@pytest.mark.parametrize('name, split', [
+    ('telugu-Valid-0', 'eval'), ('te-eval-00000-of-00001', 'eval'), ('telugu-test_known-0', 'eval'), ('telugu-train-0', 'train'), ('contest-0', 'train')])
+def test_what_the_makers_hold_out_by_any_of_its_names_is_held_out(tmp_path, name, split):
+  (tmp_path / f'{name}.parquet').write_bytes(parquet([row(sound())]))
+  assert [one['split'] for one in hub.rows(tmp_path, {'columns': COLUMNS})] == [split]
+
+
 def test_a_number_that_is_none_is_no_speaker(tmp_path):
   (tmp_path / 'telugu-train-0.parquet').write_bytes(parquet([row(sound(), speaker_id=float('nan')), row(sound(), speaker_id=7.0)]))
   assert [one.get('speaker') for one in hub.rows(tmp_path, {'columns': COLUMNS})] == [None, '7.0']
