@@ -26,7 +26,7 @@ ARCHIVE_LIST, COMMONS_LIST, LIBRIVOX = 'archive_allow_list', 'mediawiki_allow_li
 KINDS = (PARQUET, ARCHIVE_LIST, COMMONS_LIST, LIBRIVOX)      # of sources that a service lists
 CHECKSUMS = ('sha256', 'sha1', 'md5')
 ARCHIVES = ('.zip', '.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tar.xz')
-TAKEN = ('', '.', '..', 'downloads', 'audio', ask.ANSWERS)       # folders that are no archive's
+TAKEN = ('', '.', '..', 'downloads', ask.ANSWERS)       # folders that are no archive's
 
 
 def run(config, workdir) -> dict:
