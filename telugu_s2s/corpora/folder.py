@@ -227,15 +227,14 @@ def _check_named(manifest, names):
 
 def _json_row(line):
   try:
-    row = json.loads(line)
+    row = json.loads(line, parse_constant=lambda name: None)                   # NaN is how data frames write what is missing
   except (ValueError, RecursionError):
     return None
   if not isinstance(row, dict):
     return None
   # JSON can write half a surrogate pair, which no file name and no text file can hold.
   clean = lambda text: text.strip().encode('utf-8', 'replace').decode()
-  # NaN is how data frames write what is missing.
-  return {name: clean(value) if isinstance(value, str) else '' if value is None or value != value else json.dumps(value)
+  return {name: clean(value) if isinstance(value, str) else '' if value is None else json.dumps(value)
           for name, value in zip(_columns(tuple(map(clean, row))), row.values())}
 
 

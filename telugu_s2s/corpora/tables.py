@@ -47,7 +47,7 @@ def named(path, needed):
 def read_json(path, kind):
   """What a JSON file holds; InputError unless it is a `kind`."""
   try:
-    value = json.loads(text(path))
+    value = json.loads(text(path), parse_constant=lambda name: None)           # NaN is how data frames write what is missing
   except (ValueError, OSError, RecursionError) as problem:
     raise InputError(f'{path}: not JSON ({problem}); fetch it again') from None
   if not isinstance(value, kind):

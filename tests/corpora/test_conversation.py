@@ -83,6 +83,14 @@ def test_any_list_of_segments_beside_a_recording_is_read(tmp_path):
   assert [one.path for one in skips] == ['call.json:2']
 
 
+def test_what_a_data_frame_wrote_for_missing_is_neither_a_speaker_nor_said(tmp_path):
+  put(tmp_path, 'call.wav', sound(4))
+  put(tmp_path, 'call.json', '{"segments": [{"start": 0, "end": 1, "speaker": NaN, "text": NaN}, {"start": 1, "end": 2, "speaker": "B", "text": "x"}]}')
+  manifest('diarised', tmp_path)
+  found, _ = parts(tmp_path)
+  assert [(one.speaker, one.text, one.text_provenance) for one in found] == [('', '', 'none'), ('call-B', 'x', 'human')]
+
+
 def test_recordings_of_one_name_in_two_folders_have_speakers_of_their_own_and_capitals_are_an_extension_too(tmp_path):
   for day, ending in (('monday', '.WAV'), ('tuesday', '.wav')):
     put(tmp_path, f'{day}/call{ending}', sound(2))
