@@ -110,8 +110,9 @@ def respin(folder) -> Iterator[dict | Skip]:
 
 
 def syspin(folder) -> Iterator[dict | Skip]:
-  """SYSPIN: SPEAKER/*_Transcripts.json beside wavs/; its domain EVAL is held out, as its makers advise."""
+  """SYSPIN: SPEAKER/*_Transcripts.json beside wavs/; its domain EVAL is held out, as its makers advise. What they name NHC nobody has checked."""
   for path in tables.found(folder, '*_Transcripts.json'):
+    validated = 'no' if 'NHC' in f'{path.parent.name}_{path.stem}'.split('_') else 'yes'
     transcripts = tables.read_json(path, dict).get('Transcripts')
     if not isinstance(transcripts, dict):
       raise InputError(f'{path}: holds no dictionary Transcripts; is it of another version?')
@@ -122,7 +123,7 @@ def syspin(folder) -> Iterator[dict | Skip]:
         continue
       yield {'path': tables.below(folder, path.parent / 'wavs' / f'{name}.wav'), 'text': row.get('Transcript', ''),
              'speaker': f'syspin_{letter[1]}', 'gender': letter[1], 'domain': row.get('Domain', ''), 'style': 'read',
-             'split': 'eval' if row.get('Domain') == 'EVAL' else 'train'}
+             'split': 'eval' if row.get('Domain') == 'EVAL' else 'train', 'validated': validated}
 
 
 def fleurs(folder) -> Iterator[dict | Skip]:

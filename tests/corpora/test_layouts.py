@@ -115,6 +115,16 @@ def test_syspin_holds_out_its_evaluation_domain(tmp_path):
   assert len(skips) == 1
 
 
+def test_syspin_says_which_transcripts_nobody_has_checked(tmp_path):
+  for quality in ('HC', 'NHC'):
+    place = f'IISc_SYSPINProject_Telugu_Female_Spk001_{quality}'
+    put(tmp_path, f'{place}/IISc_SYSPINProject_te_f_Spk001_{quality}_Transcripts.json', json.dumps({'Transcripts': {
+        f'IISc_SYSPINProject_te_f_AGRI_{quality}': {'Transcript': TEXT, 'Domain': 'AGRI'}}}))
+    put(tmp_path, f'{place}/wavs/IISc_SYSPINProject_te_f_AGRI_{quality}.wav')
+  found, skips = taken('syspin', tmp_path)
+  assert {path.split('_')[-1]: one.custom['validated'] for path, one in found.items()} == {'HC.wav': 'yes', 'NHC.wav': 'no'} and skips == []
+
+
 def test_fleurs_gender_codes_and_splits(tmp_path):
   for split in ('train', 'test'):
     put(tmp_path, f'te_in/{split}.tsv', ''.join(f'{i}\t{split}{i}.wav\t{TEXT}\tx\tx |\t16000\t{who}\n' for i, who in enumerate(('MALE', '1', 'OTHER')))
