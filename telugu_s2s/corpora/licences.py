@@ -99,7 +99,7 @@ def notice(rows: Iterable[Mapping]) -> str:
   Returns:
     Markdown, the same for the same rows in any order.
   """
-  rows = sorted(rows, key=lambda row: (licence_class(row['licence']), row['source'], row['licence']))
+  rows = sorted(rows, key=lambda row: (licence_class(row['licence']), row['source'], row['licence'], row['attribution'], row['seconds'], row['speakers']))
   lines = ['# Data notice', '',
            'The recordings in this folder come from these sources. They were converted to 16 kHz mono and cut into '
            'segments; nothing here implies an endorsement by their makers. They are provided as they are.', '',
@@ -113,9 +113,13 @@ def notice(rows: Iterable[Mapping]) -> str:
     lines += ['', '## Attribution', '']
   for row in credits:
     link = f' (https://spdx.org/licenses/{row["licence"]}.html)' if licence_class(row['licence']) in 'BC' else ''
-    lines.append(f'- {row["attribution"] or row["source"]}. Licence: {row["licence"] or "unknown"}{link}.')
+    lines.append(f'- {_line(row["attribution"] or row["source"])}. Licence: {_line(row["licence"] or "unknown")}{link}.')
   return '\n'.join(lines) + '\n'
 
 
+def _line(text):
+  return ' '.join(text.split())          # who is credited wrote it: a line of their own would be taken for one of ours
+
+
 def _cell(text):
-  return text.replace('|', '\\|').replace('\n', ' ')
+  return _line(text).replace('|', '\\|')

@@ -41,6 +41,14 @@ def test_the_notice_credits_whom_it_must_and_counts_hours_and_speakers():
 
 
 def test_the_notice_does_not_depend_on_the_order_of_its_rows():
-  rows = [row('b', 'CC0-1.0'), row('a', 'CC-BY-4.0'), row('a', 'CC-BY-SA-4.0'), row('a|b\nc', '')]
+  rows = [row('b', 'CC0-1.0'), row('a', 'CC-BY-4.0'), row('a', 'CC-BY-SA-4.0'), row('a|b\nc', ''), row('a', 'CC-BY-4.0', attribution='Rani'),
+          row('a', 'CC-BY-4.0', attribution='Gopi')]
   assert licences.notice(rows) == licences.notice(rows[::-1])
   assert all(line.count('|') - line.count('\\|') == 6 for line in licences.notice(rows).splitlines() if line.startswith('|'))
+
+
+def test_a_credit_of_several_lines_is_one_line_of_the_notice():
+  row = {'source': 'a\r|b', 'licence': 'CC-BY-4.0', 'seconds': 3600.0, 'speakers': 1, 'attribution': 'Rani\n\n## Attribution\r- nobody. Licence: CC0-1.0.'}
+  lines = licences.notice([row]).splitlines()
+  assert lines[-1].startswith('- Rani ## Attribution - nobody. Licence: CC0-1.0.. Licence: CC-BY-4.0 (') and lines.count('## Attribution') == 1
+  assert '| a \\|b | CC-BY-4.0 | B | 1.00 | 1 |' in lines
