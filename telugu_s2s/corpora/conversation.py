@@ -15,6 +15,9 @@ from telugu_s2s.corpora import labels, tables
 from telugu_s2s.corpora.folder import Skip
 from telugu_s2s.errors import InputError
 
+OTHERS = set('assamese bengali bodo dogri gujarati hindi kannada kashmiri konkani maithili malayalam manipuri marathi nepali odia punjabi sanskrit '
+             'santali sindhi tamil urdu'.split())            # languages of IndicVoices beside Telugu
+
 
 def indicvoices_raw(folder) -> Iterator[dict | Skip]:
   """IndicVoices as it was recorded: ID.json beside ID.wav, both parties of a conversation.
@@ -26,10 +29,14 @@ def indicvoices_raw(folder) -> Iterator[dict | Skip]:
     if not isinstance(about.get('verbatim'), list):
       yield Skip(tables.below(folder, path), 'bad row', 'holds no list verbatim')
       continue
+    places = (folder.name, *path.relative_to(folder).parts)
+    if other := [name for name in places if name.lower() in OTHERS]:          # LANGUAGE/v1/train
+      yield Skip(tables.below(folder, path), 'language', other[0])
+      continue
     plain = about.get('normalized') if isinstance(about.get('normalized'), list) else []
     known = {'gender': labels.gender(about.get('gender', '')), 'age_band': about.get('age_group', ''), 'district': about.get('district', '')}
     shared = {'style': str(about.get('scenario') or '').lower(), 'task': about.get('task_name', ''),
-              'split': 'eval' if {folder.name, *path.relative_to(folder).parts} & set(labels.HELD_OUT) else 'train'}
+              'split': 'eval' if set(places) & set(labels.HELD_OUT) else 'train'}
     turns = [dict(turn) if isinstance(turn, dict) else {} for turn in about['verbatim']]
     for number, turn in enumerate(turns):
       same = plain[number] if len(plain) == len(turns) and isinstance(plain[number], dict) else turn

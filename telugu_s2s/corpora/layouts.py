@@ -15,6 +15,7 @@ from telugu_s2s.errors import InputError
 ULCA_LICENCES = {'cc-by-4.0': 'CC-BY-4.0', 'cc-by-sa-4.0': 'CC-BY-SA-4.0', 'cc0': 'CC0-1.0', 'mit': 'MIT',
                  'cc-by-nc-4.0': 'CC-BY-NC-4.0', 'cc-by-nc-sa-4.0': 'CC-BY-NC-SA-4.0', 'cc-by-nd-4.0': 'CC-BY-ND-4.0',
                  'private-commercial': 'LicenseRef-paid'}
+RESPIN_OTHERS = {'bh', 'bn', 'ch', 'hi', 'kn', 'mg', 'mr', 'mt'}       # its languages beside Telugu
 PERSON = ('speaker_id', 'gender', 'age_group')       # what RESPIN says of whoever registered, and as `.._reassigned` of whoever speaks
 
 
@@ -59,6 +60,8 @@ def common_voice(folder) -> Iterator[dict | Skip]:
       for line, row in tables.named(path, ('path', 'sentence', 'client_id')):
         if row is None:
           yield tables.bad(folder, path, line, 'fewer fields than the header has')
+        elif (row.get('locale') or 'te') != 'te':
+          yield Skip(row['path'], 'language', row['locale'])
         elif row['path'] not in seen:
           seen.add(row['path'])
           if table not in labels.HELD_OUT and (row['client_id'] in speakers or splits.plain(row['sentence']) in sentences):
@@ -84,6 +87,9 @@ def respin(folder) -> Iterator[dict | Skip]:
   seen, speakers, sentences = set(), set(), set()
   parts = {meta: labels.held_out(meta.stem) for meta in tables.found(folder, 'meta_*.json')}
   for meta, held in sorted(parts.items(), key=lambda part: not part[1]):
+    if other := set(meta.stem.split('_')) & RESPIN_OTHERS:
+      yield Skip(tables.below(folder, meta), 'language', other.pop())
+      continue
     for name, row in tables.read_json(meta, dict).items():
       if not isinstance(row, dict) or not isinstance(row.get('wav_path'), str):
         yield tables.bad(folder, meta, name, 'no wav_path')
@@ -129,6 +135,9 @@ def syspin(folder) -> Iterator[dict | Skip]:
 def fleurs(folder) -> Iterator[dict | Skip]:
   """FLEURS: SPLIT.tsv without header (id, file, raw text, text, letters, samples, gender) and audio/SPLIT/FILE."""
   for table in tables.found(folder, 'train.tsv', 'dev.tsv', 'test.tsv'):
+    if re.fullmatch('[a-z]{2,3}(_[a-z]+)?_[a-z0-9]{2,3}', table.parent.name) and table.parent.name != 'te_in':
+      yield Skip(tables.below(folder, table), 'language', table.parent.name)
+      continue
     for line, fields in tables.tsv(table):
       if len(fields) < 7:
         yield tables.bad(folder, table, line, f'{len(fields)} fields of 7')

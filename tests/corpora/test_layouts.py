@@ -136,6 +136,23 @@ def test_fleurs_gender_codes_and_splits(tmp_path):
   assert {one.split for path, one in found.items() if '/test/' in path} == {'eval'} and len(found) == 6 and len(skips) == 2
 
 
+def test_of_a_corpus_of_many_languages_only_telugu_is_read(tmp_path):
+  header = 'client_id\tpath\tsentence\tlocale\n'
+  for language, other in (('te', 'hi'), ('hi', 'te')):
+    put(tmp_path, f'fleurs/{language}_in/train.tsv', f'1\t{language}.wav\t{TEXT}\tx\tx |\t16000\tMALE\n')
+    put(tmp_path, f'fleurs/{language}_in/audio/train/{language}.wav')
+    put(tmp_path, f'respin/{language}/meta_train_{language}_clean.json', json.dumps({language: {'wav_path': f'{language}.wav', 'text': TEXT}}))
+    put(tmp_path, f'respin/{language}/{language}.wav')
+    put(tmp_path, f'cv/{language}/train.tsv', f'{header}a\t{language}.mp3\t{TEXT}\t{language}\n')
+    put(tmp_path, f'cv/{language}/clips/{language}.mp3')
+    place = {'te': 'Telugu', 'hi': 'Hindi'}[language]
+    put(tmp_path, f'iv/{place}/v1/train/{language}.json', '{"verbatim": [{"start": 0, "end": 1, "speaker_id": 0, "text": "x"}]}')
+    put(tmp_path, f'iv/{place}/v1/train/{language}.wav')
+  for layout, place in (('fleurs', 'fleurs'), ('respin', 'respin'), ('common_voice', 'cv'), ('indicvoices_raw', 'iv')):
+    found, skips = taken(layout, tmp_path / place)
+    assert [one.rpartition('/')[2][:2] for one in found] == ['te'] and [one.reason for one in skips] == ['language'], layout
+
+
 def test_festvox_prompts(tmp_path):
   put(tmp_path, 'cmu_indic_tel_ss/etc/txt.done.data', f'( tel_1 "{TEXT}" )\n\n( tel_2 missing\n')
   put(tmp_path, 'cmu_indic_tel_ss/wav/tel_1.wav')
