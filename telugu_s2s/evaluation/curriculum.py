@@ -1,7 +1,7 @@
 """The whole way as one job: dialogues are spoken, stages 2, 3 and 4 trained, a question is answered, all is measured and told.
 
 Each step is the job of another config file, in a folder of its own below the workdir. A step whose result is there for the same
-inputs, its fields, what these name and the steps before it, is skipped; one that was cut off goes on. What was learnt or measured of
+inputs, its fields and what these name, files or earlier steps, is skipped; one that was cut off goes on. What was learnt or measured of
 others is set aside in the step's folder, below earlier/. ledger.json has what each was thought to take, and took.
 """
 import collections
@@ -46,20 +46,20 @@ class Step:
 def run(config, workdir):
   """The job: all steps, the ledger and a report."""
   workdir = loop.begin(config, workdir)
-  steps, before, ledger = planned(config, workdir), '', _ledger(workdir)
+  steps, before, ledger = planned(config, workdir), {}, _ledger(workdir)
   keep = lambda: files.write(workdir / LEDGER, (json.dumps(ledger, indent=1) + '\n').encode())
   print('steps: ' + ', '.join(f'{one.name} {loop.clock(one.seconds)}' for one in steps) +
         f'; {loop.clock(sum(one.seconds for one in steps))} in all, as predicted', flush=True)
   for one in steps:
-    before = key(one, before)
     folder = workdir / one.name
-    if _done(folder, one, before):
+    inputs = before[str(folder)] = key(one, before)
+    if _done(folder, one, inputs):
       print(f'\n=== {one.name}: there already, in {folder}', flush=True)
       continue
     print(f'\n=== {one.name}', flush=True)
-    if ledger.get(one.name, {}).get('inputs') != before:
+    if ledger.get(one.name, {}).get('inputs') != inputs:
       set_aside(folder)
-      ledger[one.name] = {'inputs': before, 'predicted_s': round(one.seconds, 1), 'spent_s': 0.0}
+      ledger[one.name] = {'inputs': inputs, 'predicted_s': round(one.seconds, 1), 'spent_s': 0.0}
       keep()
     began, spent = time.monotonic(), ledger[one.name]['spent_s']
     try:
@@ -70,7 +70,7 @@ def run(config, workdir):
     if not (folder / one.result).exists():
       print(f'{one.name} was stopped; the same command goes on from here')
       return
-    files.write(folder / DONE, json.dumps({'inputs': before}).encode())
+    files.write(folder / DONE, json.dumps({'inputs': inputs}).encode())
     jax.clear_caches()
   report(workdir, steps, ledger)
 
@@ -94,11 +94,21 @@ def set_aside(folder) -> None:
     print(f'inputs have changed: what was made of the others is set aside in {place}', flush=True)
 
 
-def key(step: Step, before: str) -> str:
-  """What a step's result follows from: its fields, what is in the files that they name, and the steps before it."""
+def key(step: Step, before: dict[str, str]) -> str:
+  """What a step's result follows from: its fields, what is in the files that they name, and the earlier steps that they name.
+
+  before: the key of each earlier step by its folder. A path in one of them counts as that step's key and the name below it: so a step does
+  not follow from those that it takes nothing of, nor from where the workdir lies.
+  """
+  def told(value):
+    if isinstance(value, str):
+      return next((inputs + value[len(folder):] for folder, inputs in before.items() if f'{value}/'.startswith(f'{folder}/')), value)
+    if isinstance(value, dict):
+      return {name: told(one) for name, one in value.items()}
+    return [told(one) for one in value] if isinstance(value, (list, tuple)) else value
+
   named = {field: _content(field, value) for field in INPUTS if (value := _field(step.config, field))}
-  fields = json.dumps([step.config.to_dict(), named, before], sort_keys=True)
-  return hashlib.sha256(fields.encode()).hexdigest()[:16]
+  return hashlib.sha256(json.dumps([told(step.config.to_dict()), named], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _field(config, name: str):
