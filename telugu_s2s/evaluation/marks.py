@@ -19,7 +19,7 @@ def run(config, workdir) -> None:
   """The job 'mark': `config.action` on each recording of `config.input`.
 
   Raises:
-    InputError: there is no recording, no key, or no such action.
+    InputError: there is no recording, no key, or no such action; or some could not be read, which is told when all others are done.
   """
   if not config.key:
     raise InputError('config.key is empty: give the words that the mark is made of')
@@ -27,36 +27,41 @@ def run(config, workdir) -> None:
   found = [source] if source.is_file() else sorted(path for path in source.rglob('*') if path.suffix.lower() in files.EXTENSIONS)
   if not config.input or not found:
     raise InputError(f'config.input: {config.input!r} is no recording and no folder of recordings')
+  refused = []
+  some = readable(found, refused)
   if config.action == 'detect':
-    for path in found:
-      print(f'{path}: {judged(files.read(path)[0], config.key)}')
+    for path, samples in some:
+      print(f'{path}: {judged(samples, config.key)}')
   elif config.action == 'mark':
-    marked(found, source, config, Path(workdir) / 'marked')
+    marked(some, found, source, config, Path(workdir) / 'marked')
   elif config.action == 'measure':
-    measure([files.read(path)[0] for path in found], config)
+    measure([samples for _, samples in some], config)
   else:
     raise InputError(f'config.action: {config.action!r}; give detect, mark or measure')
+  if refused:
+    raise InputError(f'config.input: {len(refused)} of {len(found)} recordings could not be read, such as {refused[0]}; all others are done')
 
 
-def marked(found, source, config, out) -> None:
-  """Writes marked copies of recordings below `out`, two of one stem under their whole names.
-
-  Raises:
-    InputError: some could not be read, which is told when all others are done.
-  """
-  below = [(path.relative_to(source) if path != source else Path(path.name)).as_posix() for path in found]
-  refused = []
-  for path, name in zip(found, transcode.targets(below)):
+def readable(found, refused):
+  """Yields (path, f32[samples]) of the recordings that can be read; of others it prints why, and adds them to `refused`."""
+  for path in found:
     try:
       samples = files.read(path)[0]
     except InputError as problem:
       print(f'left out: {problem}')
       refused.append(path)
       continue
-    files.write_wav(out / f'{name}.wav', mark.whole(samples, config.key, config.strength_db), comment=mark.SYNTHETIC)
-    print(out / f'{name}.wav')
-  if refused:
-    raise InputError(f'{len(refused)} of {len(found)} recordings could not be read, such as {refused[0]}')
+    yield path, samples
+
+
+def marked(some, found, source, config, out) -> None:
+  """Writes marked copies of `some`, [(path, samples)] of those `found`, below `out`; two of one stem under their whole names."""
+  below = [(path.relative_to(source) if path != source else Path(path.name)).as_posix() for path in found]
+  names = dict(zip(found, transcode.targets(below)))
+  for path, samples in some:
+    to = out / f'{names[path]}.wav'
+    files.write_wav(to, mark.whole(samples, config.key, config.strength_db), comment=mark.SYNTHETIC)
+    print(to)
 
 
 def judged(samples, key: str) -> str:
@@ -81,9 +86,9 @@ def ways(seed: int) -> dict:
 
 def measure(clips, config) -> dict:
   """Prints, for each thing that happens to marked speech, how often the mark is found; returns {way: {found, least, unmarked}}."""
-  clips = [x for x in clips if len(x) >= PART_S * RATE]
+  clips = [x for x in clips if len(x) >= PART_S * RATE and x.any()]          # silence bears no mark
   if not clips:
-    raise InputError(f'config.input: {config.input} has no recording of {PART_S:g} s or more, which measuring takes')
+    raise InputError(f'config.input: {config.input} has no recording of {PART_S:g} s or more with a sound, which measuring takes')
   marked, result = [mark.whole(x, config.key, config.strength_db) for x in clips], {}
   print(f'{len(clips)} recordings of {PART_S:g} s or more, {sum(map(len, clips)) / RATE:.0f} s, marked by {config.strength_db:g} dB')
   for name, way in ways(config.seed).items():

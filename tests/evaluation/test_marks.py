@@ -37,6 +37,19 @@ def test_the_job_marks_a_folder_and_finds_the_mark_again(asked, tmp_path, capsys
   assert 'one.wav: not marked' in capsys.readouterr().out
 
 
+def test_what_cannot_be_read_is_told_when_all_others_are_judged_and_silence_is_none_to_measure(asked, tmp_path, capsys, monkeypatch):
+  monkeypatch.setattr(marks, 'OTHERS', 3)
+  monkeypatch.setattr(marks, 'ways', lambda seed: {'nothing': lambda x: x})
+  (tmp_path / 'in/broken.wav').write_bytes(b'nothing')
+  files.write_wav(tmp_path / 'in/silent.wav', np.zeros(80_000, np.float32))
+  for action, says in (('detect', 'one.wav: not marked'), ('measure', '1 recordings of 3 s or more, 6 s')):
+    with pytest.raises(InputError, match='config.input: 1 of 4 recordings could not be read, such as .*broken.wav'):
+      asked(action=action)
+    said = capsys.readouterr().out
+    assert says in said and 'left out' in said
+  assert 'found 100.0%' in said and 'nan dB' not in said
+
+
 def test_no_copy_takes_anothers_place_and_a_damaged_file_stops_no_other(asked, tmp_path, speech):
   files.write(tmp_path / 'in/one.flac', files.encoded(speech[0][:8000], form='flac'))
   (tmp_path / 'in/broken.wav').write_bytes(b'nothing')
