@@ -1,4 +1,4 @@
-"""What a codec makes of held-out recordings, whole, by language, with 95 % bootstrap intervals, and beside its peers."""
+"""What a codec makes of held-out recordings, whole, by language, with 95 % intervals over clips, and beside its peers."""
 import collections
 import dataclasses
 import importlib.util
@@ -13,8 +13,8 @@ from telugu_s2s.corpora.folder import Recording
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import paired, perceptual
 from telugu_s2s.preparation import inputs, pool, prepare
+from telugu_s2s.training import intervals
 
-RESAMPLES = 1000
 SHOWN = ('pesq_wb', 'stoi', 'estoi', 'visqol', 'si_sdr', 'ms_mel', 'mel80_db', 'spk_sim', 'dns_ovrl', 'dns_sig', 'dns_bak',
          'dns_p808', 'distillmos', 'f0_cents', 'f0_gpe', 'vuv_err', 'gain_db', 'clip_pct')
 
@@ -37,7 +37,8 @@ def measure(config, workdir) -> dict:
 
   The decoded wavs go to workdir/decoded, with the sub-folders of the recordings, and one row a clip to
   workdir/codec.tsv. Recordings are neither cut at their pauses nor trimmed, since other codecs are measured whole;
-  of one above data.longest_s its beginning is taken, one below data.shortest_s is left out.
+  of one above data.longest_s its beginning is taken, one below data.shortest_s is left out, and one of nothing but zeros, of which no
+  measure tells anything.
 
   Returns:
     A dict of plain values; measures: {language: {measure: [mean, half the width of its interval], clips, taken: {measure: of how many
@@ -56,6 +57,8 @@ def measure(config, workdir) -> dict:
   clips = list(decoded(config, data, trained, workdir, counts))
   if not clips:
     raise InputError(f'data.audio: no recording in {data.audio or prepare.SAMPLE} can be measured')
+  for theirs in peers.values():
+    paired.paired([clip.row for clip in clips], theirs)                        # raises before the measuring, which takes longest
   missing(config.perceptual)
   found = dict(_measured(clips, data.workers))
   rows = [clip.row | found[clip.pair] for clip in clips]
@@ -69,8 +72,10 @@ def measure(config, workdir) -> dict:
     result['pesq_by_level'] = by_level(clips, found)
   result['peers'] = {}
   for path, theirs in peers.items():
-    result['peers'][paired.named(theirs)] = paired.difference(rows, theirs, rng)
-    paired.show(rows, theirs, result['peers'][paired.named(theirs)])
+    name = paired.named(theirs)
+    name = f'{name}, {path}' if name in result['peers'] else name              # two trainings of one codec
+    result['peers'][name] = paired.difference(rows, theirs, rng)
+    paired.show(rows, theirs, result['peers'][name])
   print(f'each clip: {workdir / "codec.tsv"}; the decoded wavs: {workdir / "decoded"}')
   return result
 
@@ -92,6 +97,9 @@ def decoded(config, data, trained, workdir, counts):
       continue
     if len(audio) < data.shortest_s * files.SAMPLE_RATE:
       tqdm.tqdm.write(f'left out: {recording.path} is shorter than {data.shortest_s:g} s')
+      continue
+    if not audio.any():
+      tqdm.tqdm.write(f'left out: {recording.path} is silent')
       continue
     codes = streaming.codes_of(trained, audio)
     counts += [np.bincount(codes[:, level], minlength=c.codes) for level in range(c.codebooks)]
@@ -176,12 +184,11 @@ def tables(clips, rows, rng):
 
 
 def interval(values, rng) -> list[float]:
-  """[mean, half the width of its 95 % bootstrap interval] over the values that are not nan."""
+  """[mean, half the width of its 95 % interval] over the values that are not nan, see training/intervals.py; of one the latter is nan."""
   values = np.array([value for value in values if not np.isnan(value)])
   if not len(values):
     return [float('nan')] * 2
-  means = values[rng.integers(len(values), size=(RESAMPLES, len(values)))].mean(1)
-  low, high = np.percentile(means, [2.5, 97.5])
+  low, high = intervals.by_group(values, np.arange(len(values)), rng)
   return [float(values.mean()), float(high - low) / 2]
 
 

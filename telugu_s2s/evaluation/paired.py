@@ -1,7 +1,7 @@
 """Two codecs on the same clips: tables of one row a clip, and what the one is better at, by paired bootstrap.
 
 A table is a TSV file with the columns below; more may follow and fewer measures may stand in it. Clips are told
-by `set`, a folder below the corpus, and the name of the file without its extension.
+by `set`, a folder below the corpus, and the name of the file without its extension; where both tables have `seconds`, by these too.
 """
 import csv
 import io
@@ -19,6 +19,7 @@ MEASURES = ('pesq_wb', 'pesq_c2', 'stoi', 'estoi', 'visqol', 'si_sdr', 'ms_mel',
             'dns_sig', 'dns_bak', 'dns_p808', 'distillmos', 'f0_rmse_hz', 'f0_cents', 'f0_gpe', 'vuv_err', 'gain_db',
             'clip_pct', 'short_ms', 'xc_peak')
 LOWER = {'ms_mel', 'mel80_db', 'lsd', 'f0_rmse_hz', 'f0_cents', 'f0_gpe', 'vuv_err', 'clip_pct', 'short_ms'}    # is better
+SAME_S = 0.1                     # by which one clip's seconds may differ from table to table
 COMPARED = ('pesq_wb', 'stoi', 'estoi', 'visqol', 'si_sdr', 'ms_mel', 'mel80_db', 'spk_sim', 'dns_ovrl', 'dns_p808',
             'distillmos', 'f0_cents', 'f0_gpe', 'vuv_err')
 
@@ -34,10 +35,10 @@ def write(path, rows: Iterable[dict]) -> None:
 
 
 def read(path) -> list[dict]:
-  """The rows of a table; its measures as numbers, nan where a cell is empty.
+  """The rows of a table; its seconds and measures as numbers, nan where a cell is empty.
 
   Raises:
-    InputError: there is no such file, it has no column `set` or `file`, no row, or a measure that is no number.
+    InputError: there is no such file, it has no column `set` or `file`, no row, or seconds or a measure that is no number.
   """
   try:
     text = Path(path).read_text('utf-8-sig')
@@ -51,9 +52,9 @@ def read(path) -> list[dict]:
   rows = []
   for row in table:
     try:
-      rows.append(row | {name: float(row[name] or 'nan') for name in MEASURES if name in row})
+      rows.append(row | {name: float(row[name] or 'nan') for name in ('seconds', *MEASURES) if name in row})
     except (TypeError, ValueError):
-      raise InputError(f'{path}: line {table.line_num}: a measure is no number; make the table again') from None
+      raise InputError(f'{path}: line {table.line_num}: seconds or a measure is no number; make the table again') from None
   if not rows:
     raise InputError(f'{path}: it holds no clip; make the table again')
   return rows
@@ -83,13 +84,17 @@ def difference(ours: list[dict], theirs: list[dict], rng: np.random.Generator) -
 
 
 def paired(ours: list[dict], theirs: list[dict]) -> list[tuple[dict, dict]]:
-  """The rows of both tables that are of one clip, in the order of ours. Raises InputError where there is none."""
+  """The rows of both tables that are of one clip, in the order of ours. Raises InputError where there is none.
+
+  A recording that the one measured whole and the other in part is not one clip.
+  """
   clip = lambda row: (row['set'], PurePosixPath(row['file']).stem)
+  other = lambda row, peer: abs(row.get('seconds', np.nan) - peer.get('seconds', np.nan)) > SAME_S
   known = {clip(row): row for row in theirs}
-  pairs = [(row, known[clip(row)]) for row in ours if clip(row) in known]
+  pairs = [(row, known[clip(row)]) for row in ours if clip(row) in known and not other(row, known[clip(row)])]
   if not pairs:
     raise InputError(f'no clip of {named(ours)} is one of {named(theirs)}: {"/".join(clip(ours[0]))} against '
-                     f'{"/".join(clip(theirs[0]))}; measure both on the same folder')
+                     f'{"/".join(clip(theirs[0]))}; measure both on the same folder, and as much of each recording')
   return pairs
 
 

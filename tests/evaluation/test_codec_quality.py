@@ -79,11 +79,11 @@ def test_a_measure_that_some_clips_do_not_have_tells_of_how_many_it_is(capsys):
   codec_quality.show({'codec': 'c', 'levels': 1, 'clips': 3, 'seconds': 9.0, 'nominal_bps': 1.0, 'entropy_bps': 1.0, 'used_pct': [100.0],
                       'entropy_normalised': [1.0], 'frames': 9, 'measures': measures, 'reference': {}})
   said = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
-  assert said['pesq_wb'] == ['3.000', '±0.000', '1.500', '±0.000', '(1)', '2.250', said['pesq_wb'][6], '(2)']
+  assert said['pesq_wb'] == ['3.000', '±nan', '1.500', '±nan', '(1)', '2.250', said['pesq_wb'][6], '(2)']
   assert '(2)' not in said['si_sdr']
 
 
-def test_a_peers_table_is_compared_and_a_foreign_one_refused(config, tmp_path, capsys, quick):
+def test_a_peers_table_is_compared_and_a_foreign_one_refused(config, tmp_path, capsys, quick, monkeypatch):
   codec_quality.measure(config, tmp_path / 'run')
   rows = paired.read(tmp_path / 'run' / 'codec.tsv')
   rows = [{**row, 'name': 'peer', 'kbps': 9.2, 'si_sdr': row['si_sdr'] + 0.1} for row in rows]
@@ -92,9 +92,25 @@ def test_a_peers_table_is_compared_and_a_foreign_one_refused(config, tmp_path, c
   found = codec_quality.measure(config, tmp_path / 'run')['peers']['peer (9.20 kbit/s)']
   assert found['si_sdr']['mean'] == pytest.approx(-0.1, abs=1e-3) and found['si_sdr']['verdict'] == 'worse'
   assert set(found) == {'si_sdr'} and 'minus peer' in capsys.readouterr().out
+  paired.write(tmp_path / 'later.tsv', [{**row, 'si_sdr': row['si_sdr'] + 1.0} for row in rows])
+  config.peers += f',{tmp_path / "later.tsv"}'                               # by the same name
+  found = codec_quality.measure(config, tmp_path / 'run')['peers']
+  assert [round(one['si_sdr']['mean'], 2) for one in found.values()] == [-0.1, -1.1]
   paired.write(tmp_path / 'peer.tsv', [{**row, 'set': 'elsewhere'} for row in rows])
+  monkeypatch.setattr(codec_quality.perceptual, 'measured', lambda pair: pytest.fail('measured before the tables were looked at'))
   with pytest.raises(InputError, match='no clip of'):
     codec_quality.measure(config, tmp_path / 'run')
+
+
+def test_a_silent_recording_is_left_out_since_no_measure_tells_anything_of_it(config, tmp_path, capsys):
+  before = codec_quality.measure(config, tmp_path / 'run')['measures']['te']
+  folder = tmp_path / 'speech'
+  files.write_wav(folder / 'eval' / 'te_read' / 'silent.wav', np.zeros(32000, np.float32))
+  with open(folder / 'MANIFEST.tsv', 'a') as file:
+    file.write('eval/te_read/silent.wav\teval\tte\n')
+  found = codec_quality.measure(config, tmp_path / 'run')['measures']['te']
+  assert found['si_sdr'][0] == before['si_sdr'][0] and found['clips'] == 2
+  assert 'silent.wav is silent' in capsys.readouterr().out
 
 
 def test_each_number_of_levels_is_decoded_and_scored(config, tmp_path, capsys, monkeypatch):
@@ -167,3 +183,12 @@ def test_the_interval_of_alike_values_is_narrow_and_nan_is_left_out():
   rng = np.random.default_rng(0)
   assert codec_quality.interval([2.0, math.nan, 2.0], rng) == [2.0, 0.0]
   assert all(map(math.isnan, codec_quality.interval([math.nan], rng)))
+
+
+@pytest.mark.parametrize('clips', [3, 5, 30])
+def test_the_interval_holds_the_mean_as_often_as_it_says_and_one_clip_has_none(clips):
+  rng = np.random.default_rng(clips)
+  found = [codec_quality.interval(rng.normal(size=clips), rng) for _ in range(400)]
+  assert 0.91 < np.mean([abs(mean) <= half for mean, half in found]) < 0.99
+  mean, half = codec_quality.interval([2.5, math.nan], rng)
+  assert mean == 2.5 and math.isnan(half)

@@ -46,6 +46,15 @@ def test_clips_are_paired_by_folder_and_name_whatever_the_order_and_the_extensio
     paired.paired(ours[3:], theirs)
 
 
+def test_a_recording_of_which_one_measured_the_beginning_alone_is_not_the_same_clip(tmp_path):
+  ours = [row | {'seconds': seconds} for row, seconds in zip(rows('ours', [1.0, 2.0, 3.0]), (20.0, 5.0, 7.0))]
+  theirs = [row | {'seconds': seconds} for row, seconds in zip(rows('peer', [0.0, 0.0, 0.0]), (31.5, 5.04, ''))]
+  paired.write(tmp_path / 'peer.tsv', theirs)
+  assert [a['pesq_wb'] for a, _ in paired.paired(ours, paired.read(tmp_path / 'peer.tsv'))] == [2.0, 3.0]
+  with pytest.raises(InputError, match='as much of each recording'):
+    paired.paired(ours[:1], paired.read(tmp_path / 'peer.tsv'))
+
+
 def test_a_constant_difference_is_certain_however_much_the_clips_differ():
   base = np.random.default_rng(0).normal(3, 1, 20)
   found = paired.difference(rows('ours', base + 0.1), rows('peer', base), np.random.default_rng(0))['pesq_wb']
