@@ -21,14 +21,14 @@ LEAST_S = 1.0                    # of speech in a window; a voice cannot be told
 
 
 def prompts(segments, seconds: float, count: int) -> list[tuple]:
-  """[(segment, another one of the speaker or None)]: at most `count` recordings of `seconds` and more, as many speakers as there are."""
+  """[(segment, one of another recording of the speaker, or None)]: at most `count` of `seconds` and more, of as many speakers as there are."""
   long = [one for one in segments if one.seconds >= seconds]
   seen, first, rest = set(), [], []
   for one in long:
     (rest if one.speaker in seen else first).append(one)
     seen.add(one.speaker)
   chosen = (first + rest)[:count]
-  other = lambda one: next((two for two in long if two.speaker == one.speaker != '' and two.id != one.id), None)
+  other = lambda one: next((two for two in long if two.speaker == one.speaker != '' and two.path != one.path), None)
   return [(one, other(one)) for one in chosen]
 
 

@@ -58,6 +58,13 @@ def test_recordings_are_of_as_many_speakers_as_there_are():
   assert [(one.id, two and two.id) for one, two in drift.prompts(many, 3.0, 4)] == [('a1', 'a2'), ('c1', None), ('d1', None), ('a2', 'a1')]
 
 
+def test_another_part_of_the_same_recording_is_no_other_recording_of_the_speaker():
+  of = lambda name, path: segment.Segment(name, np.zeros(64000, np.float32), '', '', path, 0.0, '', 'A', speaker='s')
+  many = [of('talk-0', 'talk.wav'), of('talk-1', 'talk.wav')]
+  assert drift.prompts(many, 3.0, 1)[0][1] is None
+  assert drift.prompts([*many, of('later-0', 'later.wav')], 3.0, 1)[0][1].id == 'later-0'
+
+
 @pytest.mark.slow
 def test_what_is_said_in_bursts_is_what_is_said_at_once():
   params = jax.jit(AudioLM(LM).init)(jax.random.key(0), jnp.zeros((1, 2, 4, 3), jnp.int32), jnp.zeros((1, 4), jnp.int32))['params']
