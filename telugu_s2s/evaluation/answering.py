@@ -63,7 +63,7 @@ def run(config, workdir):
            'words': (written(vocabulary, words, names), right if words else []),
            'ceiling': (matched(heard(folders[0], [others[name] for name in tried]), known, names), [{name} for name in tried])}
   result = {name: share(*both, tried if name == 'ceiling' else [one.text for one in asked], config.seed) for name, both in found.items()}
-  result |= {'chance': 1 / len(names), 'answers': len(names), 'revision': loop.revision(), 'machine': benchmark.machine()}
+  result |= {'chance': chance(right, len(names)), 'answers': len(names), 'revision': loop.revision(), 'machine': benchmark.machine()}
   files.write(workdir / 'answers.json', (json.dumps(result, indent=1) + '\n').encode())
   for name in found:
     if one := result[name]:
@@ -79,6 +79,11 @@ def share(said, wanted, sentences, seed: int) -> dict | None:
   if len(set(sentences)) == len(sentences):
     return intervals.share(right)
   return intervals.share_by_group(right, sentences, np.random.default_rng(seed))
+
+
+def chance(right, answers: int) -> float:
+  """How often one of so many answers, drawn evenly, is right. right: of each question, its answers."""
+  return sum(map(len, right)) / (len(right) * answers)
 
 
 def answers_of(recordings) -> dict[str, list[corpus.Recording]]:

@@ -16,6 +16,13 @@ def test_each_answer_goes_with_the_question_before_it_in_its_own_dialogue():
   assert {(asked.text, said.text) for asked, said in answering.exchanges(rows)} == {('Q1', 'A1'), ('Q2', 'A2'), ('QB', 'AB')}
 
 
+def test_chance_is_greater_where_questions_have_several_answers():
+  assert answering.chance([{'a'}, {'b'}], 4) == 0.25
+  right = [{'a', 'b'}, {'c'}]
+  drawn = np.random.default_rng(0).choice(['a', 'b', 'c', 'd'], size=(4000, 2))
+  assert answering.chance(right, 4) == pytest.approx(np.mean([[one in known for one, known in zip(row, right)] for row in drawn]), abs=0.02)
+
+
 class Letters:
   """A vocabulary of letters."""
 
