@@ -1,4 +1,6 @@
 """What each mechanism of stage 2 is worth: the same training with and without it, on the same held-out clips, and the same voice guided or not."""
+import dataclasses
+import json
 from pathlib import Path
 
 import jax
@@ -33,6 +35,9 @@ def arms_of(names, recipe) -> dict[str, dict]:
 def measure(config, workdir) -> dict:
   """Trains each with every seed, or finds it trained, and measures it.
 
+  Raises:
+    InputError: one of the changes is none, or what is there was trained in another way.
+
   Returns:
     {seeds, steps, clips, arms: {name: {codes: mean nats a code (weighted over codebooks), frame: nats of a frame with its prosody, and
     `compared`}}, guidance: {coefficient: {knob: control.agreement}}}.
@@ -44,6 +49,7 @@ def measure(config, workdir) -> dict:
       folder = folder_of(workdir, name, seed)
       print(f'--- {name}, seed {seed}', flush=True)
       recipe = of('stage2', config.size, seed=seed, steps=config.steps, data__audio=config.audio, data__tokens=tokens, **fields)
+      same(recipe, folder)
       if not (folder / 'summary.json').exists():
         stage2.run(recipe, folder)
       tokens = tokens or str(folder / 'tokens')
@@ -62,6 +68,19 @@ def folder_of(workdir, name: str, seed: int) -> Path:
   return Path(workdir, f'{name.replace(" ", "-")}-{seed}')
 
 
+def same(recipe, folder) -> None:
+  """Raises InputError where a run that lies in a folder, trained or begun, is none of this recipe: its numbers would stand for others."""
+  if not (folder / 'config.json').exists():
+    return
+  plain = lambda config: {**config, 'data': {**config['data'], 'tokens': ''}, 'model': {**config['model'], 'text_codes': 0}}       # see texts.chosen
+  found, now = plain(runs.config_of(folder).to_dict()), plain(recipe.to_dict())
+  for name in sorted(found.keys() | now.keys()):
+    before, wanted = (json.loads(json.dumps(one.get(name))) for one in (found, now))
+    if before != wanted:
+      raise InputError(f'{folder} was trained with {name} {before}, and now it is to be {wanted}; give another --workdir, or what it was '
+                       'trained with')
+
+
 def compared(more, rng) -> dict:
   """Of codes f[seeds clips] less those of `WHOLE` with the same seed {more: their mean and its 95 % interval over clips, by_seed: each mean}."""
   low, high = intervals.by_group(more.mean(0), np.arange(more.shape[1]), rng)
@@ -69,12 +88,16 @@ def compared(more, rng) -> dict:
 
 
 def by_clip(run, tokens) -> np.ndarray:
-  """f64[2 clips] of a run on held-out tokens: nats a code, weighted over codebooks, and nats of a frame, its share of the prosody included."""
+  """f64[2 clips] of a run on held-out tokens: nats a code, weighted over codebooks, and nats of a frame, its share of the prosody included.
+
+  A row holds one clip, in whatever rows the run has learnt.
+  """
   model, params, codec = runs.loaded(run)
   config = runs.config_of(run)
   clips = batches.Clips(tokens, codec.name)
   score = jax.jit(lambda params, batch: nats(model, params, batch))
-  found = [np.asarray(score(params, batch)) for batch in batches.evaluation(clips, stage2.window_of(config, model), config.batch)]
+  window = dataclasses.replace(stage2.window_of(config, model), clips=1)
+  found = [np.asarray(score(params, batch)) for batch in batches.evaluation(clips, window, config.batch)]
   return np.concatenate(found, 1)[:, :len(clips)].astype(np.float64)
 
 
