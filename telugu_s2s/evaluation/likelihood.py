@@ -168,8 +168,8 @@ def measured(config, segments, model, params, codec, bigram, converses: bool):
   frames_x, frames_y = sizes(config, codec.config)
   x_s, y_s = (count / codec.config.frame_rate for count in (frames_x, frames_y))
   heading()
-  for number, task in enumerate(config.tasks):
-    rng = np.random.default_rng([config.seed, number])
+  for task in config.tasks:
+    rng = np.random.default_rng([config.seed, splices.TASKS.index(task)])      # the same items, whatever else is tested
     couples, why = splices.couples(task, segments, -(-config.count // 2), x_s, y_s, rng)
     found = test(couples, model, params, encoder, bigram, config, converses, rng) if couples else {'skipped': why}
     show(task, found)

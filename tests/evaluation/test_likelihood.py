@@ -80,6 +80,16 @@ def test_wilsons_interval_and_the_one_over_groups():
   assert high - low > 4 * (alone[1] - alone[0]) and low < values.mean() < high
 
 
+def test_a_task_has_the_same_items_whatever_else_is_tested(codec_file, monkeypatch):
+  monkeypatch.setattr(splices, 'couples', lambda task, segments, count, x_s, y_s, rng: ([rng.integers(1000)], ''))
+  monkeypatch.setattr(likelihood, 'test', lambda couples, *_: couples)
+  monkeypatch.setattr(likelihood, 'show', lambda *_: None)
+  config = lambda *tasks: types.SimpleNamespace(tasks=tasks, seed=3, count=2, beginning_s=2.0, ending_s=1.2)
+  of = lambda *tasks: dict(likelihood.measured(config(*tasks), [], None, None, weights.load(codec_file), None, False))
+  every = of(*splices.TASKS)
+  assert of('energy', 'room') == {name: every[name] for name in ('energy', 'room')} and len({str(one) for one in every.values()}) > 5
+
+
 def test_items_are_encoded_whole_and_a_second_speaker_is_heard_where_the_model_listens(codec_file):
   codec = weights.load(str(codec_file))
   encoder, hop, rng = encoding.Encoder(codec, batch=2), codec.config.hop, np.random.default_rng(4)
