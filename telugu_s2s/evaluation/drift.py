@@ -8,7 +8,6 @@ import tqdm
 
 from telugu_s2s.audio import activity, files
 from telugu_s2s.codec import streaming
-from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import embedding
 from telugu_s2s.lm import drawing, frames, sampling
 from telugu_s2s.lm.model import targets
@@ -17,6 +16,7 @@ from telugu_s2s.training import intervals
 
 WINDOW_S = 10.0
 ENDS = 3                         # windows at the beginning and at the end that drift is told from
+LEAST_M = 2 * ENDS * WINDOW_S / 60               # minutes that have both ends
 LEAST_S = 1.0                    # of speech in a window; a voice cannot be told from less
 
 
@@ -63,8 +63,6 @@ def measure(config, segments, model, params, codec) -> dict:
     others: of other speakers' recordings after the codec; original: of the speaker's other recording itself}.
   """
   c, rate = codec.config, codec.config.frame_rate
-  if config.minutes * 60 < 2 * ENDS * WINDOW_S:
-    raise InputError(f'config.minutes {config.minutes}: give at least {2 * ENDS * WINDOW_S / 60:g}')
   size = 2 * round(config.prompt_s * rate / 2)
   chosen = prompts(segments, size / rate, config.voices)
   if not chosen:

@@ -12,6 +12,7 @@ from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import benchmark, control, drift, likelihood, splices, turn_taking
+from telugu_s2s.lm import drawing
 from telugu_s2s.preparation import prepare, read
 from telugu_s2s.tokens import batches, labels
 from telugu_s2s.training import loop, runs, stage2
@@ -32,8 +33,16 @@ def run(config, workdir):
   model, params, codec = runs.loaded(config.run)
   if 'turns' in config.tests and of.job not in CONVERSE:
     raise InputError(f'config.tests turns: {config.run} is a run of {of.job}, which hears nobody; give one of stage 3, or leave turns out')
+  # Refuses what cannot be drawn with, before it takes long.
+  drawing.settings(model, [drawing.Sampling(config.temperature, config.top_k, silence_bias=config.silence_bias, guidance=config.guidance,
+                                            floor=config.floor)])
+  table, asked = None, ()
   if 'control' in config.tests:
     control.check(config, model, of.job in CONVERSE)
+    path = Path(config.run) / labels.FILE
+    table, asked = labels.load(path) if path.exists() else None, questions(config.questions) if of.job in CONVERSE else ()
+    if table:
+      control.speakers_of(config, model, table)                                # raises where a name is none
   result = {'run': of.job, 'parameters': sum(x.size for x in jax.tree.leaves(params)), 'codec': codec.name, 'seed': config.seed}
   segments = held_out(config, workdir)
   result |= {'clips': len(segments), 'speakers': len({one.speaker for one in segments} - {''}),
@@ -59,16 +68,14 @@ def run(config, workdir):
       result[name] = turn_taking.measure(config, segments, model, params, codec)
       turn_taking.show(result[name])
     else:
-      table = Path(config.run) / labels.FILE
-      result[name] = control.measure(config, segments, model, params, codec, labels.load(table) if table.exists() else None,
-                                     questions(config.questions) if of.job in CONVERSE else ())
+      result[name] = control.measure(config, segments, model, params, codec, table, asked)
       control.show(result[name])
     keep()
   print(f'written to {workdir / "evaluate.json"}')
 
 
 def check(config) -> None:
-  """Raises InputError where a test, a task or a size is none."""
+  """Raises InputError where a test, a task, a size or a folder is none: hours would pass before the test that needs it."""
   for field, known in (('tests', TESTS), ('tasks', splices.TASKS)):
     wrong = set(config[field]) - set(known)
     if wrong:
@@ -82,6 +89,12 @@ def check(config) -> None:
                      f'local_s {config.local_s}: give at least 2 items, 0.2 s and 0.2 s, and a stretch of the ending')
   if not 0 < config.minutes < math.inf or not config.temperature >= 0:
     raise InputError(f'config.minutes {config.minutes}, temperature {config.temperature}: give more than 0, and 0 or more')
+  if 'voice' in config.tests and (config.minutes < drift.LEAST_M or config.prompt_s < 0.2):
+    raise InputError(f'config.minutes {config.minutes}, prompt_s {config.prompt_s}: a voice takes {drift.LEAST_M:g} minutes and 0.2 s at least')
+  if 'control' in config.tests and not 0.2 <= config.utterance_s < math.inf:
+    raise InputError(f'config.utterance_s {config.utterance_s}: give the seconds of what is said, 0.2 or more')
+  if 'turns' in config.tests and config.dialogues and not Path(config.dialogues).is_dir():
+    raise InputError(f'config.dialogues: there is no folder {config.dialogues}')
 
 
 def held_out(config, workdir) -> list:

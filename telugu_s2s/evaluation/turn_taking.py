@@ -146,6 +146,7 @@ def measure(config, segments, model, params, codec) -> dict:
   encoder, rng = encoding.Encoder(codec), np.random.default_rng(config.seed)
   how = sampling.Sampling(config.temperature, config.top_k, int(encoder.silence()[0]), floor=config.floor)
   result, offsets = {}, []
+  real = real_offsets(config.dialogues) if config.dialogues else None          # before it takes long: there may be none
   for kind in KINDS:
     made = stimuli(kind, segments, config.stimuli, rng)
     if not made:
@@ -160,7 +161,7 @@ def measure(config, segments, model, params, codec) -> dict:
       if kind == 'end':
         offsets += [offset for one, reply in zip(rows, audio) for offset in first_offset(one, reply)]
     result[kind] = summary(found, np.random.default_rng(config.seed))            # stimuli do not depend on what was said to others
-  return result | {'offsets': beside(offsets, config.dialogues, rng)}
+  return result | {'offsets': beside(offsets, real, rng)}
 
 
 def first_offset(one: Stimulus, audio) -> list[float]:
@@ -213,14 +214,14 @@ def distance(a, b) -> float:
   return float(np.sum(np.abs(share(a) - share(b)) * np.diff(every)))
 
 
-def beside(offsets, dialogues, rng) -> dict:
-  """The histogram of offsets in steps of 0.2 s from -2 to 4, and with dialogues its distance from theirs, beside that of their halves."""
+def beside(offsets, real, rng) -> dict:
+  """The histogram of offsets in steps of 0.2 s from -2 to 4, and with those of real dialogues its distance from them, beside that of their halves."""
   edges = np.arange(-2, 4.01, 0.2).round(1)
   bins = lambda x: np.histogram(np.clip(x, edges[0], edges[-1]), edges)[0].tolist()
   result = {'n': len(offsets), 'edges_s': edges.tolist(), 'counts': bins(offsets)}
-  if not dialogues:
+  if real is None:
     return result | {'skipped': 'config.dialogues names no real dialogues'}
-  real = np.array(real_offsets(dialogues))
+  real = np.array(real)
   half = rng.permutation(len(real))
   halves = distance(real[half[::2]], real[half[1::2]]) if len(real) > 1 else float('nan')
   return result | {'real': len(real), 'real_counts': bins(real), 'wasserstein_s': distance(offsets, real) if offsets else float('nan'),

@@ -15,6 +15,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import evaluate
 from telugu_s2s.lm.model import AudioLM, Config
 from telugu_s2s.preparation.prepare import SAMPLE
+from telugu_s2s.tokens import labels
 from telugu_s2s.training import runs
 
 LM = Config(width=16, layers=1, heads=2, kv_heads=1, head_width=8, ffn=24, depth_width=8, depth_layers=1, depth_heads=1, depth_ffn=16,
@@ -42,7 +43,9 @@ def trained(codec_file, monkeypatch):
     ({'tests': ('likelihood', 'taste')}, 'taste: give some of likelihood, voice, turns, control'),
     ({'tasks': ('speaker', 'shoes')}, 'shoes: give some of speaker'),
     ({'local_s': (1.0, 0.5)}, 'local_s'), ({'local_s': (0.5,)}, 'local_s'),
-    ({'minutes': 0.0}, 'minutes 0'), ({'count': 0}, 'count 0'), ({'draws': 0}, 'draws 0'), ({'clips': 0}, 'clips 0')])
+    ({'minutes': 0.0}, 'minutes 0'), ({'minutes': 0.9}, 'minutes 0.9.* takes 1 minutes'), ({'prompt_s': 0.0}, 'prompt_s 0.0'),
+    ({'tests': ('turns',), 'dialogues': '/nope'}, 'config.dialogues: there is no folder /nope'),
+    ({'tests': ('control',), 'utterance_s': 0.0}, 'utterance_s 0.0'), ({'count': 0}, 'count 0'), ({'draws': 0}, 'draws 0'), ({'clips': 0}, 'clips 0')])
 def test_what_is_no_test_is_refused(fields, message, tmp_path):
   with pytest.raises(InputError, match=message):
     evaluate.run(config_of('stage2', **fields), tmp_path)
@@ -52,6 +55,18 @@ def test_what_is_no_test_is_refused(fields, message, tmp_path):
 def test_a_run_is_not_asked_for_what_it_has_not(name, message, trained, tmp_path):
   with pytest.raises(InputError, match=message):
     evaluate.run(config_of('stage4', tests=('likelihood', name)), tmp_path)
+
+
+@pytest.mark.parametrize('fields, message', [({'questions': '/nope'}, 'config.questions'), ({'speakers': ('nobody',)}, 'nobody'),
+                                             ({'floor': 2.0}, 'floor one from 0 to 1'), ({'top_k': -1}, 'top_k from 0')])
+def test_who_is_asked_and_what_is_answered_is_looked_up_before_anything_is_measured(fields, message, trained, tmp_path, monkeypatch):
+  of = ml_collections.ConfigDict({'job': 'stage3', 'data': {'tokens': 'nowhere'}, 'text': {'vocabulary': ''}})
+  monkeypatch.setattr(runs, 'config_of', lambda folder: of)
+  monkeypatch.setattr(evaluate.control, 'check', lambda *_: None)
+  monkeypatch.setattr(evaluate, 'held_out', lambda *_: pytest.fail('recordings were prepared before'))
+  labels.save(tmp_path / labels.FILE, labels.Table(('A/somebody',), (200.0,), {}))
+  with pytest.raises(InputError, match=message):
+    evaluate.run(config_of('stage4', run=str(tmp_path), **fields), tmp_path / 'out')
 
 
 @pytest.mark.slow

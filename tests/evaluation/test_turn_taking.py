@@ -97,7 +97,7 @@ def test_gaps_and_overlaps_of_a_dialogue_of_two_channels(tmp_path):
   files.write(tmp_path / 'one.wav', _stereo(a, b))
   # 2.0 to 2.3; 4.5 to 5.0; 6.6 before 7.0; 8.5 to 9.0; the short one inside is none
   np.testing.assert_allclose(turn_taking.real_offsets(tmp_path), [0.3, 0.5, -0.4, 0.5], atol=0.05)
-  made = turn_taking.beside([0.3, 0.5, -0.4, 0.5], str(tmp_path), np.random.default_rng(0))
+  made = turn_taking.beside([0.3, 0.5, -0.4, 0.5], turn_taking.real_offsets(tmp_path), np.random.default_rng(0))
   assert made['wasserstein_s'] < 0.05 and made['real'] == 4 == sum(made['counts'])
   files.write(tmp_path / 'short.wav', _stereo(a[:4800], b[:4800]))
   files.write(tmp_path / 'empty.wav', _stereo(a[:0], b[:0]))
