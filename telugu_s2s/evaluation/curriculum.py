@@ -213,6 +213,7 @@ def planned(config, workdir) -> list[Step]:
       Step('stage2', train2, stage2.run, pace.tokenised(audio_s) + pace.trained(model, train2), 'summary.json')]
   if config.listen.steps:
     steps.append(Step('listen', listen, stage3.run, heard_s + pace.trained(model, listen), 'summary.json'))
+    heard_s = 0.0                  # stage 3 takes over what was made then
   steps += [
       Step('stage3', train3, stage3.run, heard_s + pace.trained(model, train3), 'summary.json'),
       Step('stage4', train4, stage4.run, pace.trained(model, train4), 'summary.json'),
