@@ -132,7 +132,7 @@ def recorded(segments, again, table, rng) -> dict:
   measured = [table.measured(one | {'quality': {labels.KNOBS[knob]: value for knob, value in heard(audio).items()}})
               for one, audio in zip(every, again)]
   found = np.array([[one.get(knob, np.nan) for knob in HEARD] for one in measured])
-  who = np.array([one.speaker for one in segments])
+  who = np.array([labels.spoken_by(one) for one in segments])
   return {knob: agreement(bins[there, number], found[there, number], rng, groups=who[there]) for number, knob in enumerate(HEARD)
           for there in [bins[:, number] >= 0] if there.any()}
 
@@ -209,7 +209,7 @@ def measure(config, segments, model, params, codec, table, questions=()) -> dict
       draw, asked = laid((0, 1), config.draws)
       sounds = say({name: asked}, draw, len(HEARD) + 1 + number)[1]
       result[name] = between(name, asked, map(nonverbal.heard, sounds), grouped(draw), rng) | {
-          'recordings': between(name, [one[name] for one in told], counts, [one.speaker for one in segments], rng)}
+          'recordings': between(name, [one[name] for one in told], counts, [labels.spoken_by(one) for one in segments], rng)}
   if model.emotions:
     result['emotion'] = _emotions(config, segments, say, above, grouped, rng)
   return result
@@ -256,7 +256,7 @@ def _emotions(config, segments, say, above, grouped, rng):
 
 def profiled(segments) -> dict:
   """{emotion: f64[n 4], what is heard of its recordings, the pitch in semitones from the middle of their speaker's}, FEWEST at least."""
-  labelled = [(number, one.speaker, [*heard(one.audio).values()]) for one in segments if (number := labels.emotion(one.emotion or '')) >= 0]
+  labelled = [(number, labels.spoken_by(one), [*heard(one.audio).values()]) for one in segments if (number := labels.emotion(one.emotion or '')) >= 0]
   hertz, profiles = collections.defaultdict(list), collections.defaultdict(list)
   for _, speaker, (pitch_hz, *_) in labelled:
     hertz[speaker].append(pitch_hz)

@@ -13,6 +13,7 @@ from telugu_s2s.corpora import licences, sample
 from telugu_s2s.dialogue import diarise, matched, retrieval, timing, voiceprint
 from telugu_s2s.dialogue.timing import Span
 from telugu_s2s.errors import InputError
+from telugu_s2s.tokens import labels
 from telugu_s2s.training import intervals
 
 TURNS = 8
@@ -61,7 +62,7 @@ def held_out(folder) -> dict[str, list]:
   found = collections.defaultdict(list)
   for one in corpus.recordings(folder, licences.OWN)[0]:
     if one.split == 'eval' and one.speaker:
-      found[one.speaker].append(one)
+      found[labels.spoken_by(one)].append(one)
   found = {name: clips for name, clips in found.items() if len(clips) > 1}
   if len(found) < 2:
     raise InputError(f'config.folder: {folder} has no two speakers of split eval with two recordings each, of which dialogues are mixed')

@@ -11,7 +11,7 @@ from telugu_s2s.codec import streaming
 from telugu_s2s.evaluation import embedding
 from telugu_s2s.lm import drawing, frames, sampling
 from telugu_s2s.lm.model import targets
-from telugu_s2s.tokens import encoding, prosody
+from telugu_s2s.tokens import encoding, labels, prosody
 from telugu_s2s.training import intervals
 
 WINDOW_S = 10.0
@@ -25,10 +25,10 @@ def prompts(segments, seconds: float, count: int) -> list[tuple]:
   long = [one for one in segments if one.seconds >= seconds]
   seen, first, rest = set(), [], []
   for one in long:
-    (rest if one.speaker in seen else first).append(one)
-    seen.add(one.speaker)
+    (rest if labels.spoken_by(one) in seen else first).append(one)
+    seen.add(labels.spoken_by(one))
   chosen = (first + rest)[:count]
-  other = lambda one: next((two for two in long if two.speaker == one.speaker != '' and two.path != one.path), None)
+  other = lambda one: next((two for two in long if labels.spoken_by(two) == labels.spoken_by(one) != '' and two.path != one.path), None)
   return [(one, other(one)) for one in chosen]
 
 
@@ -80,9 +80,9 @@ def measure(config, segments, model, params, codec) -> dict:
   count = min(len(one) for one in spoken) // window
   parts = [one[number * window:(number + 1) * window] for one in spoken for number in range(count)]
   others = [two.audio[:window] if two else None for _, two in chosen]
-  voices = [one.speaker or one.id for one, _ in chosen]
+  voices = [labels.spoken_by(one) or one.id for one, _ in chosen]
   return compared(audio, parts, others, voices, functools.partial(_resynthesised, codec, encoder), np.random.default_rng(config.seed)) | {
-      'voices': len(chosen), 'speakers': len({one.speaker for one, _ in chosen}), 'minutes': config.minutes}
+      'voices': len(chosen), 'speakers': len({labels.spoken_by(one) for one, _ in chosen}), 'minutes': config.minutes}
 
 
 def _resynthesised(codec, encoder, audio):

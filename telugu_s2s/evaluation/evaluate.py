@@ -45,7 +45,7 @@ def run(config, workdir):
       control.speakers_of(config, model, table)                                # raises where a name is none
   result = {'run': of.job, 'parameters': sum(x.size for x in jax.tree.leaves(params)), 'codec': codec.name, 'seed': config.seed}
   segments = held_out(config, workdir)
-  result |= {'clips': len(segments), 'speakers': len({one.speaker for one in segments} - {''}),
+  result |= {'clips': len(segments), 'speakers': len({labels.spoken_by(one) for one in segments} - {''}),
              'seconds': round(sum(one.seconds for one in segments), 1)}
   result |= {'command': 'python -m telugu_s2s.main ' + ' '.join(sys.argv[1:]), 'revision': loop.revision(), 'machine': benchmark.machine(),
              'date': time.strftime('%Y-%m-%d')}

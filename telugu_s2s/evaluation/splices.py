@@ -14,7 +14,7 @@ import numpy as np
 from telugu_s2s.audio import activity, level, pitch
 from telugu_s2s.audio.files import SAMPLE_RATE
 from telugu_s2s.evaluation.alterations import SPEECH_DBFS, faster, floored, higher, levelled
-from telugu_s2s.tokens import views
+from telugu_s2s.tokens import labels, views
 
 TASKS = ('speaker', 'gender', 'room', 'background', 'rate', 'pitch', 'energy', 'emotion', 'adjacency')
 FADE = 320                       # samples of the cross-fade: 20 ms
@@ -32,8 +32,8 @@ class Side:
   """A stretch of a recording that begins or ends in a pause."""
   audio: np.ndarray                # f32[samples]
   recording: str
-  speaker: str
-  labels: dict
+  speaker: str                     # of its source; '' where nobody is named
+  labels: dict                     # language, set: the folder, gender, emotion: from `feeling`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,9 +59,9 @@ def sides(segments, x_s: float, y_s: float) -> tuple[list[Side], list[Side]]:
   for one in segments:
     audio = one.audio - np.mean(one.audio, dtype=np.float64).astype(np.float32)       # no DC that tells recordings apart
     spoken = activity.speech(audio)
-    labels = {'language': one.language, 'set': one.path.rpartition('/')[0], 'gender': one.gender, 'emotion': one.emotion,
-              'dialogue': one.dialogue, 'turn': one.turn, 'source': one.source, 'id': one.id, 'start_s': one.start_s}
-    made = lambda part: Side(part, one.path, one.speaker, labels)
+    known = {'language': one.language, 'set': one.path.rpartition('/')[0], 'gender': one.gender,
+             'emotion': feeling(one)}
+    made = lambda part: Side(part, one.path, labels.spoken_by(one), known)
     for start, end in activity.runs(spoken):
       at = end * HOP - size_x
       if end < len(spoken) and at >= 0 and spoken[at // HOP:end].mean() >= SPOKEN:
@@ -70,6 +70,12 @@ def sides(segments, x_s: float, y_s: float) -> tuple[list[Side], list[Side]]:
       if start > 0 and at + size_y <= len(audio) and spoken[start:start + size_y // HOP].mean() >= SPOKEN:
         second.append(made(audio[at:at + size_y]))
   return first, second
+
+
+def feeling(one) -> str:
+  """The emotion of a segment by one name, whatever its corpus calls it; '' where it is unknown."""
+  word = (one.emotion or '').strip().lower()
+  return labels.named_emotion(word) or ('' if word in labels.UNKNOWN else word)
 
 
 def joined(x, y) -> np.ndarray:
@@ -167,7 +173,7 @@ def _of_voices(task, first, second, rng):
   begins, ends = collections.defaultdict(list), collections.defaultdict(list)
   for many, found in ((first, begins), (second, ends)):
     for one in many:
-      if one.speaker and (task != 'emotion' or one.labels['emotion'] not in ('', 'unknown')):
+      if one.speaker and (task != 'emotion' or one.labels['emotion']):
         found[same(one)].append(one)
   rich = sorted(key for key in begins if any(x.recording != y.recording for x in begins[key] for y in ends.get(key, ())))
   where = {key: begins[key][0].labels for key in rich}
@@ -208,16 +214,16 @@ def _adjacent(segments, count, x_s, y_s, rng):
   for turns in dialogues.values():
     turns.sort(key=lambda one: (one.turn, one.start_s))
     found += [(a, b) for a, b in zip(turns, turns[1:]) if b.turn != a.turn]
-  other = lambda pair: pair[0].speaker != pair[1].speaker
+  by, other = labels.spoken_by, lambda pair: labels.spoken_by(pair[0]) != labels.spoken_by(pair[1])
   pairs = [(one, two) for one, two in itertools.combinations(found, 2)
-           if one[1].speaker == two[1].speaker and other(one) == other(two) and one[1].dialogue != two[1].dialogue
+           if by(one[1]) == by(two[1]) and other(one) == other(two) and one[1].dialogue != two[1].dialogue
            and not any(a.text and a.text == b.text for a, b in zip(one, two))]
   made = []
   for number in rng.permutation(len(pairs))[:count]:
     one, two = pairs[number]
     x, y = [_end(pair[0].audio, x_s) for pair in (one, two)], [_begin(pair[1].audio, y_s) for pair in (one, two)]
     parts = [levelled(part) for part in floored([levelled(part) for part in x + y], rng)]
-    made.append(Couple('adjacency', tuple(parts[:2]), tuple(parts[2:]), (one[1].speaker,), other(one)))
+    made.append(Couple('adjacency', tuple(parts[:2]), tuple(parts[2:]), (by(one[1]),), other(one)))
   return made, '' if made else 'no two turns of dialogues or passages are followed by the same speaker'
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from telugu_s2s.audio import activity, files, level
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import drawing, frames, sampling
-from telugu_s2s.tokens import encoding
+from telugu_s2s.tokens import encoding, labels
 from telugu_s2s.training import intervals
 
 KINDS = ('pause', 'end', 'interruption', 'alone', 'backchannel')
@@ -66,7 +66,7 @@ def stimuli(kind, segments, count, rng) -> list[Stimulus]:
     elif kind == 'end':
       said, start, end = [turn], second(turn) - ON_S, second(turn) - ON_S
     else:
-      others = [other for other, two in enumerate(segments) if two is not one and two.speaker == one.speaker and spoken[other]]
+      others = [other for other, two in enumerate(segments) if two is not one and labels.spoken_by(two) == labels.spoken_by(one) and spoken[other]]
       if not others:
         continue
       other = others[rng.integers(len(others))]
@@ -76,7 +76,7 @@ def stimuli(kind, segments, count, rng) -> list[Stimulus]:
       said = [turn, quiet(BEFORE_S - ON_S - lead), 0 * more if kind == 'alone' else more]
       start = second(turn) - ON_S + BEFORE_S
       end = second(np.concatenate(said)) - ON_S
-    made.append(Stimulus(kind, np.concatenate([*said, quiet(LISTEN_S)]), start, end, one.speaker))
+    made.append(Stimulus(kind, np.concatenate([*said, quiet(LISTEN_S)]), start, end, labels.spoken_by(one)))
   return made
 
 

@@ -29,6 +29,11 @@ def speaker(labels: dict) -> str:
   return f'{labels.get("source", "")}/{labels["speaker"]}' if labels.get('speaker') else ''
 
 
+def spoken_by(one) -> str:
+  """`speaker` of a segment or a recording."""
+  return speaker({'source': one.source, 'speaker': one.speaker})
+
+
 def emotion(label: str) -> int:
   """The number of an emotion, ABSENT for one that is unknown or outside of EMOTIONS."""
   word = label.strip().lower()

@@ -65,6 +65,11 @@ def test_another_part_of_the_same_recording_is_no_other_recording_of_the_speaker
   assert drift.prompts([*many, of('later-0', 'later.wav')], 3.0, 1)[0][1].id == 'later-0'
 
 
+def test_a_name_that_two_corpora_give_is_two_speakers():
+  of = lambda source: segment.Segment(f'{source}-1', np.zeros(64000, np.float32), source, '', f'{source}.wav', 0.0, '', 'A', speaker='1')
+  assert [(one.id, other) for one, other in drift.prompts([of('x'), of('y')], 3.0, 2)] == [('x-1', None), ('y-1', None)]
+
+
 @pytest.mark.slow
 def test_what_is_said_in_bursts_is_what_is_said_at_once():
   params = jax.jit(AudioLM(LM).init)(jax.random.key(0), jnp.zeros((1, 2, 4, 3), jnp.int32), jnp.zeros((1, 4), jnp.int32))['params']

@@ -1,4 +1,6 @@
 """Items of likelihood tests are made as they say: both sides joined, of other recordings, and alike in all but one thing."""
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -66,7 +68,7 @@ def test_all_sides_of_a_couple_have_one_length_one_level_and_no_direct_current(s
 
 def test_voices_are_joined_across_recordings_and_each_ending_is_right_once(segments):
   made, _ = splices.couples('gender', segments, 4, X_S, Y_S, seeded())
-  assert len(made) == 4 and all('deep' in one.group for one in made), 'the man with one of the women'
+  assert len(made) == 4 and all('sample/deep' in one.group for one in made), 'the man with one of the women'
   first, second = splices.sides(segments, X_S, Y_S)
 
   def recording(part, known):
@@ -76,6 +78,21 @@ def test_voices_are_joined_across_recordings_and_each_ending_is_right_once(segme
       begun, ended = recording(x, first), recording(y, second)
       assert begun.recording != ended.recording and begun.speaker == ended.speaker
     assert {recording(part, first).speaker for part in one.x} == set(one.group)
+
+
+def test_a_name_that_two_corpora_give_is_two_voices(segments):
+  """a: one recording of the woman and one of the man, as two corpora that both have a speaker 1."""
+  two = [dataclasses.replace(one, source=source, speaker='1') for one, source in zip((segments[0], segments[6]), 'ab')]
+  made, why = splices.couples('room', two, 2, X_S, Y_S, seeded())
+  assert made == [] and 'no speaker has two recordings' in why
+  many = [dataclasses.replace(one, source=one.speaker, speaker='1') for one in segments]
+  assert splices.couples('gender', many, 2, X_S, Y_S, seeded())[0][0].group in {('deep/1', 'mezzo/1'), ('alto/1', 'deep/1')}
+
+
+def test_an_emotion_by_two_names_is_one(segments):
+  of = lambda *names: splices.couples('emotion', [dataclasses.replace(one, emotion=names[number % 2]) for number, one in enumerate(segments)], 2,
+                                      X_S, Y_S, seeded())[0]
+  assert of('happy', 'Happiness') == [] and of('sad', 'Unknown') == [] and len(of('happy', 'bored')) == 2
 
 
 def test_gender_is_the_label_or_else_the_pitch():
