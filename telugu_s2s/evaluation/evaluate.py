@@ -1,4 +1,5 @@
 """What a trained voice can do, measured: controlled likelihood tests, its voice over minutes, control, turn-taking."""
+import itertools
 import json
 import math
 import sys
@@ -23,6 +24,8 @@ CONVERSE = ('stage3', 'stage4')  # jobs whose runs hear a second speaker
 
 def run(config, workdir):
   """The job: the tests of config.tests on the run config.run, their tables on the screen and in workdir/evaluate.json.
+
+  An evaluate.json that is there already is kept as evaluate-1.json, or the next number: other tests, which took hours, may stand in it.
 
   Raises:
     InputError: there is no such test or task, or the run cannot be asked what a test asks.
@@ -50,6 +53,7 @@ def run(config, workdir):
   result |= {'command': 'python -m telugu_s2s.main ' + ' '.join(sys.argv[1:]), 'revision': loop.revision(), 'machine': benchmark.machine(),
              'date': time.strftime('%Y-%m-%d')}
   began = time.monotonic()
+  set_aside(workdir / 'evaluate.json')
 
   def keep():
     files.write(workdir / 'evaluate.json', (json.dumps(result | {'wall_s': round(time.monotonic() - began, 1)}, indent=1) + '\n').encode())
@@ -72,6 +76,15 @@ def run(config, workdir):
       control.show(result[name])
     keep()
   print(f'written to {workdir / "evaluate.json"}')
+
+
+def set_aside(path) -> None:
+  """Gives a file, if it is there, the first name with a number behind it that is free."""
+  if path.exists():
+    names = (path.with_name(f'{path.stem}-{number}{path.suffix}') for number in itertools.count(1))
+    other = next(name for name in names if not name.exists())
+    path.rename(other)
+    print(f'what was measured before is kept as {other}')
 
 
 def check(config) -> None:

@@ -69,6 +69,15 @@ def test_who_is_asked_and_what_is_answered_is_looked_up_before_anything_is_measu
     evaluate.run(config_of('stage4', run=str(tmp_path), **fields), tmp_path / 'out')
 
 
+def test_another_test_in_the_same_folder_takes_no_numbers_away(trained, tmp_path, monkeypatch):
+  monkeypatch.setattr(evaluate, 'held_out', lambda *_: [])
+  for task in ('room', 'rate', 'pitch'):
+    monkeypatch.setattr(evaluate.likelihood, 'measured', lambda *_, task=task: [(task, {})])
+    evaluate.run(config_of('stage2', tests=('likelihood',)), tmp_path)
+  found = [json.loads((tmp_path / f'{name}.json').read_text())['likelihood'] for name in ('evaluate-1', 'evaluate-2', 'evaluate')]
+  assert found == [{'room': {}}, {'rate': {}}, {'pitch': {}}]
+
+
 @pytest.mark.slow
 def test_an_untrained_model_is_evaluated_on_a_few_recordings(trained, tmp_path, capsys):
   trained(jax.jit(AudioLM(LM).init)(jax.random.key(0), jnp.zeros((1, 2, 4, 3), jnp.int32), jnp.zeros((1, 4), jnp.int32))['params'])
