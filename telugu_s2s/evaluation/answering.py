@@ -35,8 +35,9 @@ def run(config, workdir):
   Raises:
     InputError: there is no such folder, or no question has an answer.
   """
-  if min(config.every, config.batch) < 1 or not config.seconds > 0:
-    raise InputError(f'config.every {config.every}, config.batch {config.batch}, config.seconds {config.seconds}: give 1, 1 and more than 0 s')
+  if min(config.every, config.batch) < 1 or not generate.LEAST_S <= config.seconds < float('inf'):
+    raise InputError(f'config.every {config.every}, config.batch {config.batch}, config.seconds {config.seconds}: give 1, 1 and '
+                     f'{generate.LEAST_S:g} s or more')
   workdir = loop.begin(config, workdir)
   voice = runs.voice(config.run)
   model, params, trained = voice.model, voice.params, voice.codec

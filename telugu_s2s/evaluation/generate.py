@@ -13,6 +13,8 @@ from telugu_s2s.lm import conditions, sampling
 from telugu_s2s.tokens import encoding, labels, prosody
 from telugu_s2s.training import runs, stage2
 
+LEAST_S = 0.1                    # that are said: below it there may be no frame, and so no sound to write or to show
+
 
 def run(config, workdir):
   """The job: `config.count` continuations of one prompt, below workdir/generated."""
@@ -46,8 +48,8 @@ def run(config, workdir):
 
 def check_sizes(config) -> None:
   """Raises InputError where nothing is to be said."""
-  if config.count < 1 or not 0 < config.seconds < math.inf:
-    raise InputError(f'config.count {config.count}, config.seconds {config.seconds}: give 1 or more, and more than 0 s')
+  if config.count < 1 or not LEAST_S <= config.seconds < math.inf:
+    raise InputError(f'config.count {config.count}, config.seconds {config.seconds}: give 1 or more, and {LEAST_S:g} s or more')
 
 
 def guided(config, voice, given):

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from telugu_s2s.corpora.folder import Recording
-from telugu_s2s.evaluation import answering
+from telugu_s2s.errors import InputError
+from telugu_s2s.evaluation import answering, generate, recipes, reply
 
 
 def of(text, style, dialogue, turn, source='a'):
@@ -21,6 +22,12 @@ def test_chance_is_greater_where_questions_have_several_answers():
   right = [{'a', 'b'}, {'c'}]
   drawn = np.random.default_rng(0).choice(['a', 'b', 'c', 'd'], size=(4000, 2))
   assert answering.chance(right, 4) == pytest.approx(np.mean([[one in known for one, known in zip(row, right)] for row in drawn]), abs=0.02)
+
+
+@pytest.mark.parametrize('job, name', [(answering, 'answers'), (reply, 'reply'), (generate, 'generate')])
+def test_less_than_a_frame_to_be_said_is_refused_by_name(job, name, tmp_path):
+  with pytest.raises(InputError, match='config.seconds 0.01: give .* 0.1 s or more'):
+    job.run(recipes.of(name, seconds=0.01), tmp_path)
 
 
 class Letters:
