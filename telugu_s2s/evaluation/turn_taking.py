@@ -32,6 +32,7 @@ EARLY_S = 0.1                    # before the user's end is not early yet: two f
 BRIDGED_S = 0.3                  # of silence belong to what is said around them
 FADE = files.SAMPLE_RATE // 50   # samples in which a cut turn fades
 BACK_S, ON_S = 0.05, 0.15        # that activity.speech reaches beyond sounds: voices are timed without them
+QUIET_DB = 35.0                  # below a recording's loudest frame nothing is a sound of its end
 VOICE_DBFS = -45.0               # nothing softer is the assistant's voice: a codec's silence is no digital one
 
 
@@ -55,7 +56,7 @@ def stimuli(kind, segments, count, rng) -> list[Stimulus]:
     one, runs = segments[number], spoken[number]
     if len(made) == count or not runs:
       continue
-    turn = turn_of(number)
+    turn, tail = turn_of(number), behind(one.audio, runs[-1][1])
     if kind == 'pause':
       if len(runs) < 2:
         continue
@@ -64,18 +65,19 @@ def stimuli(kind, segments, count, rng) -> list[Stimulus]:
       start = second(said[0]) - ON_S
       end = start + PAUSE_S
     elif kind == 'end':
-      said, start, end = [turn], second(turn) - ON_S, second(turn) - ON_S
+      said, start, end = [turn], second(turn) - tail, second(turn) - tail
     else:
       others = [other for other, two in enumerate(segments) if two is not one and labels.spoken_by(two) == labels.spoken_by(one) and spoken[other]]
       if not others:
         continue
       other = others[rng.integers(len(others))]
-      more, lead = turn_of(other), before(spoken[other][0][0])
+      more, lead, rest = turn_of(other), before(spoken[other][0][0]), behind(segments[other].audio, spoken[other][-1][1])
       if kind == 'backchannel':
+        rest = ON_S
         more = np.concatenate([faded(more[:round((lead + BACKCHANNEL_S) * files.SAMPLE_RATE)]), quiet(ON_S)])
-      said = [turn, quiet(BEFORE_S - ON_S - lead), 0 * more if kind == 'alone' else more]
-      start = second(turn) - ON_S + BEFORE_S
-      end = second(np.concatenate(said)) - ON_S
+      said = [turn, quiet(BEFORE_S - tail - lead), 0 * more if kind == 'alone' else more]
+      start = second(turn) - tail + BEFORE_S
+      end = second(np.concatenate(said)) - rest
     made.append(Stimulus(kind, np.concatenate([*said, quiet(LISTEN_S)]), start, end, labels.spoken_by(one)))
   return made
 
@@ -83,6 +85,18 @@ def stimuli(kind, segments, count, rng) -> list[Stimulus]:
 def before(start) -> float:
   """Seconds from the start of a run of activity.speech, in frames or samples, to its sound: at a recording's start there is nothing before it."""
   return BACK_S if start else 0.0
+
+
+def behind(audio, end: int) -> float:
+  """Seconds from the last sound of a run of activity.speech to its end, in samples: where the recording ends first, as much as is left.
+
+  What is a sound there is told by its level, since what the run reaches on was cut off with it.
+  """
+  if len(audio) - end > level.FRAME - level.HOP:
+    return ON_S
+  dbfs = level.frame_dbfs(audio)[:end // level.HOP]
+  sounds = np.flatnonzero(dbfs > max(dbfs.max() - QUIET_DB, np.percentile(dbfs, 10) + 9))
+  return min(ON_S, (len(dbfs) - 1 - sounds[-1]) * HOP_S) if len(sounds) else ON_S
 
 
 def faded(audio):

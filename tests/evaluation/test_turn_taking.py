@@ -154,6 +154,18 @@ def test_scripted_users_pause_end_and_interrupt(segments):
         assert first_sound(one.user, one.start - 0.5) == pytest.approx(one.start, abs=0.03)
 
 
+@pytest.mark.parametrize('left', [0.0, 0.06, 0.14])
+def test_a_recording_that_ends_with_its_sound_or_soon_after_is_timed_by_the_sound(left):
+  tight = [segment.Segment(name, reply(3.2 + left, (0.4, 1.6), (2.1, 3.2)), 's', '', name, 0.0, 'CC0-1.0', 'A', speaker='a') for name in 'xy']
+  last = lambda audio: len(audio) / 16000 - first_sound(audio[::-1])
+  for one in turn_taking.stimuli('end', tight, 2, np.random.default_rng(0)):
+    assert one.end == pytest.approx(last(one.user), abs=0.03)
+  for one in turn_taking.stimuli('interruption', tight, 2, np.random.default_rng(0)):
+    asked = last(one.user[:round((one.start - 0.1) * 16000)])
+    assert one.start - asked == pytest.approx(turn_taking.BEFORE_S, abs=0.03)
+    assert first_sound(one.user, one.start - 0.1) == pytest.approx(one.start, abs=0.03) and one.end == pytest.approx(last(one.user), abs=0.03)
+
+
 def cut(end):
   """The sample behind a sound that ends there, and what activity.speech reaches on."""
   return round((end + turn_taking.ON_S) * 16000)
