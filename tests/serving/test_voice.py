@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from telugu_s2s.audio import files
+from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import recipes, reply
 from telugu_s2s.serving import voice
 from telugu_s2s.training import packed
@@ -13,9 +14,14 @@ from telugu_s2s.training import packed
 def test_the_shipped_voice_loads_and_says_what_it_is():
   found = voice.load('')
   assert found.name == 'toy' and voice.DEFAULT in found.names and 'espeak-ng/espeak-mezzo' in found.names
-  assert found.emotions and found.codec.name == json.loads((packed.SHIPPED / 'config.json').read_text())['codec']['name']
+  assert found.emotions == ('neutral', 'happy') and found.codec.name == json.loads((packed.SHIPPED / 'config.json').read_text())['codec']['name']
   card = (packed.SHIPPED / 'README.md').read_text()
   assert 'synthetic speech' in card and 'CC0-1.0' in card
+
+
+def test_the_shipped_voice_is_not_asked_for_what_it_never_heard(tmp_path):
+  with pytest.raises(InputError, match="emotion 'sad': there were no clips of it to learn from; give one of neutral, happy"):
+    reply.run(recipes.of('reply', emotion='sad'), tmp_path)
 
 
 @pytest.mark.slow
