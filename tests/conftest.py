@@ -38,7 +38,8 @@ LONG = ('tests/planning/', 'test_hosts.py', 'test_lm_step.py', 'test_lm_speed.py
         'test_packed.py', 'test_stopping.py', 'test_distilling.py', 'test_stage3.py', 'test_curriculum.py', 'tests/evaluation/test_turn', 'tests/evaluation/test_drift',
         'tests/evaluation/test_control', 'test_packaging.py', 'test_own_play.py', 'test_heads.py', 'test_stages_on_meshes.py', 'test_stage1.py', 'test_stage2_text.py',
         'test_rows_of_several_clips', 'test_processes_make_the_same_bytes', 'test_a_hundred_thousand_rows', 'test_the_largest_page',
-        'test_a_worker_that_is_killed_costs_its_shard', 'test_a_voice_with', 'test_until_a_new_manifest', 'test_a_narrowed_model', 'test_nats_of_a_clip')
+        'test_a_worker_that_is_killed_costs_its_shard', 'test_a_voice_with', 'test_until_a_new_manifest', 'test_a_narrowed_model', 'test_nats_of_a_clip',
+        'test_a_reply_that_was_asked_for_begins')
 SHARDING = ('test_axes.py', 'test_stages_on_meshes.py', 'test_loop.py')     # real meshes, of eight simulated devices
 
 

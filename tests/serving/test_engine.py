@@ -126,6 +126,7 @@ def test_a_voice_with_words_tells_those_that_it_says_offline(tiny):
     made.stop()
 
 
+@pytest.mark.slow
 def test_a_reply_that_was_asked_for_begins_where_the_voice_can_tell_a_turn(tiny):
   plain = dataclasses.replace(tiny, model=dataclasses.replace(tiny.model, delay=0))          # not the programs of the engine of other tests
   told = dataclasses.replace(plain, model=dataclasses.replace(plain.model, floor_frames=2), params=tiny.params | {'floor_dc': jnp.zeros((16, 8))})
