@@ -151,11 +151,11 @@ def config_of(folder):
   """The config that a run was begun with. Raises InputError where the folder holds none."""
   try:
     found = json.loads((Path(folder) / 'config.json').read_bytes())
-    packed = 'format' in found
-    config = None if packed else ml_collections.ConfigDict(found)
+    is_model = 'format' in found
+    config = None if is_model else ml_collections.ConfigDict(found)
   except (OSError, ValueError, TypeError):
     raise InputError(f'config.run: {folder} holds no run; train one with configs/stage2.py, and one that answers with configs/stage3.py on it') from None
-  if packed:
+  if is_model:
     raise InputError(f'config.run: {folder} is a packed model, which can be listened to and not trained on; give the run that it was packed from')
   if config.get('job') not in JOBS:
     raise InputError(f'config.run: {folder} is a run of {config.get("job")!r}, not of {", ".join(JOBS)}')
