@@ -22,10 +22,11 @@ SPLITS = (TRAIN, EVAL, HELD_TEXT, SEEN_TEXT, HELD_TALK)
 def plain(text: str) -> str:
   """What two writings of one sentence share: composed (NFC), case folded, letters, marks and digits alone.
 
-  Unlike `tokens.graphemes.plain` it keeps digits, which tell sentences apart, and drops spaces.
+  Unlike `tokens.graphemes.plain` it keeps digits, which tell sentences apart, in one script, and drops spaces.
   """
   text = unicodedata.normalize('NFC', unicodedata.normalize('NFC', text).casefold())
-  return unicodedata.normalize('NFC', ''.join(sign for sign in text if unicodedata.category(sign)[0] in 'LMN'))
+  return unicodedata.normalize('NFC', ''.join(str(unicodedata.decimal(sign, sign)) for sign in text
+                                               if unicodedata.category(sign)[0] in 'LMN'))
 
 
 def voice(recording: Recording) -> tuple[str, str, str]:

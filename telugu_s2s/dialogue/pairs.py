@@ -295,13 +295,18 @@ def kept_apart(rows: Sequence[Mapping]) -> tuple[list, list[corpus.Skip]]:
 def tracks(folder, name: str) -> dict[str, np.ndarray]:
   """{speaker: f32[samples]} of a dialogue of workdir/pairs, on one time axis, a track each; their sum is what a room would hear.
 
+  Where two sources call different people alike, each is source/speaker.
+
   Raises:
     InputError: the folder has no such dialogue.
   """
   turns = [one for one in corpus.recordings(folder, '')[0] if one.dialogue == name]
   if not turns:
     raise InputError(f'{folder}: there is no dialogue {name!r} in its manifest')
-  sounds = [(one.speaker, round(float(one.custom['at_s']) * files.SAMPLE_RATE), files.read(Path(folder) / one.path)[0]) for one in turns]
+  voices = {(one.source, one.speaker) for one in turns}
+  alike = collections.Counter(speaker for _, speaker in voices)
+  name_of = lambda one: one.speaker if alike[one.speaker] == 1 else f'{one.source}/{one.speaker}'
+  sounds = [(name_of(one), round(float(one.custom['at_s']) * files.SAMPLE_RATE), files.read(Path(folder) / one.path)[0]) for one in turns]
   length = max(at + len(sound) for _, at, sound in sounds)
   found = {}
   for speaker, at, sound in sounds:

@@ -11,7 +11,8 @@ K1, B = 1.2, 0.75                # Robertson and Zaragoza (2009), section 3.4
 
 def plain(text: str) -> str:
   """The letters of a text, their vowel signs and digits, words parted by one space: what two spellings of a sentence share."""
-  kept = (letter if unicodedata.category(letter)[0] in 'LMN' else ' ' for letter in unicodedata.normalize('NFC', text).lower())
+  kinds = ((letter, unicodedata.category(letter)) for letter in unicodedata.normalize('NFC', text).lower())
+  kept = (letter if kind[0] in 'LMN' else '' if kind == 'Cf' else ' ' for letter, kind in kinds)       # Cf: joiners and the like have no width
   return ' '.join(''.join(kept).split())
 
 

@@ -14,7 +14,7 @@ from telugu_s2s.preparation import read, segment, shards
 from telugu_s2s.tokens import record
 from telugu_s2s.tokens.alignment import Aligned, Forced
 
-MAKER = 1                        # raised whenever the same segments, tokens and aligner would give other words
+MAKER = 2                        # raised whenever the same segments, tokens and aligner would give other words
 GROUP = 256                      # clips that are aligned at a time
 
 

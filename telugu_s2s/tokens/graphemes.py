@@ -11,12 +11,16 @@ VIRAMA = '\u0c4d'                # joins the consonant before it to the one afte
 def plain(text: str) -> str:
   """A text as it is spoken: composed (NFC), case folded, letters, vowel signs and single spaces alone.
 
-  Digits go, since how they are read is not written; so do the zero-width joiners of Indic scripts, which change a
-  glyph and no sound.
+  Digits go, since how they are read is not written; so do signs without a width (Unicode's Cf), which change a glyph or where a line may
+  break and no sound: the joiners of Indic scripts, soft hyphens, marks of byte order.
   """
   text = unicodedata.normalize('NFC', text).casefold()
-  return SPACE.join(''.join(sign if unicodedata.category(sign)[0] in 'LM' else '' if sign in '\u200c\u200d' else SPACE
-                            for sign in text).split())
+  return SPACE.join(''.join(_spoken(sign) for sign in text).split())
+
+
+def _spoken(sign: str) -> str:
+  category = unicodedata.category(sign)
+  return sign if category[0] in 'LM' else '' if category == 'Cf' else SPACE
 
 
 def table(texts, least: int = 5) -> list[str]:

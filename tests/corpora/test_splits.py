@@ -73,7 +73,7 @@ def test_without_a_speaker_the_dialogue_and_then_the_file_stand_for_it():
 
 @pytest.mark.parametrize('one, other', [
     ('నమస్కారం, మీరు ఎలా ఉన్నారు?', 'నమస్కారం మీరు  ఎలా ఉన్నారు'), ('Straße 5', 'STRASSE, 5!'), ('caf\u00e9', 'Cafe\u0301'),
-    ('\u0c46\u0c56', '\u0c48'), ('క్\u200cష', 'క్ష')])
+    ('\u0c46\u0c56', '\u0c48'), ('క్\u200cష', 'క్ష'), ('గది ౧౨', 'గది 12')])
 def test_two_writings_of_a_sentence_are_one(one, other):
   assert splits.plain(one) == splits.plain(other) != ''
 

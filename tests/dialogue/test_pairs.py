@@ -174,6 +174,8 @@ def test_tracks_lie_on_one_axis_and_sum_up(tmp_path):
   assert not tracks['B'][:8000].any() and np.abs(tracks['B'][8000:8000 + 19200] - tone()).max() < 1e-4
   with pytest.raises(InputError, match="no dialogue 'x'"):
     pairs.tracks(tmp_path / 'pairs', 'x')
+  written([Dialogue('alike', 'train', [turn(0, '1', source='one'), turn(2, '1', source='two'), turn(4, '2', source='two')])], tmp_path)
+  assert list(pairs.tracks(tmp_path / 'pairs', 'alike')) == ['one/1', 'two/1', '2']
 
 
 def test_a_speaker_and_a_sentence_are_on_one_side_of_the_split_alone(tmp_path):

@@ -12,6 +12,7 @@ from telugu_s2s.evaluation import dialogues
 
 def test_a_text_is_its_letters_and_vowel_signs():
   assert retrieval.plain(' నమస్కారం,  మీరు — ఎలా ఉన్నారు? ') == 'నమస్కారం మీరు ఎలా ఉన్నారు'
+  assert retrieval.plain('సాఫ్ట్\u200cవేర్\ufeff') == 'సాఫ్ట్వేర్'                  # signs without a width part no words
   assert set(retrieval.grams('అమ్మ')) == {' అమ', 'అమ్', 'మ్మ', '్మ '}
 
 

@@ -11,6 +11,7 @@ TEXT = st.text('తెలుగు అక్షరం పాట', max_size=12)
 def test_a_text_is_its_letters_and_signs():
   assert graphemes.plain('  Namaste,\u200c ఇది 2 పాట! ') == 'namaste ఇది పాట'
   assert graphemes.plain('\u0c15\u0c4d\u200c\u0c37') == '\u0c15\u0c4d\u0c37'       # a joiner is not heard
+  assert graphemes.plain('\ufeffన\u00adమ\u200bస్తే') == 'నమస్తే'
 
 
 def test_rare_graphemes_have_no_number():
