@@ -4,6 +4,7 @@ espeak-ng (synthesis.py), Festival's Telugu voice, any command, and people whose
 this project is one more, see own_voice.py. An engine that cannot give an emotion says which one it gave.
 """
 import dataclasses
+import functools
 import importlib.metadata
 import shlex
 import shutil
@@ -95,6 +96,7 @@ def espeak(voices: Mapping, pitches=(-6, 6), ranges=(0, 0)) -> Engine:
   if not synthesis.available():
     raise InputError("config.engine espeak: espeakng-loader is not installed; run: pip install -e .[sample] -c constraints.txt")
 
+  @functools.lru_cache(maxsize=64)       # an answer that is said once alike in all takes of a dialogue is spoken once
   def speak(text, voice, emotion, rate, seed):
     one, emotion = voices[voice], emotion if emotion in ACTED else 'neutral'
     (higher, faster, wider), rng = ACTED[emotion], np.random.default_rng(seed)
@@ -103,6 +105,7 @@ def espeak(voices: Mapping, pitches=(-6, 6), ranges=(0, 0)) -> Engine:
     pitch, pitch_range = drawn(one.pitch + higher, pitches), drawn(synthesis.OWN_RANGE + wider, ranges)
     samples = synthesis.speak(text, one.voice, within(WORDS_PER_MINUTE * rate * faster, synthesis.WORDS_PER_MINUTE),
                               within(pitch, synthesis.PITCH), within(pitch_range, synthesis.PITCH_RANGE))
+    samples.flags.writeable = False
     return Spoken(samples, f'espeak-{voice}', one.gender, emotion, 'espeak-ng', 'CC0-1.0')
 
   return Engine('espeak', importlib.metadata.version('espeakng-loader'), False, speak,

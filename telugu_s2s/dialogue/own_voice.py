@@ -28,6 +28,7 @@ BLOCK = 50                       # frames: lengths are rounded up to so many, so
 @functools.partial(jax.jit, static_argnames=('c', 'how'))
 def said(c, params, text, silence, given, key, how):
   """Codes i32[t-delay q] of one stream whose text slot is forced to text i32[t], while the user is silent."""
+  c = c.within(len(text))
   forced = jnp.full((len(text), 1, c.slots), ABSENT).at[:, 0, 0].set(text)
   state = sampling.empty_state(c, 1)
   if given:

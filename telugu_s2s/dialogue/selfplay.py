@@ -59,7 +59,7 @@ class Player:
 def played(c, params, prompt, silence, key, more: int, how):
   """Both sides' codes i32[2 b t+more-delay q], first those who ask: prompts i32[b t q], and `more` steps that are drawn."""
   b, t, q = prompt.shape
-  first = c.slots - q
+  first, c = c.slots - q, c.within(t + more)
   quiet = jnp.broadcast_to(silence, (b, t, q))
   said = jnp.concatenate([prompt, quiet])                              # [2b t q]
   asks = jnp.arange(2 * b)[:, None] < b            # the prosody and the words of a prompt are not known

@@ -142,17 +142,19 @@ def after_codec(segments, encoder) -> list[np.ndarray]:
   return [streaming.audio_of(encoder.codec, codes, len(one.audio)) for one, codes in zip(segments, encoder([one.audio for one in segments]))]
 
 
-def utterances(model, params, codec, given: dict, seconds: float, questions, silence, key, how) -> np.ndarray:
+def utterances(model, params, codec, given: dict, seconds: float, questions, silence, key, how, longest=0) -> np.ndarray:
   """f32[b samples], what is said with conditions {name: i32[b ..]}.
 
   questions: [i[t q]], codes of what each row answers; of none it is said from nothing, the user being silent.
+  longest: frames that there is room for before answers begin, at least those of the longest question.
   """
   b, count = len(next(iter(given.values()))), round(seconds * codec.config.frame_rate)
   given = {name: jnp.asarray(x) for name, x in given.items()}
   if questions:
-    longest = max(map(len, questions))
+    longest = max(longest, *map(len, questions))
     user = reply.lined_up(questions, silence, longest, count + model.delay)
     return encoding.decoded(codec, reply.answered(model, params, jnp.asarray(user), longest, silence, key, how, given)[0])
+  model = model.within(count + model.delay)
   state = sampling.conditioned(model, params, sampling.empty_state(model, b, how.guidance != 1), given)
   user = jnp.broadcast_to(jnp.asarray(silence), (b, count + model.delay, model.codebooks))
   slots = sampling.burst(model, params, state, user, key, drawing.settings(model, [how] * b))[1]
@@ -176,13 +178,19 @@ def measure(config, segments, model, params, codec, table, questions=()) -> dict
   how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), 0.0 if questions else config.silence_bias, guidance=config.guidance,
                           floor=config.floor if questions else 0.0)
   known = speakers_of(config, model, table) if table else []
-  codes = encoder(questions)
+  codes = encoder(questions[:max(config.draws, LEAST_ASKED)])           # each draw answers one
+  rows, longest = config.draws * max(model.knob_bins, 1), max(map(len, codes), default=0)
 
   def say(given, draw, number):
     """The conditions with those who speak, and what is said: in each draw an answer to one question, by one speaker."""
     given = given | ({'speaker': np.array(known, np.int32)[draw % len(known)]} if known else {})
-    return given, utterances(model, params, codec, given, config.utterance_s, [codes[one % len(codes)] for one in draw] if codes else (),
-                             silence, jax.random.key(config.seed + number), how)
+    key, sounds = jax.random.key(config.seed + number), []
+    for at in range(0, len(draw), rows):                # batches of one shape, one program
+      some = np.arange(at, at + rows) % len(draw)
+      asked = [codes[one % len(codes)] for one in draw[some]] if codes else ()
+      sounds += [*utterances(model, params, codec, {name: x[some] for name, x in given.items()}, config.utterance_s, asked, silence,
+                             jax.random.fold_in(key, at), how, longest)]
+    return given, sounds[:len(draw)]
 
   def above(hertz, given):
     """f64[n], pitches in semitones from the asked speakers' own, or from the middle of all."""

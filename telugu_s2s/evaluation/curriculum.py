@@ -5,14 +5,18 @@ inputs, its fields and what these name, files or earlier steps, is skipped; one 
 others is set aside in the step's folder, below earlier/. ledger.json has what each was thought to take, and took.
 """
 import collections
+import contextlib
 import dataclasses
 import hashlib
 import json
+import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 
 from telugu_s2s.audio import files
 from telugu_s2s.codec import weights
@@ -27,6 +31,7 @@ from telugu_s2s.tokens import batches, labels, vocabulary
 from telugu_s2s.training import aligner, loop, stage1, stage2, stage3, stage4
 
 DONE, LEDGER = 'done.json', 'ledger.json'
+PROGRAMS = 'jax_compilation_cache_dir'
 # What jobs leave that another one would go on from, or that tells of it; what is made of recordings looks after itself.
 MADE = ('checkpoints', 'log.jsonl', 'tensorboard', 'samples', 'replies', 'config.json', 'labels.json', 'summary.json', 'codec.safetensors',
         'aligner.safetensors', vocabulary.FILE, 'answers.json', 'evaluate.json', DONE)
@@ -43,6 +48,31 @@ class Step:
   result: str                    # a file that it ends with
 
 
+@contextlib.contextmanager
+def compiled_once():
+  """What XLA compiles is kept in a folder until all steps are done: they let go of their programs, and compile many of the same.
+
+  It goes then, as what is compiled for one CPU can crash on another. Who has such a folder keeps it.
+  """
+  if jax.config.jax_compilation_cache_dir:
+    yield
+    return
+  with tempfile.TemporaryDirectory() as folder:
+    try:
+      _keep_programs(folder)
+      os.environ[PROGRAMS.upper()] = folder       # of the processes that make tokens
+      yield
+    finally:
+      os.environ.pop(PROGRAMS.upper(), None)
+      _keep_programs(None)
+
+
+def _keep_programs(folder) -> None:
+  jax.config.update(PROGRAMS, folder)
+  compilation_cache.reset_cache()                 # else JAX stays with what it found when it first compiled
+
+
+@compiled_once()
 def run(config, workdir):
   """The job: all steps, the ledger and a report."""
   workdir = loop.begin(config, workdir)

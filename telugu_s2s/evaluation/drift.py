@@ -37,6 +37,7 @@ def spoken_on(model, params, codes, moves, more: int, silence, key, how: dict, g
 
   Said ten seconds at a time, so that the memory of a stream turns over as it does in a long session. how: from drawing.settings.
   """
+  model = model.within(codes.shape[1] + more + model.delay)
   state = sampling.empty_state(model, len(codes))
   if given:
     state = sampling.conditioned(model, params, state, given)

@@ -68,6 +68,7 @@ def answered(model, params, user, asked: int, silence, key, how, given=None):
   Returns:
     Codes i32[b t-asked-delay q], and of a model with a text slot its text i32[b t-asked], else None.
   """
+  model = model.within(user.shape[1])
   state = sampling.empty_state(model, len(user), how.guidance != 1)
   if given:
     state = sampling.conditioned(model, params, state, given)

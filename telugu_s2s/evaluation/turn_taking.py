@@ -111,6 +111,7 @@ def replies(many: list[Stimulus], model, params, encoder, key, how) -> list[np.n
   user = np.tile(silence, (len(many), longest + model.delay, 1))
   for row, codes in enumerate(heard):
     user[row, :len(codes)] = codes
+  model = model.within(user.shape[1])
   state = sampling.empty_state(model, len(many))
   slots = sampling.burst(model, params, state, jnp.asarray(user), key, drawing.settings(model, [how] * len(many)))[1]
   said = encoding.decoded(encoder.codec, frames.undelayed(slots[..., -model.codebooks:], model.delay))

@@ -80,6 +80,10 @@ class Config:
     if self.dtype not in ('float32', 'bfloat16', 'float16'):
       raise InputError(f"config.model.dtype {self.dtype!r}: give 'float32' or 'bfloat16'")
 
+  def within(self, frames: int) -> 'Config':
+    """The same model for streams that end after so many frames, so that none remembers more: what is not there yet is read with the rest."""
+    return dataclasses.replace(self, window=min(self.window, frames))
+
   @property
   def temporal(self) -> Sizes:
     return Sizes(self.width, self.layers, self.heads, self.kv_heads, self.head_width, self.ffn,

@@ -67,3 +67,8 @@ def share(x):
 def whole(tree):
   """The arrays of a tree in full, in every process."""
   return tree if jax.process_count() == 1 else multihost_utils.process_allgather(tree, tiled=True)
+
+
+def alone(tree):
+  """The arrays of a tree on one device, wherever they lay: what a mesh left behind else has every program compiled once more."""
+  return jax.device_put(jax.device_get(tree))

@@ -126,7 +126,7 @@ def census_of(folder, clips):
 def scoring(model, how, mesh):
   """score(params, batch): the loss and its parts."""
   return jax.jit(lambda params, batch: parts_of(model, params, batch, how.loss_chunk),
-                 out_shardings=jax.NamedSharding(mesh, jax.P()))
+                 out_shardings=jax.NamedSharding(mesh, jax.P()), compiler_options=loop.compiler_options(mesh))
 
 
 class Checked:
@@ -259,7 +259,7 @@ def continued(model, params, codes, prosody, user, key, how, given=None):
 
   Levels 1.. of the prompt's last `delay` frames are drawn anew: they come after its end.
   """
-  t = codes.shape[1]
+  t, model = codes.shape[1], model.within(user.shape[1])
   slots = targets(model, codes[:, None], prosody)
   state = sampling.empty_state(model, codes.shape[0], how.guidance != 1)
   if given:

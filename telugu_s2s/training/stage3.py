@@ -199,7 +199,7 @@ def listens(model, every, talk: Talk, seed: int) -> list[dict]:
     return [{'n': 0} for _ in every]
   score, result = jax.jit(jax.vmap(one, (None, 0))), []
   sides = [turns.tests(talk.compared, found, talk.window, 8, questions, talk.asked_then) for questions in (None, others)]
-  for params in map(jax.device_put, every):
+  for params in map(hosts.alone, every):
     own, other = (np.concatenate([np.asarray(score(params, batch)) for batch in side])[:len(found)] for side in sides)
     result.append({'own': float(own.mean()), 'other': float(other.mean()),
                    **intervals.share_by_group(own < other, says, np.random.default_rng(seed))})

@@ -18,7 +18,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.lm import losses
 from telugu_s2s.lm.model import AudioLM
 from telugu_s2s.tokens import preferences, turns
-from telugu_s2s.training import intervals, lm_step, loop, runs, stage2, stage3, texts, voices
+from telugu_s2s.training import hosts, intervals, lm_step, loop, runs, stage2, stage3, texts, voices
 
 LACKING = {                      # why there is no worse answer of a kind among those held out
     'reply': 'no voice says two things in held-out answers', 'speaker': 'no two speakers say the same words in held-out answers',
@@ -127,7 +127,7 @@ def prefers(model, every, talk, seed: int) -> list[dict]:
   score, result = jax.jit(lambda params, batch: advantage(model, params, batch)), [{} for _ in every]
   for kind in preferences.KINDS:
     tests, says = preferences.tests(talk.compared, talk.held, talk.window, kind, talk.counted_then, 8, seed, talk.asked_then)
-    for params, found in zip(map(jax.device_put, every), result):
+    for params, found in zip(map(hosts.alone, every), result):
       if says:
         right = np.concatenate([np.asarray(score(params, batch)) for batch in tests])[:len(says)] > 0
         found[kind] = intervals.share_by_group(right, says, np.random.default_rng(seed))

@@ -104,11 +104,23 @@ def test_espeak_follows_from_its_arguments():
   voices = ml_collections.ConfigDict({'mezzo': dict(voice='te+f2', pitch=45, gender='f', held_out=False),
                                       'alto': dict(voice='te+f4', pitch=35, gender='f', held_out=True)})
   engine = engines.espeak(voices)
-  first, again, slower = (engine.speak('వాన వెలిసింది', 'mezzo', 'sad', rate, 5) for rate in (1.0, 1.0, 0.6))
+  first, slower = (engine.speak('వాన వెలిసింది', 'mezzo', 'sad', rate, 5) for rate in (1.0, 0.6))
+  again = engines.espeak(voices).speak('వాన వెలిసింది', 'mezzo', 'sad', 1.0, 5)
   assert np.array_equal(first.samples, again.samples) and len(slower.samples) > 1.2 * len(first.samples)
   unknown = engine.speak('వాన వెలిసింది', 'mezzo', 'disgust', 1.0, 5)
   assert (first.emotion, unknown.emotion) == ('sad', 'neutral') and len(unknown.samples) < len(first.samples)
   assert (engine.voices(['x'], 'train'), engine.voices(['x'], 'eval')) == (['mezzo'], ['alto'])
+
+
+@pytest.mark.skipif(not synthesis.available(), reason='espeakng-loader is not installed')
+def test_what_is_asked_for_again_is_spoken_once_and_nobody_can_change_it(monkeypatch):
+  spoken, calls = np.ones(160, np.float32), []
+  monkeypatch.setattr(synthesis, 'speak', lambda *asked: calls.append(asked) or spoken.copy())
+  engine = engines.espeak(ml_collections.ConfigDict({'mezzo': dict(voice='te+f2', pitch=45, gender='f', held_out=False)}))
+  one, _, _ = (engine.speak(text, 'mezzo', 'happy', 1.0, 5) for text in ('వాన', 'వాన', 'ఎండ'))
+  assert [asked[0] for asked in calls] == ['వాన', 'ఎండ']
+  with pytest.raises(ValueError):
+    one.samples[0] = 0
 
 
 @pytest.mark.skipif(not synthesis.available(), reason='espeakng-loader is not installed')

@@ -6,6 +6,7 @@ import runpy
 import shutil
 import time
 
+import jax
 import pytest
 
 from telugu_s2s import usage
@@ -167,6 +168,20 @@ def test_other_recordings_in_the_same_folder_are_other_inputs(folder, tmp_path):
 def test_a_name_that_is_none_is_refused_before_anything_is_done(folder, tmp_path, fields, says):
   with pytest.raises(InputError, match=says):
     curriculum.run(config(folder, **fields), tmp_path)
+
+
+@pytest.mark.parametrize('own', [None, 'programs'])
+def test_programs_are_kept_while_the_steps_run_and_not_where_they_are_kept_anyway(own, tmp_path):
+  folder = lambda: jax.config.jax_compilation_cache_dir
+  before = str(tmp_path / own) if own else None
+  jax.config.update(curriculum.PROGRAMS, before)
+  try:
+    with curriculum.compiled_once():
+      kept = folder()
+      assert (kept == before if own else os.path.isdir(kept) and os.environ['JAX_COMPILATION_CACHE_DIR'] == kept)
+    assert folder() == before and 'JAX_COMPILATION_CACHE_DIR' not in os.environ and (own or not os.path.exists(kept))
+  finally:
+    jax.config.update(curriculum.PROGRAMS, None)
 
 
 def test_breaths_and_fillers_are_put_into_what_is_spoken_and_into_the_model(folder, tmp_path):

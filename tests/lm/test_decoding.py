@@ -55,6 +55,16 @@ def test_a_burst_says_what_single_frames_say(params, user):
   assert len({tuple(row) for row in single[..., 1].tolist()}) == B
 
 
+@pytest.mark.parametrize('frames', [7, T])
+def test_a_stream_that_is_known_to_end_says_the_same_with_a_memory_no_longer_than_it(params, user, frames):
+  short, said = C.within(frames), {}
+  assert short.window == min(frames, C.window)
+  for c in (C, short):
+    state, said[c.window] = sampling.burst(c, params, sampling.empty_state(c, B), user[:, :frames], KEYS, HOW)
+    assert state['cache']['k'].shape[3] == c.sinks + c.window
+  np.testing.assert_array_equal(said[C.window], said[short.window])
+
+
 def test_bursts_go_on_where_the_last_one_ended(params, user):
   _, once = sampling.burst(C, params, sampling.empty_state(C, B), user, KEYS, HOW)
   state, first = sampling.burst(C, params, sampling.empty_state(C, B), user[:, :8], KEYS, HOW)
