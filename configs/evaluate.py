@@ -6,7 +6,8 @@ stage3  the same with a second speaker heard, and takeovers at pauses, ends of t
 stage4  the same, and whether pitch, range, rate, energy, emotion, breaths and fillers are heard where they are asked for.
 
     python -m telugu_s2s.main --config=configs/evaluate.py --config.run=runs/stage2 --config.data.audio=DIR
-    python -m telugu_s2s.main --config=configs/evaluate.py:stage4 --config.run=runs/stage4
+    python -m telugu_s2s.main --config=configs/evaluate.py:stage4
+    python -m telugu_s2s.main --config=configs/evaluate.py:stage4 --config.run=runs/all/stage4
 """
 import ml_collections
 
@@ -17,7 +18,7 @@ def get_config(size='stage2'):
   stage = SIZES.index(size)
   config = ml_collections.ConfigDict()
   config.job = 'evaluate'
-  config.run = f'runs/{size}'                # the folder of a run
+  config.run = ''                            # the folder of a run, or a packed model; '' = the toy that the package ships
   config.seed = 0
   config.tests = ('likelihood', 'voice', 'turns', 'control')[:stage + 2]
   config.clips = 400                         # of the recordings at most, spread over them

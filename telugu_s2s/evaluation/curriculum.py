@@ -292,8 +292,8 @@ def report(workdir, steps, ledger) -> None:
   lines += [f'| all | {loop.clock(predicted)} | {loop.clock(spent)} |', '']
   lines += [line for one in steps for line in summarised(one.name, Path(workdir) / one.name / one.result)]
   question = next(one.config.question for one in steps if one.name == 'reply')
-  answer = Path(workdir) / 'reply' / 'replies' / f'{Path(question).stem}-0-both.wav'
-  lines += ['', f'The question {question} with its answer: {answer}' if answer.exists() else 'No answer was written.']
+  answer = min((Path(workdir) / 'reply' / 'replies').glob('*-both.wav'), default=None)
+  lines += ['', f'The question {question} with its answer: {answer}' if answer else 'No answer was written.']
   text = '\n'.join(lines) + '\n'
   files.write(Path(workdir) / 'report.md', text.encode())
   print(f'\n{text}\nwritten to {Path(workdir) / "report.md"}')

@@ -16,14 +16,14 @@ from telugu_s2s.evaluation import benchmark, control, drift, likelihood, splices
 from telugu_s2s.lm import drawing
 from telugu_s2s.preparation import prepare, read
 from telugu_s2s.tokens import batches, labels
-from telugu_s2s.training import loop, runs, stage2
+from telugu_s2s.training import loop, packed, runs, stage2
 
 TESTS = ('likelihood', 'voice', 'turns', 'control')
 CONVERSE = ('stage3', 'stage4')  # jobs whose runs hear a second speaker
 
 
 def run(config, workdir):
-  """The job: the tests of config.tests on the run config.run, their tables on the screen and in workdir/evaluate.json.
+  """The job: the tests of config.tests on the voice config.run, their tables on the screen and in workdir/evaluate.json.
 
   An evaluate.json that is there already is kept as evaluate-1.json, or the next number: other tests, which took hours, may stand in it.
 
@@ -32,21 +32,21 @@ def run(config, workdir):
   """
   check(config)
   workdir = loop.begin(config, workdir)
-  of = runs.config_of(config.run)
-  model, params, codec = runs.loaded(config.run)
-  if 'turns' in config.tests and of.job not in CONVERSE:
-    raise InputError(f'config.tests turns: {config.run} is a run of {of.job}, which hears nobody; give one of stage 3, or leave turns out')
+  voice = runs.voice(config.run)
+  model, params, codec = voice.model, voice.params, voice.codec
+  converses = voice.stage in CONVERSE
+  if 'turns' in config.tests and not converses:
+    raise InputError(f'config.tests turns: {voice.folder} is of {voice.stage}, which hears nobody; give one of stage 3, or leave turns out')
   # Refuses what cannot be drawn with, before it takes long.
   drawing.settings(model, [drawing.Sampling(config.temperature, config.top_k, silence_bias=config.silence_bias, guidance=config.guidance,
                                             floor=config.floor)])
   table, asked = None, ()
   if 'control' in config.tests:
-    control.check(config, model, of.job in CONVERSE)
-    path = Path(config.run) / labels.FILE
-    table, asked = labels.load(path) if path.exists() else None, questions(config.questions) if of.job in CONVERSE else ()
+    control.check(config, model, converses)
+    table, asked = voice.labels if voice.labels != labels.Table() else None, questions(config.questions) if converses else ()
     if table:
       control.speakers_of(config, model, table)                                # raises where a name is none
-  result = {'run': of.job, 'parameters': sum(x.size for x in jax.tree.leaves(params)), 'codec': codec.name, 'seed': config.seed}
+  result = {'run': voice.stage, 'parameters': sum(x.size for x in jax.tree.leaves(params)), 'codec': codec.name, 'seed': config.seed}
   segments = held_out(config, workdir)
   result |= {'clips': len(segments), 'speakers': len({labels.spoken_by(one) for one in segments} - {''}),
              'seconds': round(sum(one.seconds for one in segments), 1)}
@@ -62,7 +62,7 @@ def run(config, workdir):
     print(f'\n--- {name}', flush=True)
     if name == 'likelihood':
       result[name] = {}
-      for task, found in likelihood.measured(config, segments, model, params, codec, bigram_of(of, config.run, codec), of.job in CONVERSE):
+      for task, found in likelihood.measured(config, segments, model, params, codec, bigram_of(voice), converses):
         result[name][task] = found
         keep()             # each takes minutes
     elif name == 'voice':
@@ -128,10 +128,13 @@ def questions(folder: str) -> list:
   return found
 
 
-def bigram_of(of, folder, codec):
-  """`likelihood.counted` of what a run was trained on, or None, and says so, where its tokens are gone."""
+def bigram_of(voice):
+  """`likelihood.counted` of what a voice was trained on, or None, and says so, where its tokens are gone or it is packed."""
   try:
-    return likelihood.counted(batches.Clips(stage2.folders(of, Path(folder))[0], codec.name), codec.config.codes)
+    if packed.is_packed(voice.folder):
+      raise InputError(f'{voice.folder} is packed, without what it was trained on')
+    tokens = stage2.folders(runs.config_of(voice.folder), voice.folder)[0]
+    return likelihood.counted(batches.Clips(tokens, voice.codec.name), voice.codec.config.codes)
   except InputError as problem:
     print(f'no bigram beside it: {problem}')
     return None

@@ -1,5 +1,6 @@
 """What a trained model says after a recording: wavs and pictures."""
 import math
+import re
 from pathlib import Path
 
 import jax
@@ -17,7 +18,7 @@ LEAST_S = 0.1                    # that are said: below it there may be no frame
 
 
 def run(config, workdir):
-  """The job: `config.count` continuations of one prompt, below workdir/generated."""
+  """The job: `config.count` more continuations of one prompt, below workdir/generated."""
   check_sizes(config)
   if not 0 < config.prompt_s < math.inf:
     raise InputError(f'config.prompt_s {config.prompt_s}: give more than 0 s')
@@ -39,11 +40,19 @@ def run(config, workdir):
   how = sampling.Sampling(config.temperature, config.top_k, int(silence[0]), config.silence_bias, guidance=guidance)
   spoken = stage2.continued(model, params, repeated(codes), repeated(moves), user, jax.random.key(config.seed), how,
                             {name: repeated(value) for name, value in given.items()})
-  for number, one in enumerate(encoding.decoded(trained, spoken)):
-    name = Path(workdir) / 'generated' / f'{path.stem}-{number}'
+  folder = Path(workdir) / 'generated'
+  for number, one in enumerate(encoding.decoded(trained, spoken), first_free(folder, path.stem)):
+    name = folder / f'{path.stem}-{number}'
     files.write_wav(f'{name}.wav', one, comment=mark.SYNTHETIC)
     pictures.spectrogram(f'{name}.png', {'prompt': audio, 'prompt and continuation': one})
     print(f'{name}.wav: {len(one) / files.SAMPLE_RATE:.2f} s, the first {len(codes) * hop / files.SAMPLE_RATE:.2f} heard')
+
+
+def first_free(folder, stem: str) -> int:
+  """The first number n such that no file of a folder is called stem-n or more: what was said before, otherwise asked for, stays there."""
+  numbered = re.compile(re.escape(stem) + r'-(\d+)\D.*')
+  taken = [int(found[1]) for path in folder.glob('*') if (found := numbered.fullmatch(path.name))]
+  return 1 + max(taken, default=-1)
 
 
 def check_sizes(config) -> None:

@@ -53,8 +53,9 @@ class Pace:
     return 2 * said.count * said.takes * (self.UTTERANCE_S + said.nonverbal * self.BETWEEN_S)
 
   def spoken(self, said) -> float:
-    """Seconds in which they are."""
-    return 2 * said.count * said.takes * self.SPOKEN_S
+    """Seconds in which they are; answers that are said alike in all takes are spoken once."""
+    sides = 1 if said.answer_once and said.answerers else 2
+    return sides * said.count * said.takes * self.SPOKEN_S
 
   def aligned(self, config) -> float:
     """Seconds in which an aligner is trained; a guess."""

@@ -19,7 +19,7 @@ LEAST_S, MOST_S = 0.2, 60.0      # of a question
 
 
 def run(config, workdir):
-  """The job: `config.count` answers below workdir/replies."""
+  """The job: `config.count` more answers below workdir/replies."""
   generate.check_sizes(config)
   voice = runs.voice(config.run)
   model, params, trained = voice.model, voice.params, voice.codec
@@ -37,13 +37,15 @@ def run(config, workdir):
   repeated = lambda x: jnp.broadcast_to(x, (config.count, *np.shape(x)))
   said, words = answered(model, params, repeated(user), len(heard), silence, jax.random.key(config.seed), how,
                   {name: repeated(value) for name, value in given.items()})
-  for number, one in enumerate(encoding.decoded(trained, said)):
-    name = Path(workdir) / 'replies' / f'{path.stem}-{number}'
+  folder = Path(workdir) / 'replies'
+  first = generate.first_free(folder, path.stem)
+  for row, one in enumerate(encoding.decoded(trained, said)):
+    name = folder / f'{path.stem}-{first + row}'
     files.write_wav(f'{name}.wav', one, comment=mark.SYNTHETIC)
     files.write_wav(f'{name}-both.wav', np.concatenate([audio, one]), comment=mark.SYNTHETIC)
     pictures.spectrogram(f'{name}.png', {'question': audio, 'answer': one})
     print(f'{name}.wav: {len(one) / files.SAMPLE_RATE:.2f} s in answer to {len(audio) / files.SAMPLE_RATE:.2f} s of {path}' + (
-        f', in words: {vocabulary.decode(np.asarray(words[number]))!r}' if vocabulary else ''))
+        f', in words: {vocabulary.decode(np.asarray(words[row]))!r}' if vocabulary else ''))
 
 
 def question(path) -> np.ndarray:

@@ -24,7 +24,7 @@ LM = Config(width=16, layers=1, heads=2, kv_heads=1, head_width=8, ffn=24, depth
 
 def config_of(size, **fields):
   config = runpy.run_path(str(Path(usage.ROOT) / 'configs' / 'evaluate.py'))['get_config'](size)
-  config.update(fields)
+  config.update({'run': '/a/run', **fields})
   return config
 
 
@@ -76,6 +76,16 @@ def test_another_test_in_the_same_folder_takes_no_numbers_away(trained, tmp_path
     evaluate.run(config_of('stage2', tests=('likelihood',)), tmp_path)
   found = [json.loads((tmp_path / f'{name}.json').read_text())['likelihood'] for name in ('evaluate-1', 'evaluate-2', 'evaluate')]
   assert found == [{'room': {}}, {'rate': {}}, {'pitch': {}}]
+
+
+def test_without_a_run_the_voice_that_ships_is_measured_which_has_no_bigram(tmp_path, monkeypatch, capsys):
+  given = {}
+  monkeypatch.setattr(evaluate, 'held_out', lambda *_: [])
+  monkeypatch.setattr(evaluate.likelihood, 'measured', lambda config, *rest: given.update(zip(('segments', 'model', 'params', 'codec', 'bigram', 'hears'),
+                                                                                              rest)) or [('room', {})])
+  evaluate.run(config_of('stage4', run='', tests=('likelihood',)), tmp_path)
+  assert given['bigram'] is None and given['hears'] and 'no bigram beside it' in capsys.readouterr().out
+  assert json.loads((tmp_path / 'evaluate.json').read_text())['run'] == 'stage4'
 
 
 @pytest.mark.slow
