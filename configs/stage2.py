@@ -45,7 +45,7 @@ def get_config(size='toy'):
   config.top_k = 100
   config.silence_bias = 10.0 if toy else 5.0 # nats off the code of silence, so that the voice goes on; short clips teach to end soon
   config.prompt_frames = 38                  # 1.5 s
-  config.continue_frames = 100               # 4 s
+  config.continue_frames = 100               # 4 s; 0 = no continuations
   # Devices; -1 takes what is left. Over fsdp parameters and moments are cut too: a 1b takes 21 GB of each device else.
   config.mesh = dict(data=of(-1, -1, 1, 1), fsdp=of(1, 1, -1, -1), tensor=1)
   config.model = dict(

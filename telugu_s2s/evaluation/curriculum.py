@@ -223,7 +223,8 @@ def planned(config, workdir) -> list[Step]:
   # A toy's answers are told from all of their batch, which is small.
   heard = dict(heard__views=config.heard.views, heard__echoes=config.heard.echoes, **dict(accumulate=1) if size == 'toy' else {})
   between = {'model__nonverbal': True} if said.nonverbal else {}               # else as the size has it
-  train2 = of('stage2', size, seed=seed, codec=codec, data__audio=config.data.audio, **between, **text, **_steps(config.stage2))
+  unheard = dict(continue_frames=0) if size == 'toy' else {}                   # after its few steps it has nothing to say yet
+  train2 = of('stage2', size, seed=seed, codec=codec, data__audio=config.data.audio, **between, **text, **unheard, **_steps(config.stage2))
   data = of('stage2', size, seed=seed, codec=codec, data__audio=folder, **text)
   listen = of('stage3', seed=seed, run=at('stage2'), listen_steps=config.listen.steps, replay=0.0, swapped=0.0, interrupted=0.0, followed=0.0,
               **tokens, **heard, **_steps(config.listen))

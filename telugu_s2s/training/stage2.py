@@ -55,7 +55,7 @@ def run(config, workdir):
   summary = finish(params, model, trained, config, clips, tested, scores, workdir)
   summary['wall_s'] = {'preparation and tokens': made_s, 'training': trained_s, 'all': time.monotonic() - began}
   files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
-  print(f'summary: {workdir / "summary.json"}; samples and pictures: {workdir / "samples"}')
+  print(f'summary: {workdir / "summary.json"}' + (f'; samples and pictures: {workdir / "samples"}' if summary['samples'] else ''))
   print('wall time: ' + ', '.join(f'{name} {loop.clock(seconds)}' for name, seconds in summary['wall_s'].items()))
 
 
@@ -230,6 +230,8 @@ def finish(params, model, trained, config, clips, held_out, scores, workdir):
 
 def continuations(params, model, trained, config, held_out, workdir, count=3):
   """Writes what the model says after the first seconds of held-out clips; returns the files' names."""
+  if not config.continue_frames:
+    return []
   how = sampling.Sampling(config.temperature, config.top_k, int(held_out.silence[0]), config.silence_bias)
   prompt, more = config.prompt_frames, config.continue_frames
   long = [index for index in range(len(held_out)) if len(held_out[index].codes) >= prompt] or [0]

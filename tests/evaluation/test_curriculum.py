@@ -13,6 +13,7 @@ from telugu_s2s import usage
 from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import curriculum
+from telugu_s2s.training import stage2
 
 from tests.corpora.excerpt import excerpt
 
@@ -200,6 +201,11 @@ def test_dialogues_of_ones_own_need_neither_the_sample_corpuss_questions_nor_a_h
   assert names == [name for name in STEPS if name != 'answers']
   (mine / 'MANIFEST.tsv').write_text('\n'.join(row for row in rows.splitlines() if '\teval\t' not in row) + '\n')
   assert curriculum.planned(given, tmp_path)[-1].config.data.audio == ''
+
+
+def test_a_toys_stage_2_is_not_listened_to_and_a_larger_ones_is(folder, tmp_path):
+  of = lambda size: next(one.config for one in curriculum.planned(config(folder, size=size), tmp_path) if one.name == 'stage2')
+  assert stage2.continuations(None, None, None, of('toy'), None, tmp_path) == [] and of('150m').continue_frames > 0
 
 
 def test_a_codec_of_its_own_is_planned_first_and_takes_time(folder, tmp_path):
