@@ -174,11 +174,10 @@ def compiled(stage, mesh, seed):
 
 
 def compiler_options(mesh) -> dict:
-  """XLA's options for a mesh's devices. On CPUs XLA and LLVM do less, unless JAX was asked for less still: sooner compiled, as fast."""
+  """XLA's options for a mesh's devices. On CPUs LLVM does less, unless JAX was asked for less still: sooner compiled, as fast."""
   if mesh.devices.flat[0].platform != 'cpu' or jax.config.read('jax_disable_most_optimizations'):
     return {}
-  emitters = {'xla_cpu_use_fusion_emitters': False} if jax.__version_info__ < (0, 11) else {}         # later versions may not know it
-  return {'xla_backend_optimization_level': 1} | emitters
+  return {'xla_backend_optimization_level': 1}
 
 
 def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
