@@ -5,15 +5,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from telugu_s2s.tokens import graphemes
+
 LETTERS = 3                      # of a gram
 K1, B = 1.2, 0.75                # Robertson and Zaragoza (2009), section 3.4
 
 
 def plain(text: str) -> str:
   """The letters of a text, their vowel signs and digits, words parted by one space: what two spellings of a sentence share."""
-  kinds = ((letter, unicodedata.category(letter)) for letter in unicodedata.normalize('NFC', text).lower())
-  kept = (letter if kind[0] in 'LMN' else '' if kind == 'Cf' else ' ' for letter, kind in kinds)       # Cf: joiners and the like have no width
-  return ' '.join(''.join(kept).split())
+  return graphemes.parted(unicodedata.normalize('NFC', text).lower(), 'LMN')
 
 
 def grams(text: str) -> collections.Counter:

@@ -14,13 +14,13 @@ def plain(text: str) -> str:
   Digits go, since how they are read is not written; so do signs without a width (Unicode's Cf), which change a glyph or where a line may
   break and no sound: the joiners of Indic scripts, soft hyphens, marks of byte order.
   """
-  text = unicodedata.normalize('NFC', text).casefold()
-  return SPACE.join(''.join(_spoken(sign) for sign in text).split())
+  return parted(unicodedata.normalize('NFC', text).casefold(), 'LM')
 
 
-def _spoken(sign: str) -> str:
-  category = unicodedata.category(sign)
-  return sign if category[0] in 'LM' else '' if category == 'Cf' else SPACE
+def parted(text: str, kinds: str) -> str:
+  """The signs of a text that are of some of Unicode's kinds, in words parted by single spaces; signs without a width part none."""
+  named = ((sign, unicodedata.category(sign)) for sign in text)
+  return SPACE.join(''.join(sign if kind[0] in kinds else '' if kind == 'Cf' else SPACE for sign, kind in named).split())
 
 
 def table(texts, least: int = 5) -> list[str]:

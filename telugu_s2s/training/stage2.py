@@ -126,7 +126,7 @@ def census_of(folder, clips):
 def scoring(model, how, mesh):
   """score(params, batch): the loss and its parts."""
   return jax.jit(lambda params, batch: parts_of(model, params, batch, how.loss_chunk),
-                 out_shardings=jax.NamedSharding(mesh, jax.P()), compiler_options=loop.compiler_options(mesh))
+                 out_shardings=jax.NamedSharding(mesh, jax.P()))
 
 
 class Checked:
