@@ -37,6 +37,12 @@ def blocks(path, channel: int | None = None, start_s: float = 0.0, end_s: float 
     raise Unreadable(path, 'zero-second', f'it ends before its part at {start_s:g} s')
 
 
+def forget() -> None:
+  """Lets go of the file that is open: whoever asks next has it decoded anew, a fault of it too."""
+  _reader.cache_clear()
+  _exact.cache_clear()
+
+
 def _stamp(path) -> tuple[int, int]:
   """What a file that has changed has another one of; 0, 0 of one that is not there, which opening it says."""
   try:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from telugu_s2s.audio import files
+from telugu_s2s.audio import files, parts
 from telugu_s2s.corpora.folder import Recording
 from telugu_s2s.preparation import pool, recording
 
@@ -15,13 +15,17 @@ KILLS = 'kills its decoder'                            # a reason to leave a rec
 
 
 def passing(folder, one: Recording, sha256: str) -> bool:
-  """Whether a recording in which a fault was found is now another file than was planned, is away, or decodes after all."""
+  """Whether a recording in which a fault was found is now another file than was planned, is away, or decodes after all.
+
+  It is decoded as its segments are: of a file that breaks other blocks may reach further.
+  """
   path = Path(folder, one.path)
   try:
     with open(path, 'rb') as file:
       if hashlib.file_digest(file, 'sha256').hexdigest() != sha256:
         return True
-    for _ in files.blocks(path, one.channel, one.start_s or 0.0, one.end_s):
+    parts.forget()
+    for _ in parts.blocks(path, one.channel, one.start_s or 0.0, one.end_s):
       pass
   except files.Unreadable as problem:
     return problem.reason not in OF_A_FILE

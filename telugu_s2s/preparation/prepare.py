@@ -233,6 +233,7 @@ def make_shard(task: Task, done: Callable[[], None] = lambda: None) -> dict:
   Pure but for the files it writes: the same task gives the same bytes.
   """
   row, labels = {'seconds': 0.0, 'skipped': []}, []
+  passing = {}      # by what was said of a file: all turns behind a break say the same, and it is decoded from its beginning to judge one
 
   def records():
     for one, sha256, lives in zip(task.recordings, task.sha256, _survived(task)):
@@ -241,7 +242,10 @@ def make_shard(task: Task, done: Callable[[], None] = lambda: None) -> dict:
         continue
       for part in one_recording.segments(task.folder, one, f'sha256:{sha256[:16]}', **task.settings):
         if isinstance(part, corpus.Skip):
-          if part.reason in faults.OF_A_FILE and faults.passing(task.folder, one, sha256):
+          fault = one.path, part.reason, part.detail
+          if part.reason in faults.OF_A_FILE and fault not in passing:
+            passing[fault] = faults.passing(task.folder, one, sha256)
+          if passing.get(fault):
             part = dataclasses.replace(part, reason=decoding.PASSING)      # the disk it is on, not the recording
           row['skipped'].append(list(dataclasses.astuple(part)))
           continue

@@ -53,12 +53,12 @@ def segments(folder, recording: Recording, revision: str, shortest_s: float, lon
         yield _segment(recording, labels, start_s, samples, measured)
     if not first:
       yield Skip(recording.path, *(('no speech', 'Silero VAD hears none') if activity == 'silero' else
-                                   ('silent', f'nothing above {SILENCE_DBFS:.0f} dBFS')))
+                                   ('silent', f'nothing above {SILENCE_DBFS:.0f} dBFS')), recording.start_s, recording.end_s)
   except files.Unreadable as error:
     # Of what begins like a container planning knew that it needs the decoder, and that it was there.
     if error.reason == decoding.NO_DECODER and decoding.container(error.path):
       raise
-    yield Skip(recording.path, error.reason, error.detail, round(end_s, 3) if end_s else None)
+    yield Skip(recording.path, error.reason, error.detail, round(end_s, 3) if end_s else recording.start_s, recording.end_s)
 
 
 def _fault(samples, shortest_s, clipped):

@@ -5,10 +5,12 @@ import shutil
 from hypothesis import HealthCheck, given, settings, strategies
 import numpy as np
 import pytest
+import soundfile
 
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import fetch, licences
 from telugu_s2s.errors import InputError
+from telugu_s2s.preparation import faults
 from telugu_s2s.preparation.prepare import Data, prepare
 from telugu_s2s.preparation.read import Segments
 
@@ -60,6 +62,24 @@ def test_a_long_part_is_cut_as_any_recording_and_keeps_to_its_bounds(call, tmp_p
   _, found = prepared(call, tmp_path / 'out', longest_s=12.0)
   assert len(found) > 2 and {one.text for one in found} == {''} and {one.speaker for one in found} == {'a'}
   assert all(5 <= one.start_s and one.start_s + one.seconds <= 45 + 1e-3 and one.seconds <= 12 for one in found)
+
+
+@pytest.mark.parametrize('form, damage', [('OGG', lambda data: data[:len(data) * 2 // 3]),
+                                          ('MP3', lambda data: data[:len(data) // 2] + bytes(3000) + data[len(data) // 2 + 3000:])], ids=['cut', 'broken'])
+def test_turns_behind_a_break_of_a_lossy_file_are_judged_once_and_not_made_again(tmp_path, monkeypatch, capsys, form, damage):
+  folder = tmp_path / 'corpus'
+  folder.mkdir()
+  soundfile.write(folder / 'call.ogg', noise(60), 16_000, format=form)
+  (folder / 'call.ogg').write_bytes(damage((folder / 'call.ogg').read_bytes()))
+  manifest(folder, [dict(path='call.ogg', start_s=start, end_s=start + 1.5, licence='CC0-1.0') for start in range(58)])
+  judged, real = [], faults.passing
+  monkeypatch.setattr(faults, 'passing', lambda *given: judged.append(given) or real(*given))
+  made, found = prepared(folder, tmp_path / 'out')
+  assert made['skipped'] == {'corrupt': 58 - len(found)} and 5 < len(found) < 50 and len(judged) == 1
+  lines = [line.split('\t') for line in (tmp_path / 'out' / 'report.tsv').read_text(encoding='utf-8').splitlines()[1:]]
+  assert [line[:4] for line in lines] == [['call.ogg', f'{start}.0', f'{start + 1.5}', 'corrupt'] for start in range(len(found), 58)]
+  capsys.readouterr()
+  assert prepared(folder, tmp_path / 'out')[0] == made and '1 of 1 shards are there already' in capsys.readouterr().out
 
 
 def test_a_part_that_is_not_there_is_counted_and_the_others_go_on(call, tmp_path):
