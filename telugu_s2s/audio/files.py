@@ -3,6 +3,7 @@
 Everything after this file knows one kind of signal: f32[samples] in [-1, 1] at 16 kHz.
 """
 import contextlib
+import hashlib
 import io
 import math
 import os
@@ -24,6 +25,7 @@ RATES = 1_000, 768_000   # Hz; beyond them a header is damaged, and resampling w
 BLOCK_S = 10.0           # decoded at a time: bounds the memory of a long file at a high native rate
 BLOCK_SAMPLES = 2**24    # over all channels, likewise
 LARGEST = 1e30           # of a sample whose sums with others are still finite in float32
+NAME_BYTES = 255         # of a file's name, in most file systems
 MARGIN_S = 0.1           # decoded on either side of a part, so that the resampler meets what is there
 
 
@@ -137,9 +139,12 @@ def length(data: bytes) -> int:
 
 def beside(path) -> Path:
   """Where a file is made before it gets its name: in the same folder, marked with this machine and process."""
-  path = Path(path)
+  path, start = Path(path), f'{temporary_prefix()}{os.getpid()}-'
   path.parent.mkdir(parents=True, exist_ok=True)
-  return path.with_name(f'{temporary_prefix()}{os.getpid()}-{path.name}')
+  name = os.fsencode(path.name)
+  # A letter of Telugu is three bytes: names of 60 letters would not fit behind the mark.
+  fits = len(start) + len(name) <= NAME_BYTES
+  return path.with_name(start + (path.name if fits else hashlib.sha256(name).hexdigest()[:32]))
 
 
 def temporary_prefix() -> str:

@@ -1,6 +1,7 @@
 """Audio files: what any of them becomes, and what becomes of those that are none."""
 import io
 import os
+import socket
 
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as arrays
@@ -125,3 +126,13 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
   with pytest.raises(OSError):
     files.write_wav(path, np.ones(10))
   assert path.read_bytes() == before and os.listdir(tmp_path) == ['a.wav']
+
+
+@pytest.mark.parametrize('letters', [1, 60, 83])
+def test_a_name_as_long_as_the_disk_takes_can_be_written(tmp_path, monkeypatch, letters):
+  monkeypatch.setattr(socket, 'gethostname', lambda: 'h' * 63)
+  path = tmp_path / ('త' * letters + '.wav')
+  files.write_wav(path, np.zeros(10))
+  assert os.listdir(tmp_path) == [path.name]
+  one, other = files.beside(path), files.beside(path.with_suffix('.mp3'))
+  assert one != other and max(len(os.fsencode(made.name)) for made in (one, other)) <= 255
