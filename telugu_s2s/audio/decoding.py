@@ -89,8 +89,8 @@ class _Plain:
       self._file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError as error:
       reason = 'non-audio' if error.code in NOT_AUDIO else 'corrupt'
-      # What libsndfile says of a format that no decoder of its knows is that there were no file.
-      said = 'the format is not recognised' if error.code == 2 else error.error_string.strip('. ')
+      # What libsndfile says of a format that no decoder of its knows is that there were no file, or a fault of the system.
+      said = 'the format is not recognised' if error.code in NOT_AUDIO else error.error_string.strip('. ')
       raise Unreadable(path, reason, said) from None
     except TypeError:   # soundfile asks for the rate of a file whose extension means headerless samples
       raise Unreadable(path, 'non-audio', 'the format is not recognised') from None

@@ -63,7 +63,8 @@ def blocks(path, channel: int | None = None, start_s: float = 0.0, end_s: float 
       x = file.read(int(min(BLOCK_S * rate, BLOCK_SAMPLES / file.channels, max(0, stop - decoded))))
       decoded, last = decoded + len(x), not len(x)
       if not (np.abs(x) < LARGEST).all():          # nor of what is not a number
-        raise Unreadable(path, 'corrupt', f'samples are not finite near {decoded / rate:.1f} s')
+        at = decoded - len(x) + int(np.argmin((np.abs(x) < LARGEST).all(1)))
+        raise Unreadable(path, 'corrupt', f'samples are not finite at {at / rate:.1f} s')
       one = channel is not None and channel < x.shape[1]
       x = np.ascontiguousarray(x[:, channel] if one else x.mean(1))
       if resample is not None and decoded > first:

@@ -98,6 +98,15 @@ def test_what_is_no_audio_says_why_in_one_line(tmp_path, name, data, reason):
     files.read(path)
   assert caught.value.reason == reason
   assert str(path) in str(caught.value) and '\n' not in str(caught.value)
+  assert (caught.value.detail == 'the format is not recognised') == (reason == 'non-audio')
+
+
+def test_a_sample_that_is_no_number_is_found_where_it_is(tmp_path):
+  sound = np.zeros((16_000 * 25, 2), np.float32)
+  sound[16_000 * 21 + 5, 1] = np.nan
+  (tmp_path / 'a.wav').write_bytes(wav(sound, 'FLOAT'))
+  with pytest.raises(files.Unreadable, match='not finite at 21.0 s'):
+    files.read(tmp_path / 'a.wav')
 
 
 def test_a_folder_is_not_taken_for_a_file(tmp_path):
