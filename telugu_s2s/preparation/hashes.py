@@ -50,6 +50,8 @@ def _opened(path):
       with store:
         store.execute(f'create table if not exists hashed ({COLUMNS}) without rowid')
         store.execute("insert or replace into hashed values (x'', 0, 0, 0, '')")     # fails here, where none may write, not later
+        if store.execute('pragma quick_check(1)').fetchone() != ('ok',):             # nor where a page that is read later is damaged
+          raise sqlite3.DatabaseError
       return store
     except sqlite3.OperationalError:         # may not be written, or another process holds it: then without
       continue

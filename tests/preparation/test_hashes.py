@@ -46,7 +46,8 @@ def test_a_file_that_comes_once_for_each_of_its_turns_is_read_once(paths, tmp_pa
 
 
 @pytest.mark.parametrize('damage', [lambda path: path.write_bytes(b'no database' * 100), lambda path: path.write_bytes(b''),
-                                    lambda path: path.write_bytes(path.read_bytes()[:5000])], ids=['other', 'empty', 'cut'])
+                                    lambda path: path.write_bytes(path.read_bytes()[:5000]),
+                                    lambda path: path.write_bytes(path.read_bytes()[:-8192] + bytes(8192))], ids=['other', 'empty', 'cut', 'pages'])
 def test_a_damaged_memory_costs_time_and_nothing_else(paths, tmp_path, damage):
   want = list(hashes.of_files(paths, tmp_path))
   damage(tmp_path / hashes.NAME)
