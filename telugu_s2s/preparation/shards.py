@@ -73,6 +73,9 @@ def write(folder, name: str, records: Iterable[bytes], row: Mapping | None = Non
 
   Returns:
     The row: file, records, bytes, sha256 (of the file), content (sha256 over the records), and `row`.
+
+  Raises:
+    InputError: the disk is full, or takes no more of the file for another reason.
   """
   folder = Path(folder)
   beside = audio_files.beside(folder / (name + SUFFIX))
@@ -82,14 +85,14 @@ def write(folder, name: str, records: Iterable[bytes], row: Mapping | None = Non
     writer = array_record_module.ArrayRecordWriter(str(beside), 'group_size:1')
     try:
       for record in records:
-        writer.write(record)
+        _put(beside, writer.write, record)
         content.update(CHECK.pack(len(record)))
         content.update(record)
         count += 1
     finally:
-      writer.close()
+      _put(beside, writer.close)
     if counted(beside) != count:
-      raise OSError(f'{beside}: {count} records were written, {counted(beside)} are there; is the disk full?')
+      raise _full(beside, f'{count} records were written, {counted(beside)} are there')
     with open(beside, 'rb') as file:
       digest = hashlib.file_digest(file, 'sha256').hexdigest()
     result = {'file': name + SUFFIX, 'records': count, 'bytes': beside.stat().st_size, 'sha256': digest,
@@ -99,6 +102,18 @@ def write(folder, name: str, records: Iterable[bytes], row: Mapping | None = Non
     return result
   finally:
     beside.unlink(missing_ok=True)
+
+
+def _put(path, call, *given):
+  """Calls ArrayRecord's writer, which raises RuntimeError where the disk takes no more."""
+  try:
+    call(*given)
+  except RuntimeError as problem:
+    raise _full(path, str(problem).partition(';')[0]) from None
+
+
+def _full(path, problem) -> InputError:
+  return InputError(f'{path.parent}: a shard cannot be written ({problem}); is the disk full? What is finished is kept, make room and run it again')
 
 
 def finished(folder, name: str) -> dict | None:

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 
@@ -92,6 +93,17 @@ def test_a_shard_that_fails_leaves_nothing(tmp_path):
 
   with pytest.raises(RuntimeError, match='decoder'):
     shards.write(tmp_path, 'a', broken())
+  assert os.listdir(tmp_path) == [] and shards.finished(tmp_path, 'a') is None
+
+
+def test_a_disk_that_takes_no_more_is_named_and_nothing_is_left(tmp_path):
+  soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))      # of a file: a write beyond it fails as on a full disk
+  try:
+    with pytest.raises(InputError, match=f'{tmp_path}: a shard cannot be written .*too large.*is the disk full'):
+      shards.write(tmp_path, 'a', (os.urandom(50_000) for _ in range(8)))
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
   assert os.listdir(tmp_path) == [] and shards.finished(tmp_path, 'a') is None
 
 
