@@ -133,7 +133,11 @@ def _copies(left, prints, held):
     if len(inside) < len(group) or any(left[place].held for place in inside):
       copied |= {place for place in inside if not left[place].held}
     inside = [place for place in inside if place not in copied]
-    turns = {left[place].turn for place in inside}
-    best = lambda turn: max((place for place in inside if left[place].turn == turn), key=lambda place: (left[place].worth, -place))
-    gone |= set(inside) - {best(turn) for turn in turns - {''} or turns}
+    best = {}
+    for place in inside:
+      turn = left[place].turn
+      best[turn] = max(best.get(turn, place), place, key=lambda one: (left[one].worth, -one))
+    if len(best) > 1:
+      best.pop('', None)
+    gone |= set(inside) - set(best.values())
   return copied, gone
