@@ -18,7 +18,7 @@ KEPT_S = 120.0       # of sound that was decoded last: turns overlap, and the ne
 
 
 def blocks(path, channel: int | None = None, start_s: float = 0.0, end_s: float | None = None) -> Iterator[tuple[np.ndarray, int]]:
-  """The same samples as `files.blocks` gives; raises as it does."""
+  """The same samples as `files.blocks` gives; raises as it does, and for every part of a lossy file behind its break says what broke."""
   stamp = _stamp(path)
   if (start_s, end_s) == (0.0, None) or _exact(str(path), *stamp):
     yield from files.blocks(path, channel, start_s, end_s)

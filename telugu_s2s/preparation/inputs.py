@@ -1,6 +1,7 @@
 """Which recordings go into a build: split, exclusion, licence, and each file once."""
 import collections
 import dataclasses
+import errno
 import fnmatch
 import itertools
 import os
@@ -80,7 +81,7 @@ def gather(data, folders: Sequence, out) -> Gathered:
     # As in selection.select, a turn is also what it answers.
     part = (sha256, one.dialogue, one.turn if one.dialogue else None, *(() if whole else (one.channel, one.start_s, one.end_s)))
     if failed:
-      skips.append(corpus.Skip(name + one.path, 'missing', failed))
+      skips.append(corpus.Skip(name + one.path, 'missing' if failed == os.strerror(errno.ENOENT) else decoding.PASSING, failed))
     elif one.split == splits.TRAIN and taken.get(sha256, here := where(folder, one)) != here:
       skips.append(corpus.Skip(name + one.path, HELD_OUT, f'the same file as {taken[sha256]}, of another split'))
     elif part in seen:

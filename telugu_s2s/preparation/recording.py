@@ -27,7 +27,8 @@ def segments(folder, recording: Recording, revision: str, shortest_s: float, lon
     mos, measures: what the quality record holds, see `measures.quality`.
 
   Yields:
-    Segments and skips. A file that fails part of the way gives what came before, then a skip 'corrupt'.
+    Segments and skips. A file that fails part of the way gives what was cut before, which is done five minutes at a time (see
+    `activity.cut`): of a shorter one nothing. Then comes a skip 'corrupt' of the rest.
 
   Raises:
     Unreadable: this machine lacks the decoder: no reason to leave out a recording for good.

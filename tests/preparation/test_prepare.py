@@ -20,7 +20,7 @@ from telugu_s2s.audio import decoding, files, parts
 from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.errors import InputError
 from telugu_s2s.preparation import prepare as job
-from telugu_s2s.preparation import inputs, shards
+from telugu_s2s.preparation import hashes, inputs, shards
 from telugu_s2s.preparation.prepare import Data, SAMPLE, prepare
 from telugu_s2s.preparation.read import Segments
 
@@ -211,6 +211,16 @@ def test_what_a_disk_did_not_give_is_tried_again(folder, tmp_path, monkeypatch, 
   monkeypatch.undo()
   again = prepare(here(folder), tmp_path / 'out')
   assert again['skipped'] == {} and again['content'] == whole['content']
+
+
+@pytest.mark.parametrize('fault, reason, said', [(errno.ESTALE, 'unreadable', True), (errno.ENOENT, 'missing', False)])
+def test_what_could_not_be_hashed_is_missing_only_where_it_is_not_there(folder, tmp_path, monkeypatch, capsys, fault, reason, said):
+  real = hashes._file
+  monkeypatch.setattr(hashes, '_file', lambda path, known: [None, None, None, os.strerror(fault)] if b'a001-tenor' in path else real(path, known))
+  assert prepare(here(folder), tmp_path / 'out')['skipped'] == {reason: 1}
+  assert ('the same command tries them again' in capsys.readouterr().out) == said
+  monkeypatch.undo()
+  assert prepare(here(folder), tmp_path / 'out')['skipped'] == {}
 
 
 def test_two_folders_of_one_name_whose_recordings_have_one_name_are_refused(tmp_path, voices):
