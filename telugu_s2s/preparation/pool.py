@@ -15,6 +15,7 @@ from telugu_s2s.errors import InputError
 
 SINGLE_THREAD = dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'), '1')
 ONE_THREAD = '--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1'
+TOLD = 200                     # letters of a task that ended its process: its name comes first, or the file that it reads
 RETRIES = 2                    # of one task, each after the process that had it was lost
 
 
@@ -93,8 +94,8 @@ def results(call: Callable, tasks: Sequence, workers: int, variables: Mapping[st
         except BrokenProcessPool:
           lost[number] += 1
           if lost[number] > RETRIES + bool(careful):
-            raise InputError(f'{field} {workers}: a worker ended early {lost[number]} times over one task, killed for '
-                             "want of memory or started from a script without `if __name__ == '__main__':`; what is "
+            raise InputError(f'{field} {workers}: a worker ended early {lost[number]} times over one task ({str(task)[:TOLD]}), killed by '
+                             "what it reads or for want of memory, or started from a script without `if __name__ == '__main__':`; what is "
                              'finished is kept, run again with 0') from None
           left.appendleft((number, careful(task) if careful and lost[number] > RETRIES else task))
           executors[place].shutdown()

@@ -160,7 +160,7 @@ def test_a_local_worker_that_is_killed_costs_the_task_in_hand(tmp_path):
   found = list(pool.results(device, folders, 2, devices=['3', '5']))
   assert sorted(task for task, _ in found) == folders and {gpu for _, (gpu, _) in found} == {'3', '5'}
   assert len({process for _, (_, process) in found}) <= 4                  # two, and one for each that was killed
-  with pytest.raises(InputError, match='workers 2: a worker ended early 3 times over one task'):
+  with pytest.raises(InputError, match='workers 2: a worker ended early 3 times over one task .14., killed by what it reads'):
     list(pool.results(negative, [1, 14, 2], 2))
 
 
