@@ -90,13 +90,18 @@ def held_out(data: prepare.Data, folder) -> tuple[Segments, str]:
   """
   folder = Path(folder)
   try:
-    if data.split in ('', splits.EVAL):
-      raise inputs.NoSplit(f'data.split {data.split!r} trains on all there is')
+    check_held_out(data)
     prepare.prepare(dataclasses.replace(data, split=splits.EVAL), folder / 'eval')
     return Segments(folder / 'eval'), splits.EVAL
   except inputs.NoSplit as problem:
     print(f'no held-out clips ({problem}): measured on training clips')
     return Segments(folder / 'train'), splits.TRAIN
+
+
+def check_held_out(data: prepare.Data) -> None:
+  """Raises NoSplit where training takes what a corpus holds out."""
+  if data.split in ('', splits.EVAL):
+    raise inputs.NoSplit(f"data.split {data.split!r} trains on what is held out; give 'train'")
 
 
 def spread(size: int, count: int) -> list[int]:

@@ -171,9 +171,11 @@ def token_folders(config, workdir, trained):
   for split, chosen in (('train', data), ('eval', dataclasses.replace(data, split='eval'))):
     print(f'--- {split}')
     try:
+      if split == 'eval':
+        read.check_held_out(data)
       prepare.prepare(chosen, workdir / 'segments' / split)
     except inputs.NoSplit as problem:                  # one that is there and cannot be used is told: nobody shall take other voices for it
-      if split == 'train':
+      if split == 'train' or not data.audio:           # the sample corpus is learnt from, and cannot take its own place
         raise
       print(f'no held-out split ({problem}): the sample corpus takes its place')
       prepare.prepare(prepare.Data(split='eval', workers=data.workers, **full), workdir / 'segments' / split)

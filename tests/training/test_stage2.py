@@ -116,6 +116,20 @@ def test_a_run_that_would_go_on_with_other_data_is_refused_and_left_as_it_was(do
   stage2.run(config, done)
 
 
+def test_what_is_learnt_from_is_not_taken_for_held_out(codec_file, tmp_path, monkeypatch):
+  asked = []
+  monkeypatch.setattr(stage2.prepare, 'prepare', lambda data, folder: asked.append((data.audio, data.split)))
+  monkeypatch.setattr(stage2.tokenize, 'tokenize', lambda *given: None)
+  for split in ('', 'eval', 'train'):
+    config = made('speech', codec_file)
+    config.data.split = split
+    stage2.token_folders(config, tmp_path, weights.load(codec_file))
+  assert asked == [('speech', ''), ('', 'eval'), ('speech', 'eval'), ('', 'eval'), ('speech', 'train'), ('speech', 'eval')]
+  config.data.update(dict(audio='', split=''))                             # of the sample corpus nothing is left
+  with pytest.raises(InputError, match="data.split '' trains on what is held out; give 'train'"):
+    stage2.token_folders(config, tmp_path, weights.load(codec_file))
+
+
 def test_held_out_rows_that_cannot_be_used_are_told_and_nobody_else_takes_their_place(audio, codec_file, tmp_path):
   folder = tmp_path / 'audio'
   shutil.copytree(audio, folder)
