@@ -11,7 +11,7 @@ import numpy as np
 
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation import shards
+from telugu_s2s.preparation import segment, shards
 from telugu_s2s.tokens import batches, encoding, tokenize, turns, views
 from telugu_s2s.training import hosts
 
@@ -45,6 +45,10 @@ def of(config, run, workdir, trained, clips, tokens) -> turns.Heard:
   if not (config.data.segments and (segments / shards.MANIFEST).is_file()):
     raise InputError(f'config.data.segments {config.data.segments!r} holds no segments, of which the user is heard in rooms and over noise; give the '
                      'folder of the segments of these tokens, or config.heard.views=0 and config.heard.echoes=0')
+  made_of = clips.manifest['made_from'].get('segments')
+  # Others may be as many: pairs of two voices, say, whose answers would come after what somebody else asks.
+  if made_of not in (None, shards.check(segments, segment.KIND)['content']):
+    raise InputError(f'config.data.segments {segments} are not the segments that the tokens in {tokens} were made of; give those')
   found = {}
   for name, count, ranges in (('heard', wanted.views, microphone(wanted)), ('echoes', wanted.echoes, loudspeaker(wanted))):
     if count:
@@ -52,8 +56,8 @@ def of(config, run, workdir, trained, clips, tokens) -> turns.Heard:
       hosts.first(lambda: made(segments, folder, trained, (tokens, Path(run) / name / 'train'), ranges, count, config), None)
       found[name] = batches.Clips(folder, trained.name)
       if len(found[name]) != len(clips):
-        raise InputError(f'{folder}: {len(found[name])} clips, {tokens} has {len(clips)}: config.data.segments {segments} are not the segments '
-                         'that those tokens were made of')
+        raise InputError(f'{folder}: {len(found[name])} clips, {tokens} has {len(clips)}, since records of {segments} were damaged when one of '
+                         'them was made; delete both and tokenise again')
   return turns.Heard(found.get('heard'), found.get('echoes'), noises(wanted.noises, trained, config.seed), wanted.share, wanted.frayed)
 
 

@@ -1,8 +1,10 @@
 """Stages 3 and 4 from a stage 2 run to an answer, in a size that takes seconds."""
+import functools
 import json
 import os
 import runpy
 import shutil
+import types
 
 import jax
 import numpy as np
@@ -13,7 +15,8 @@ from telugu_s2s import usage
 from telugu_s2s.audio import mark, silero
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import answering, reply
-from telugu_s2s.training import lm_step, runs, stage2, stage3, stage4
+from telugu_s2s.preparation import segment, shards
+from telugu_s2s.training import heard, lm_step, runs, stage2, stage3, stage4
 
 from tests.corpora.excerpt import excerpt
 from tests.training import test_voices
@@ -120,6 +123,17 @@ def test_a_number_that_a_stage_cannot_take_is_named_before_anything_is_read_or_w
   with pytest.raises(InputError, match=says):
     job.run(config(stage, run=str(tmp_path / 'none'), **fields), tmp_path / 'run')
   assert not (tmp_path / 'run').exists()
+
+
+def test_the_user_is_not_heard_in_segments_of_other_clips_though_they_are_as_many(tmp_path):
+  content = shards.write_manifest(tmp_path, segment.KIND, segment.VERSION, {}, [shards.write(tmp_path, 'segments-0', [b'record'])])['content']
+  made_of = lambda content: types.SimpleNamespace(manifest={'made_from': {'segments': content}})
+  of = functools.partial(heard.of, conversation('run', data=dict(segments=str(tmp_path))), 'run', tmp_path / 'work', None)
+  with pytest.raises(InputError, match='config.data.segments .* are not the segments that the tokens in tokens/train were made of'):
+    of(made_of('of others'), 'tokens/train')
+  assert not (tmp_path / 'work').exists()
+  with pytest.raises(AttributeError):              # of the codec, by which their views are made
+    of(made_of(content), 'tokens/train')
 
 
 @pytest.mark.slow
