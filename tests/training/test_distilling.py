@@ -3,6 +3,7 @@ import functools
 import json
 import os
 import runpy
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import generate
 from telugu_s2s.lm import conditions
 from telugu_s2s.lm.model import AudioLM
+from telugu_s2s.tokens import vocabulary
 from telugu_s2s.training import distilling, lm_step, runs, stage2
 from telugu_s2s.training.lm_step import Update
 
@@ -122,3 +124,17 @@ def test_a_run_without_a_place_for_the_coefficient_is_refused(monkeypatch, tmp_p
     monkeypatch.setattr(runs, 'loaded', lambda folder: (model, {}, None))
     with pytest.raises(InputError, match=says):
       distilling.run(config(tmp_path), tmp_path / 'out')
+
+
+def test_words_are_numbered_by_the_vocabulary_that_the_run_has_kept(monkeypatch, tmp_path):
+  """Whatever has become of the file that it was made with."""
+  vocabulary.save(tmp_path / vocabulary.FILE, vocabulary.trained(['ఒక మాట'], 440), {})
+  before = runpy.run_path(os.path.join(usage.ROOT, 'configs/stage2.py'))['get_config']()
+  before.text.vocabulary, before.data.tokens = 'no/longer/there', 'tokens'
+  monkeypatch.setattr(runs, 'loaded', lambda folder: (test_voices.dataclasses.replace(LM, text_codes=440), {}, None))
+  monkeypatch.setattr(runs, 'continued', lambda config, of: before)
+  monkeypatch.setattr(distilling.loop, 'begin', lambda config, workdir: given.append(config.text.vocabulary) or sys.exit())
+  given = []
+  with pytest.raises(SystemExit):
+    distilling.run(config(tmp_path), tmp_path / 'out')
+  assert given == [str(tmp_path / vocabulary.FILE)]
