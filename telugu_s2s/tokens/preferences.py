@@ -114,6 +114,6 @@ def tests(scenes: turns.Scenes, found: list[turns.Exchange], window, kind: str, 
   for number, one in enumerate(found):
     clip = worse.clip(one, kind, np.random.default_rng([seed, number]), alike=True)
     if clip is not None:
-      says.append(turns.sentence(scenes.clips, counted.text, one.asked, 0))
+      says.append(turns.sentence(scenes.clips, counted.text, one.asked))
       rows.append(pair(scenes, one, clip, window, None) | (asked.row(scenes.clips[one.answered], True) if asked else {}))
   return (batches.stacked(rows, batch) if rows else []), says

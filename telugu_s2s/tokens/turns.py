@@ -167,7 +167,7 @@ class Scenes:
   text: slots.Text | None = None           # how the text slot is filled; None = there is none. In dialogues text comes with the voice
 
   def row(self, exchange: Exchange, window: Window, view=0, rng=None, swapped=False, then: Exchange | None = None,
-          breaks_in=True, silence=None, led=True, reserve=0) -> dict:
+          breaks_in=True, led=True, reserve=0) -> dict:
     """A row, see `scenes.laid`. Of a question that is too long the beginning is left out, of an answer its end.
 
     Args:
@@ -184,8 +184,7 @@ class Scenes:
       said = self._later(said, window.frames, rng)
     if then is not None:
       said = self._gone_on(said, then, breaks_in, window.frames, view, rng)
-    silence = self.clips.silence if silence is None else silence
-    row = laid(said, window, silence, self.heard.background(window.frames, rng), self.floor)
+    row = laid(said, window, self.clips.silence, self.heard.background(window.frames, rng), self.floor)
     return row | ({'task': np.int32(slots.DIALOGUE), 'ahead': np.int32(0)} if self.text else {})
 
   def pause(self, rng) -> int:
@@ -284,7 +283,7 @@ class Cast(batches.Cast):
     place = np.cumsum(answer)
     onset = answer & (1 < place) & (place <= round(ONSET_S * scenes.rate))
     found['weight'] = np.where(onset, scenes.onset, 1).astype(np.float32) * found['weight']
-    said = sentence(scenes.clips, self._says, (other or exchange).answered, view)
+    said = sentence(scenes.clips, self._says, (other or exchange).answered)
     return found | {'asked': asked_at(answer, said)} | known
 
   def _told(self, exchange):
@@ -307,9 +306,9 @@ class Cast(batches.Cast):
     return dataclasses.replace(exchange, turns=tuple(turns))
 
 
-def sentence(clips, text, number: int, view: int) -> int:
-  """A number for what a clip says: its text's, where that is known, since two takes of a sentence answer one question, else its codes'."""
-  return (int(text[number]) or zlib.crc32(clips.view(number, view).codes.tobytes())) % 2**31
+def sentence(clips, text, number: int) -> int:
+  """A number for what a clip says: its text's, where that is known, since two takes of a sentence answer one question, else its codes', as it is."""
+  return (int(text[number]) or zlib.crc32(clips.view(number, 0).codes.tobytes())) % 2**31
 
 
 def asked_at(answer, sentence: int) -> np.ndarray:

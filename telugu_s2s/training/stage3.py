@@ -210,7 +210,7 @@ def with_others(talk: Talk) -> tuple[list, list, list]:
   """(held-out exchanges, for each another one whose question and answer say something else, a number for what each question says)."""
   clips, held = talk.compared.clips, talk.held
   text = talk.counted_then.text
-  says = [tuple(turns.sentence(clips, text, clip, 0) for clip in (one.asked, one.answered)) for one in held]
+  says = [tuple(turns.sentence(clips, text, clip) for clip in (one.asked, one.answered)) for one in held]
   far = 1 + len(held) // 2
   other = [next((place for place in (np.arange(len(held)) + number + far) % len(held)
                  if says[place][0] != says[number][0] and says[place][1] != says[number][1]), None) for number in range(len(held))]

@@ -321,8 +321,16 @@ class Labelled(list):
 def test_takes_of_a_sentence_are_one_answer_and_clips_without_text_each_their_own():
   labels = [{}, {}, {'text': 'a'}, {'text': 'a'}, {'text': 'b'}, {'text': None}]
   some = Labelled(dataclasses.replace(clip(number, 8), labels=one) for number, one in enumerate(labels))
-  numbers = [turns.sentence(some, census.counted(some).text, number, 0) for number in range(len(some))]
+  numbers = [turns.sentence(some, census.counted(some).text, number) for number in range(len(some))]
   assert len(set(numbers)) == 5 and numbers[2] == numbers[3] and all(0 <= one < 2**31 for one in numbers)
+
+
+def test_an_answer_without_text_is_one_answer_in_all_its_views():
+  some = Said(8, 6)
+  some.view = lambda number, view: clip(number + 3 * view, 6)
+  cast = turns.Cast(WINDOW, turns.Scenes(some, RATE), [exchange((1, 'a'), (0, 'b'))], None, np.zeros(2, np.uint64))
+  rows = [cast.random_map([(turns.EXCHANGES, 0, view)], np.random.default_rng(0)) for view in (0, 1)]
+  assert (rows[0]['codes'] != rows[1]['codes']).any() and rows[0]['asked'].tolist() == rows[1]['asked'].tolist()
 
 
 def test_where_answers_are_told_moves_with_them_in_packed_rows(clips):
