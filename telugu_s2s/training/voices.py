@@ -2,8 +2,9 @@
 from pathlib import Path
 
 from telugu_s2s.errors import InputError
+from telugu_s2s.lm.conditions import COEFFICIENTS
 from telugu_s2s.tokens import labels
-from telugu_s2s.training import hosts, loop
+from telugu_s2s.training import checkpoints, hosts, loop
 
 TASKS = 3                        # of the text slot, see tokens/slots.py
 
@@ -15,6 +16,8 @@ def check(model) -> None:
       raise InputError(f'config.model.{field} {getattr(model, field)}: give {size}, or 0 for no such condition')
   if model.knob_bins == 1 or min(model.speakers, model.knob_bins) < 0:
     raise InputError(f'config.model.speakers {model.speakers}, knob_bins {model.knob_bins}: give numbers from 0, at least 2 bins')
+  if not 0 <= model.guidances <= len(COEFFICIENTS):
+    raise InputError(f'config.model.guidances {model.guidances}: give 0 to {len(COEFFICIENTS)}, the coefficients that there are')
 
 
 def of_data(model) -> bool:
@@ -25,7 +28,8 @@ def of_data(model) -> bool:
 def asked(config, model, workdir, clips, held_out, folders, rate, knobs=True):
   """(what training rows, what held-out rows say of their voice); None and None where the model has no such conditions.
 
-  Numbers are those of the training tokens, for both; they are kept in workdir/labels.json, and a run that is resumed goes by that.
+  Numbers are those of the training tokens, for both; they are kept in workdir/labels.json, and a run that is resumed goes by that. One that has
+  saved nothing yet has learnt no number: what it left there may be of other data.
 
   Args:
     clips, held_out: of the two folders, which is where their tables of labels are kept too.
@@ -36,9 +40,10 @@ def asked(config, model, workdir, clips, held_out, folders, rate, knobs=True):
     return None, None
   bins = model.knob_bins or 5
   own = Path(workdir) / labels.FILE
+  before = str(own) if own.exists() and checkpoints.begun(workdir) else config.labels
 
   def tables():
-    found = [labels.of(folders[0], clips, str(own) if own.exists() else config.labels, bins), labels.of(folders[1], held_out, '', bins)]
+    found = [labels.of(folders[0], clips, before, bins), labels.of(folders[1], held_out, '', bins)]
     loop.beside(workdir, {labels.FILE: labels.to_bytes(found[0])})
     return found
   hosts.first(tables, None)

@@ -173,11 +173,23 @@ def test_a_run_that_is_resumed_goes_by_its_own_numbers(tmp_path):
   config = ml_collections.ConfigDict(dict(labels='', reference_s=0.3))
   asked = lambda name: voices.asked(config, LM, tmp_path / name, *clips, folders, 25.0)[0].table
   first = asked('run')
+  (tmp_path / 'run' / 'checkpoints' / '4').mkdir(parents=True)
   other = dataclasses.replace(first, speakers=first.speakers[::-1], pitch_hz=first.pitch_hz[::-1])     # as another run numbered them
   labels.save(folders[0] / labels.FILE, other)
   assert asked('run').speakers == first.speakers != other.speakers
   labels.save(folders[0] / labels.FILE, other)
   assert asked('fresh').speakers == other.speakers
+
+
+def test_a_run_that_has_saved_nothing_takes_no_numbers_from_what_it_left(tmp_path):
+  folders = tmp_path / 'train', tmp_path / 'eval'
+  clips = [filled(folder, FEW) for folder in folders]
+  (tmp_path / 'run').mkdir()
+  labels.save(tmp_path / 'run' / labels.FILE, labels.Table(speakers=('others/a', 'others/b'), pitch_hz=(None, None)))      # of the data it had then
+  config = ml_collections.ConfigDict(dict(labels='', reference_s=0.3))
+  table = voices.asked(config, LM, tmp_path / 'run', *clips, folders, 25.0)[0].table
+  assert table.speakers and not {name for name in table.speakers if name.startswith('others/')}
+  assert labels.load(tmp_path / 'run' / labels.FILE) == table
 
 
 def test_a_run_without_conditions_says_so():
@@ -187,6 +199,6 @@ def test_a_run_without_conditions_says_so():
 
 
 def test_sizes_that_labels_do_not_have_are_refused():
-  for field, size in (('emotions', 4), ('tasks', 2), ('knob_bins', 1), ('speakers', -1)):
+  for field, size in (('emotions', 4), ('tasks', 2), ('knob_bins', 1), ('speakers', -1), ('guidances', 9), ('guidances', -1)):
     with pytest.raises(InputError, match=field):
       voices.check(dataclasses.replace(LM, **{field: size}))
