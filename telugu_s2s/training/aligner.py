@@ -9,7 +9,7 @@ import numpy as np
 from telugu_s2s import axes
 from telugu_s2s.audio import files
 from telugu_s2s.codec import aligner, content
-from telugu_s2s.errors import InputError
+from telugu_s2s.errors import InputError, check_number
 from telugu_s2s.preparation import prepare, read
 from telugu_s2s.tokens import alignment, graphemes
 from telugu_s2s.tokens.batches import of_process
@@ -20,6 +20,8 @@ HELD_OUT = 64                    # clips that are aligned at the end, with their
 
 def run(config, workdir):
   """The job: prepares what is missing, trains or resumes, and writes `aligner.safetensors` and a summary."""
+  for name, value in (('seed', config.seed), ('steps.peaks', config.steps.peaks), ('steps.edges', config.steps.edges)):
+    check_number(f'config.{name}', value)
   workdir = loop.begin(config, workdir)
   mesh = axes.mesh(**config.mesh)
   axes.check_batch(config.batch, mesh)

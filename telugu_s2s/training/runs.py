@@ -137,8 +137,8 @@ def sources(folders, codec: str) -> list[dict]:
 
 
 def parts(batch: int, rows: int) -> int:
-  """The fewest equal parts of a batch of which none has more rows."""
-  return next(count for count in range(1, batch + 1) if batch % count == 0 and batch // count <= rows)
+  """The fewest equal parts of a batch of which none has more rows; 1 of a batch of none, which `lm_step.check` refuses."""
+  return next((count for count in range(1, batch + 1) if batch % count == 0 and batch // count <= rows), 1)
 
 
 def state_of(config, model, key):

@@ -64,7 +64,7 @@ def check(config):
     check_number(f'config.{name}', config[name], 1)
   for name, value in config.augment.items():
     check_number(f'config.augment.{name}', value, 1)
-  for name in ('discriminator_lr', 'exact_steps', 'decoder_mel'):
+  for name in ('seed', 'discriminator_lr', 'exact_steps', 'decoder_mel'):
     check_number(f'config.{name}', config[name])
   for name, value in config.weights.items():
     check_number(f'config.weights.{name}', value)

@@ -13,7 +13,7 @@ import numpy as np
 from telugu_s2s import axes
 from telugu_s2s.audio import files, mark, pictures
 from telugu_s2s.codec import weights
-from telugu_s2s.errors import InputError
+from telugu_s2s.errors import InputError, check_number
 from telugu_s2s.lm import frames, losses, sampling
 from telugu_s2s.lm.model import Config, targets
 from telugu_s2s.preparation import inputs, prepare, read
@@ -28,6 +28,7 @@ COUNTED_H = 20.0                 # of training clips that counting baselines are
 def run(config, workdir):
   """The job: prepare -> tokenise -> train or resume -> held-out loss beside counting baselines -> three continuations."""
   began = time.monotonic()
+  check_fields(config)
   config, text = texts.chosen(config)
   workdir = loop.begin(config, workdir)
   texts.keep(text, config, workdir)
@@ -57,6 +58,15 @@ def run(config, workdir):
   files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
   print(f'summary: {workdir / "summary.json"}' + (f'; samples and pictures: {workdir / "samples"}' if summary['samples'] else ''))
   print('wall time: ' + ', '.join(f'{name} {loop.clock(seconds)}' for name, seconds in summary['wall_s'].items()))
+
+
+def check_fields(config) -> None:
+  """Raises InputError where a number is none that a run takes: some would teach something else than was meant, others end it when it has learnt."""
+  for name, most in (('seed', math.inf), ('user_share', 1), ('reference_s', math.inf), ('temperature', math.inf), ('top_k', math.inf)):
+    check_number(f'config.{name}', config.get(name, 0), most)            # a run without recordings needs no seconds of them
+  if config.prompt_frames < 1 or config.continue_frames < 0:
+    raise InputError(f'config.prompt_frames {config.prompt_frames}, continue_frames {config.continue_frames}: give 1 or more to go on from, and '
+                     '0 or more to say')
 
 
 def sizes(config, trained):

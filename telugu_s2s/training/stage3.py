@@ -26,7 +26,7 @@ FLOOR_S = 0.2                    # of the first span in which it is told who spe
 AFTER_S = 2.0                    # of silence behind an answer that are learnt: a voice that has answered waits for the user
 # The most that numbers of stages 3 and 4 may be, from 0 on: shares, and others.
 MOST = dict.fromkeys(('user_share', 'retold', 'balance'), 1) | dict.fromkeys(
-    ('replay', 'swapped', 'interrupted', 'followed', 'history_s', 'overlap_s', 'onset', 'listen_steps', 'match', 'beta', 'anchor'), math.inf)
+    ('seed', 'replay', 'swapped', 'interrupted', 'followed', 'history_s', 'overlap_s', 'onset', 'listen_steps', 'match', 'beta', 'anchor'), math.inf)
 
 
 def run(config, workdir):

@@ -40,6 +40,13 @@ def test_recordings_without_transcripts_stop_the_job(tmp_path, speech):
     job.run(made(tmp_path / 'audio'), tmp_path / 'run')
 
 
+@pytest.mark.parametrize('fields, says', [(dict(seed=-1), 'config.seed -1'), (dict(steps=dict(peaks=-3, edges=6)), 'config.steps.peaks -3')])
+def test_a_number_that_the_job_cannot_take_is_named_before_any_work(tmp_path, fields, says):
+  with pytest.raises(InputError, match=says):
+    job.run(made('no/such/folder', **fields), tmp_path / 'run')
+  assert not (tmp_path / 'run').exists()
+
+
 @pytest.mark.parametrize('labels, single', [([1, 2, 2, 3, 3, 3, 2], [1, 2, 3, 2]), ([4], [4])])
 def test_neighbours_that_are_alike_are_one(labels, single):
   assert list(job.single(np.array(labels))) == single

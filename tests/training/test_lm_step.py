@@ -9,7 +9,7 @@ import pytest
 from telugu_s2s import axes
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm.model import AudioLM, Config
-from telugu_s2s.training import lm_step, optimiser, stage2, stage4
+from telugu_s2s.training import lm_step, optimiser, runs, stage2, stage4
 from telugu_s2s.training.lm_step import Update
 
 LM = Config(width=16, layers=2, heads=4, kv_heads=2, head_width=6, ffn=20, depth_width=8, depth_layers=1, depth_heads=2,
@@ -86,6 +86,10 @@ def test_preferences_read_in_parts_give_the_gradient_of_the_whole(batch):
   parts_of = functools.partial(stage4.parts_of, teacher=jax.tree.map(lambda x: 0.9 * x, params), beta=5.0, anchor=0.2)
   of = lambda how: jax.device_get(jax.jit(lambda params: lm_step.gradients(few, params, rows, how, parts_of))(params))
   assert_alike(of(Update(accumulate=2)), of(Update()))
+
+
+def test_a_batch_falls_into_the_fewest_equal_parts_that_are_small_enough():
+  assert [runs.parts(*of) for of in ((8, 8), (8, 5), (9, 4), (7, 3), (8, 100), (0, 8))] == [1, 2, 3, 7, 1, 1]
 
 
 @pytest.mark.sharding

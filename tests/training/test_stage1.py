@@ -102,7 +102,7 @@ def test_a_phase_without_steps_is_left_out():
 
 @pytest.mark.parametrize('fields, words', [
     (dict(crop_s=0.1), 'config.crop_s'), (dict(start='no/such.safetensors'), 'no such codec file'),
-    (dict(batch=9), 'config.batch'), (dict(spoken=dict(batch=2, longest_s=4.0)), 'config.spoken.batch'),
+    (dict(batch=9), 'config.batch'), (dict(seed=-1), 'config.seed -1'), (dict(spoken=dict(batch=2, longest_s=4.0)), 'config.spoken.batch'),
     (dict(model=dict(rate=24_000)), 'config.model.rate 24000'), (dict(model=dict(heads=5)), 'config.model: heads 5'),
     (dict(model=dict(codes=0)), 'codes 2 or more'), (dict(steps=dict(reconstruction=-1)), 'config.steps'), (dict(save_every=0), 'config.save_every 0'),
     (dict(unquantised=1.5), 'config.unquantised 1.5.* from 0 to 1'), (dict(level_dropout=-0.1), 'config.level_dropout'),

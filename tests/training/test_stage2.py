@@ -89,6 +89,9 @@ def test_rows_of_several_clips_are_learnt_from(done, audio, codec_file, tmp_path
 @pytest.mark.parametrize('wrong, says', [
     (dict(codec='no/such.safetensors'), 'no/such.safetensors: no such codec file'),
     (dict(packed=4, frames=22), 'config.frames: 22 is no multiple of 4.*give 24'),
+    (dict(seed=-1), 'config.seed -1'), (dict(user_share=1.5), 'config.user_share 1.5: give a number from 0 to 1'),
+    (dict(prompt_frames=0), 'config.prompt_frames 0, continue_frames 5: give 1'), (dict(continue_frames=-1), 'continue_frames -1'),
+    (dict(temperature=-1.0), 'config.temperature -1.0'),
     (dict(batch=12), 'config.batch: 12 rows do not divide over data x fsdp = 8'),
     (dict(mesh=dict(data=3, fsdp=1, tensor=1)), 'data=3 x fsdp=1 x tensor=1 does not fit 8'),
     (dict(data=dict(audio='no/such/folder')), 'no/such/folder'),

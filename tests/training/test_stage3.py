@@ -114,7 +114,7 @@ def test_nothing_to_be_said_is_refused(fields, tmp_path):
         ('overlap_s', float('nan')))),
     *((stage, {name: value}, f'config.{name} {value}: give a number from 0 to 1$') for stage, name, value in (
         ('stage3', 'retold', 1.5), ('stage4', 'retold', -0.5), ('stage4', 'balance', -1.0), ('stage4', 'balance', float('nan')))),
-    ('stage3', dict(listen_steps=-1), 'config.listen_steps -1'), ('stage3', dict(match=-64), 'config.match -64'),
+    ('stage3', dict(seed=-1), 'config.seed -1'), ('stage3', dict(listen_steps=-1), 'config.listen_steps -1'), ('stage3', dict(match=-64), 'config.match -64'),
     ('stage4', dict(beta=-5.0), 'config.beta -5.0'), ('stage4', dict(anchor=float('nan')), 'config.anchor nan'),
     ('stage3', dict(heard=dict(noises=-1)), 'config.heard.* noises -1: give numbers from 0'),
     ('stage4', dict(heard=dict(views=-1)), 'config.heard.views -1'), ('stage4', dict(heard=dict(share=1.5)), 'config.heard.share 1.5')])
