@@ -116,9 +116,14 @@ def stage_of(config, model, how, clips, window, tests, mesh, trained, text=None,
       batches=Checked(batches_of(config, clips, window, counted, text, asked), model),
       audio_s=config.batch * config.frames / rate,
       facts={'stage': 2, 'data': clips.manifest['content'], 'codec': trained.name, 'seed': config.seed,
-             'batch': config.batch, 'packed': config.packed, 'mixture': config.mixture, 'text_cap': config.text_cap,
+             'batch': config.batch, **order(config, 'mixture', 'text_cap'),
              'vocabulary': text.vocabulary.name if text else ''},
       line=line, evaluate=lambda state, now: evaluated(score, learnt(state), tests, mesh)), score
+
+
+def order(config, *fields) -> dict:
+  """What says which clip comes when: changed on the way, some would come twice in an epoch and others not at all. fields: of one job alone."""
+  return {name: config[name] for name in ('packed', 'views', *fields, *(('frames',) if config.packed > 1 else ()))}
 
 
 def batches_of(config, clips, window, counted, text, asked):

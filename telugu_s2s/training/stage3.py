@@ -44,7 +44,8 @@ def run(config, workdir):
   learnt = fitted(
       config, workdir, model, talk, talk.batches(config), stage=3, init=lambda key: lm_step.init(model, tx, key, how.ema), given={'params': params},
       phases=((0, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key, listening)),
-              (config.listen_steps, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key))), line=line)
+              (config.listen_steps, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key))), line=line,
+      facts={'listen_steps': config.listen_steps})
   if learnt is None:
     return
   before, after = listens(model, (params, learnt), talk, config.seed)
@@ -73,7 +74,8 @@ def fitted(config, workdir, model, talk, made, *, stage: int, init, given: dict,
   mesh, how = axes.mesh(**config.mesh), stage2.update_of(config)
   score = stage2.scoring(model, how, mesh)
   tests = turns.tests(talk.compared, talk.held, talk.window, config.batch // how.accumulate, asked=talk.asked_then)
-  facts = {**facts, 'stage': stage, 'data': talk.clips.manifest['content'], 'codec': talk.clips.manifest['codec'], 'seed': config.seed, 'batch': config.batch}
+  facts = {**facts, 'stage': stage, 'data': talk.clips.manifest['content'], 'codec': talk.clips.manifest['codec'], 'seed': config.seed,
+           'batch': config.batch, **stage2.order(config, 'swapped', 'interrupted', 'followed', 'replay')}
   state, done = loop.fit(
       loop.Stage(init=init, given=lambda: given | ({'mean': given['params']} if how.ema else {}), phases=phases,
                  batches=stage2.Checked(made, model), audio_s=config.batch * config.frames / talk.scenes.rate, facts=facts, line=line,

@@ -81,6 +81,9 @@ def test_rows_of_several_clips_are_learnt_from(done, audio, codec_file, tmp_path
   stage2.run(config, tmp_path / 'run')
   assert 'clips in' in capsys.readouterr().out
   assert len([line for line in (tmp_path / 'run' / 'log.jsonl').read_text().splitlines() if 'train/loss' in line]) == 4
+  config.frames = 200
+  with pytest.raises(InputError, match='was begun with frames 400'):         # others would share a row
+    stage2.run(config, tmp_path / 'run')
   config.mixture = 'nobody=2'
   with pytest.raises(InputError, match='no source nobody; there are'):
     stage2.run(config, tmp_path / 'other')
@@ -117,6 +120,9 @@ def test_a_run_that_would_go_on_with_other_data_is_refused_and_left_as_it_was(do
   stage2.run(config, done)
   config.data.update(dict(audio=str(other), tokens=str(done / 'tokens')))
   stage2.run(config, done)
+  config.views = 'all'
+  with pytest.raises(InputError, match="was begun with views 'turns'"):
+    stage2.run(config, done)
 
 
 def test_what_is_learnt_from_is_not_taken_for_held_out(codec_file, tmp_path, monkeypatch):
