@@ -21,8 +21,8 @@ class Log:
     self._path = Path(workdir) / 'log.jsonl'
     self._cut(start)
     self._file = open(self._path, 'a')
-    self._events = SummaryWriter(str(Path(workdir) / 'tensorboard'), purge_step=start + 1 if start else None,
-                                 flush_secs=10)
+    # Of a run that begins anew too: one that was killed before it saved has left curves there.
+    self._events = SummaryWriter(str(Path(workdir) / 'tensorboard'), purge_step=start + 1, flush_secs=10)
 
   def _cut(self, start):
     """Leaves out what comes after `start`, and what is no line: a kill may have cut the last one, a failing disk any."""

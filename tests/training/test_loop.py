@@ -191,6 +191,14 @@ def test_the_log_has_one_line_a_step_whatever_was_left_behind(toy, tmp_path):
   assert list((tmp_path / 'tensorboard').glob('events*'))
 
 
+@pytest.mark.parametrize('start', [0, 3])
+def test_curves_of_steps_that_are_taken_again_are_hidden(tmp_path, monkeypatch, start):
+  hidden = []
+  monkeypatch.setattr(metrics, 'SummaryWriter', lambda folder, purge_step, flush_secs: hidden.append(purge_step) or SimpleNamespace(close=list))
+  metrics.Log(tmp_path, start).close()
+  assert hidden == [start + 1]
+
+
 def test_a_log_of_which_nothing_is_cut_off_is_not_written_again(tmp_path, monkeypatch):
   path = tmp_path / 'log.jsonl'
   path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n')
