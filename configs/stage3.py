@@ -15,7 +15,7 @@ def get_config():
   config.run = 'runs/stage2'                 # of stage 2
   config.seed = 0
   config.steps = 240
-  config.listen_steps = 0                    # of them, at the beginning, in which the heads alone are learnt: several times as fast
+  config.listen_steps = 0                    # of them, at the beginning, in which it learns by its heads alone, no code: several times as fast
   config.anew = False                        # the transformer over frames forgets stage 2, in whose habits a small one listens later
   config.batch = 8                           # rows a step
   config.frames = 200                        # of a row: 8 s; longer questions lose their beginning

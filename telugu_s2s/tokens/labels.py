@@ -266,7 +266,7 @@ class Asked:
     Args:
       tokens: the clip, in any view.
       mine: it is the assistant who says it. Of a silent assistant nothing is known.
-      rng: chooses the recording; None = the next clip of the speaker, from its start.
+      rng: chooses the recording; None = the speaker's first other clip, from its start.
     """
     found, labels = {}, tokens.labels
     if self.speakers:
