@@ -44,6 +44,8 @@ def run(config, workdir) -> dict:
   skips = []
   if config.folder:
     folder = Path(config.folder)
+    if not folder.is_dir():                      # else the manifest would make it
+      raise InputError(f'config.folder: {folder} is no folder; give the one in which the corpus was unpacked')
   else:
     folder = Path(workdir) / config.out / one['id']
     skips += _brought(one, folder, config)

@@ -143,6 +143,12 @@ def test_a_source_on_request_takes_the_folder_that_its_user_has(tmp_path):
   assert (one.licence, one.speaker, one.gender) == ('CC-BY-4.0', 'respin:s', 'm')
 
 
+def test_a_folder_that_is_not_there_is_named_and_not_made(tmp_path):
+  with pytest.raises(InputError, match='config.folder: .*misspelt is no folder'):
+    fetch.run(config(source='respin', folder=str(tmp_path / 'misspelt')), tmp_path / 'work')
+  assert not (tmp_path / 'misspelt').exists()
+
+
 @pytest.mark.parametrize('source, said', [
     ('nptel', 'NC.*instead: spoken_tutorial'), ('respin', 'spiredatasets.*config.folder'), ('common_voice', 'MDC_API_KEY|no address'),
     ('diarbench', 'no reader here'), ('internet_archive', 'config.allow'), ('commons', 'config.contact'), ('kathbat', 'kathbath')])
