@@ -45,6 +45,7 @@ FIRST_PORT, LAST_PORT = 0, 65_535
 def run(config, workdir):
   """The job: serves until SIGTERM or Ctrl-C."""
   check(config)
+  asyncio.run(tried(config))
   sys.setswitchinterval(SWITCH_S)
   how = drawing.Sampling(config.temperature, config.top_k)
   if (how.temperature, how.top_k) == (drawing.CAREFUL.temperature, drawing.CAREFUL.top_k):
@@ -108,6 +109,19 @@ def _is_local(host) -> bool:
   return host == 'localhost'
 
 
+async def tried(config) -> None:
+  """Raises InputError where the certificate or the port is not to be had: rather before the minute in which a voice is compiled than after it."""
+  _tls(config)
+  try:
+    (await asyncio.get_running_loop().create_server(asyncio.Protocol, config.host, config.port, start_serving=False)).close()
+  except OSError as problem:
+    raise _no_door(config, problem) from None
+
+
+def _no_door(config, problem) -> InputError:
+  return InputError(f'config.host {config.host}, config.port {config.port}: {problem.strerror}')
+
+
 async def serve(config, engine, started=lambda port: None) -> None:
   """Serves until a signal to end; started: told the port."""
   server, ended = Server(config, engine), asyncio.Event()
@@ -122,7 +136,7 @@ async def serve(config, engine, started=lambda port: None) -> None:
     await site.start()
   except OSError as problem:
     await runner.cleanup()
-    raise InputError(f'config.host {config.host}, config.port {config.port}: {problem.strerror}') from None
+    raise _no_door(config, problem) from None
   port = site._server.sockets[0].getsockname()[1]
   scheme = 'wss' if config.tls_cert else 'ws'
   host = f'[{config.host}]' if ':' in config.host else config.host

@@ -3,6 +3,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import threading
@@ -79,3 +80,13 @@ def test_with_a_certificate_only_tls_is_spoken(visit, tmp_path, capsys):
   _, other = certificate(tmp_path, 'other')
   with pytest.raises(InputError, match='config.tls_cert .*config.tls_key'):
     visit(work, tls_cert=cert, tls_key=other)
+
+
+@pytest.mark.parametrize('field', ['port', 'tls_cert'])
+def test_a_door_that_cannot_be_opened_is_told_before_a_voice_is_loaded(config, tmp_path, monkeypatch, field):
+  monkeypatch.setattr(servers.voice, 'load', lambda *_: pytest.fail('a voice was loaded'))
+  with socket.create_server(('127.0.0.1', 0)) as taken:
+    fields = dict(port=taken.getsockname()[1]) if field == 'port' else dict(tls_cert=str(tmp_path / 'none'), tls_key=str(tmp_path / 'none'))
+    config.update(fields)
+    with pytest.raises(InputError, match=f'config.{field} {fields[field]}'):
+      servers.run(config, tmp_path)
