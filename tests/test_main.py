@@ -101,6 +101,13 @@ def test_a_file_that_is_not_python_is_one_line(call, tmp_path):
   assert status == 2 and err.startswith('error: --config=tone.py') and err.count('\n') == 1
 
 
+@pytest.mark.parametrize('config', ['configs/serve.py', 'configs/benchmark.py:serving'])
+def test_a_server_without_its_extra_is_one_line_that_names_it(config, tmp_path):
+  start = "import sys; sys.modules['aiohttp'] = None; from telugu_s2s import main; sys.exit(main.main(sys.argv))"
+  done = subprocess.run([sys.executable, '-c', start, f'--config={config}', f'--workdir={tmp_path}'], cwd=usage.ROOT, capture_output=True, text=True)
+  assert done.returncode == 2 and re.fullmatch(r'error: .*aiohttp.*\.\[serving\].*\n', done.stderr)
+
+
 @pytest.mark.skipif(sys.platform != 'linux', reason='a setting of glibc')
 @pytest.mark.parametrize('own, seen', [(None, 'glibc.malloc.hugetlb=1'), ('glibc.malloc.arena_max=2', 'glibc.malloc.arena_max=2')])
 def test_a_job_starts_with_large_pages_unless_the_user_has_settings_of_their_own(tmp_path, own, seen):
