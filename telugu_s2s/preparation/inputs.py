@@ -113,7 +113,8 @@ def select(data, folder) -> tuple[list[corpus.Recording], list[corpus.Skip], dic
 
 def _check_split(data, have, where):
   if data.split and data.split not in have:
-    raise NoSplit(f"data.split: {where} holds no split {data.split!r}; it has {', '.join(sorted(have))}; data.split = '' takes all")
+    raise NoSplit(f"data.split: {where} holds no split {data.split!r}; it has {', '.join(sorted(have))}; data.split = '' takes all" + (
+        ', and data.eval_share of configs/prepare.py, such as 0.02, holds some out' if data.split == splits.EVAL else ''))
 
 
 def _read(data, folder):

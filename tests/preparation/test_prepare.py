@@ -276,6 +276,9 @@ def test_a_split_that_is_not_there_is_named_with_those_that_are(folder, tmp_path
   (folder / 'MANIFEST.tsv').write_text(LABELS, encoding='utf-8')
   with pytest.raises(InputError, match="'trian'.*eval, train"):
     prepare(here(folder, split='trian'), tmp_path / 'out')
+  (folder / 'MANIFEST.tsv').unlink(missing_ok=True)
+  with pytest.raises(InputError, match='eval_share of configs/prepare.py'):
+    prepare(here(folder, split='eval'), tmp_path / 'out')
 
 
 def test_the_text_of_a_recording_that_is_cut_goes_to_no_part(tmp_path, voices):
