@@ -4,7 +4,8 @@
     python -m telugu_s2s.main --config=configs/serve.py --config.run=runs/stage3
     python -m telugu_s2s.main --config=configs/serve.py --config.run=runs/stage3 --config.host=0.0.0.0 --config.key_variable=MY_KEY
 
-Talk to it with `python -m telugu_s2s.serving.talk`. On a 2-core CPU the toy serves eight sessions at once.
+Talk to it with `python -m telugu_s2s.serving.talk`. On a 2-core CPU the toy serves eight sessions at once. Browsers of other
+machines lend the page their microphone and speakers over TLS alone: --config.tls_cert=FILE --config.tls_key=FILE.
 """
 import ml_collections
 

@@ -242,6 +242,15 @@ def test_a_key_and_a_full_server_are_told(visit, server):
   until(page, 'counts.connections === 1', 8)
 
 
+def test_a_page_from_elsewhere_without_tls_is_told_what_it_takes(visit, microphone):
+  page = visit(script='Object.defineProperty(window, "isSecureContext", {value: false}); delete BaseAudioContext.prototype.audioWorklet;')
+  page.click('#talk')
+  page.wait_for_selector('#banner:has-text("https://")')
+  page.set_input_files('#upload', microphone)              # its answer could not be heard either
+  until(page, 'counts.errors.length === 2 && counts.state === "failed"')
+  page.wait_for_selector('#banner:has-text("https://")')
+
+
 def test_a_refused_microphone_is_told_in_telugu(visit):
   page = visit(script='navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("", "NotAllowedError"); };')
   page.click('#language')

@@ -5,6 +5,7 @@ export const LONGEST_S = 30;     // of a recording that is sent at once
 
 /** An AudioContext at the device's own rate, with the speaker, and analysers of both sides. */
 export async function opened(onSpeaker) {
+  if (!globalThis.isSecureContext) throw new DOMException('', 'SecurityError');  // http:// and not this computer: neither worklets nor a microphone
   const context = new AudioContext({ latencyHint: 'interactive' });
   const resumed = context.resume();      // at once: a phone lets it begin only in answer to a touch
   await Promise.all([resumed, ...['microphone.js', 'speaker.js'].map((file) => context.audioWorklet.addModule(file))]);
@@ -17,7 +18,6 @@ export async function opened(onSpeaker) {
 
 /** The microphone: send(rate, onBlock) gives blocks {pcm, rms} at that rate from then on, stop() gives the device back. */
 export async function microphone({ context, heard }, device) {
-  if (!navigator.mediaDevices) throw new DOMException('', 'SecurityError');      // http:// and not this computer
   // A full-duplex model would hear itself without echo cancellation.
   const wanted = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
   const stream = await navigator.mediaDevices.getUserMedia({ audio: device ? { ...wanted, deviceId: { exact: device } } : wanted });
