@@ -117,7 +117,7 @@ def help_page(value):
     path, size = find(value)
     fields = {name: default for name, default in flat(load(path, size)).items()
               if not isinstance(default, ml_collections.ConfigDict)}
-    return usage.page(path, fields, f'Fields of {value}:')
+    return usage.page(path, fields, f'Fields of {value}:', *size)
   fields = flat(load(usage.STAGE2, [])) if os.path.isfile(usage.STAGE2) else {}
   return usage.page(usage.STAGE2, {name: fields[name] for name in usage.MOST_USED if name in fields},
                     'Fields of stage 2 most often set:')

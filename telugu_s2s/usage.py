@@ -33,10 +33,10 @@ Examples:
 In a fresh clone, ./launch/run with the same arguments installs what the job needs and runs it."""
 
 
-def page(path, fields, title):
-  """The help page. fields: {name: default} of the config at `path`, those to be shown under `title`."""
+def page(path, fields, title, size=''):
+  """The help page. fields: {name: default} of the config at `path` in a size, those to be shown under `title`."""
   jobs = [f'  --config={name:<22} {purpose(os.path.join(ROOT, name))}' for name in names()]
-  notes = comments(path) if fields else {}
+  notes = comments(path, size) if fields else {}
   lines = [f'  {f"--config.{name}={default}":<45} {notes.get(name) or notes.get(name.rpartition(".")[0], "")}'.rstrip()
            for name, default in fields.items()]
   return PAGE.format(jobs='\n'.join(jobs), title=title, fields='\n'.join(lines))
@@ -57,8 +57,8 @@ def purpose(path):
   return sentence + (f' [{sizes[0]}]' if sizes else '')
 
 
-def comments(path):
-  """What a config file notes at the end of a field's line: {'data.audio': 'a folder of wav, flac, ...'}."""
+def comments(path, size=''):
+  """What a config file notes at the end of a field's line, in a size or '' = the first: {'data.audio': 'a folder of wav, flac, ...'}."""
   with open(path, encoding='utf-8') as file:
     source = file.read()
   notes = {token.start[0]: token.string.lstrip('# ') for token in tokenize.generate_tokens(io.StringIO(source).readline)
@@ -74,7 +74,33 @@ def comments(path):
     elif node.end_lineno in notes:
       found[name] = notes[node.end_lineno]
 
-  for node in ast.walk(ast.parse(source)):
+  field = lambda node: ast.unparse(node).partition('.')[2]
+  for node in statements(ast.parse(source).body, size):
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
-      note(ast.unparse(node.targets[0]).partition('.')[2], node.value)
+      note(field(node.targets[0]), node.value)
+    elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple) and node.end_lineno in notes:
+      several, parts = node.targets[0].elts, notes[node.end_lineno].split('; ')      # of several fields each has its part, or all have one
+      found |= zip(map(field, several), parts if len(parts) == len(several) else [notes[node.end_lineno]] * len(several))
   return found
+
+
+def statements(nodes, size):
+  """What makes a size: of an `if` that compares it with words, in get_config itself, only the side that is gone into."""
+  for node in nodes:
+    if isinstance(node, ast.FunctionDef) and node.name == 'get_config':
+      yield from statements(node.body, size or (node.args.defaults[0].value if node.args.defaults else ''))
+    elif isinstance(node, ast.If) and (words := compared(node.test)):
+      yield from statements(node.body if size in words else node.orelse, size)
+    else:
+      yield from ast.walk(node)
+
+
+def compared(test):
+  """('a', 'b') of a test such as `size in ('a', 'b')`, ('a',) of `size == 'a'`, () of another."""
+  if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], (ast.Eq, ast.In)):
+    return ()
+  try:
+    words = ast.literal_eval(test.comparators[0])
+  except ValueError:
+    return ()
+  return words if isinstance(words, tuple) else (words,)

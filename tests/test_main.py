@@ -154,6 +154,27 @@ def test_help_for_a_config_shows_every_field_with_its_default_and_comment(call):
   assert re.search(r'--config.rates.fast=2 +words', out)
 
 
+def test_help_tells_of_a_field_what_its_size_notes_and_of_several_in_a_line_each_its_part(call, tmp_path):
+  (tmp_path / 'sized.py').write_text("""'''Sized.'''
+import ml_collections
+
+SIZES = ('one', 'two', 'three')
+
+def get_config(size='one'):
+  config = ml_collections.ConfigDict(dict(job='sample'))
+  if size in SIZES:
+    config.seed = 0                             # of all
+  if size == 'one':
+    config.run, config.steps = '', 5            # that is heard; updates
+  if size in ('two', 'three'):
+    config.run, config.steps = '', 6            # of both
+  return config
+""")
+  out = [call(f'--config=sized.py{size}', '--help')[1] for size in ('', ':one', ':two')]
+  for page, run, steps in zip(out, ('that is heard', 'that is heard', 'of both'), ('5  +updates', '5  +updates', '6  +of both')):
+    assert re.search(f'--config.run=  +{run}\n', page) and re.search(f'--config.steps={steps}\n', page) and re.search('seed=0  +of all', page)
+
+
 def test_the_fields_most_used_exist_in_stage_2(call):
   out = call('--config=configs/stage2.py', '--help')[1]    # found beside the package, from any folder
   for name in usage.MOST_USED:
