@@ -108,7 +108,7 @@ def find(value):
   for place in (path, os.path.join(usage.ROOT, path)):
     if os.path.isfile(place):
       return place, size
-  raise InputError(f'--config={path}: there is no such file; there are {", ".join(usage.names())}')
+  raise InputError(f'--config={path}: there is no such file; there are {usage.listed()}')
 
 
 def help_page(value):
@@ -130,7 +130,7 @@ def parse(value, rest):
     InputError: a file, size, field, value or flag that is not there, cannot be read or cannot be written to.
   """
   if value is None:
-    raise InputError(f'--config=FILE is missing, one of {", ".join(usage.names())}; --help says what they do')
+    raise InputError(f'--config=FILE is missing; there are {usage.listed()}; --help says what they do')
   path, size = find(value)
   base = load(path, size)
   fields = flat(base)

@@ -47,6 +47,11 @@ def names():
   return [os.path.relpath(path, ROOT) for path in sorted(glob.glob(os.path.join(ROOT, 'configs', '*.py')))]
 
 
+def listed():
+  """The names in a line, or why there are none: the config files are no part of the package that pip installs."""
+  return ', '.join(names()) or 'none beside an installed package: run this in a clone of the repository'
+
+
 def purpose(path):
   """The first sentence of a config file's docstring, and its sizes."""
   with open(path, encoding='utf-8') as file:

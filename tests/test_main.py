@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from telugu_s2s import usage
+from telugu_s2s import main, usage
+from telugu_s2s.errors import InputError
 
 CONFIG = """'''Probe: tries the door. Nothing else.'''
 import ml_collections
@@ -99,6 +100,14 @@ def test_a_file_that_is_not_python_is_one_line(call, tmp_path):
   (tmp_path / 'tone.py').write_bytes(b'RIFF\0\0\0\0WAVE\xff\xfe')
   status, _, err = call('--config=tone.py')
   assert status == 2 and err.startswith('error: --config=tone.py') and err.count('\n') == 1
+
+
+def test_who_has_the_installed_package_alone_is_sent_to_the_repository(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(usage, 'ROOT', str(tmp_path))
+  for value in ('configs/stage2.py', None):
+    with pytest.raises(InputError, match='there are none beside an installed package: .* clone'):
+      main.parse(value, [])
 
 
 @pytest.mark.parametrize('config', ['configs/serve.py', 'configs/benchmark.py:serving'])
