@@ -37,10 +37,11 @@ def run(config, workdir):
   trained = weights.load(config.codec)
   model, how = sizes(config, trained), update_of(config)
   check(model, how, config.batch, mesh)
+  window = window_of(config, model)
   train, held_out = hosts.first(lambda: token_folders(config, workdir, trained), folders(config, workdir))
   clips = batches.Clips(train, trained.name)
   texts.check(text, clips, train)
-  window, tested = window_of(config, model), batches.Clips(held_out, trained.name)
+  tested = batches.Clips(held_out, trained.name)
   asked, asked_then = voices.asked(config, model, workdir, clips, tested, (train, held_out), trained.config.frame_rate)
   tests = batches.evaluation(tested, window, config.batch // how.accumulate, text, asked_then)
   counted = census_of(train, clips)
@@ -67,6 +68,7 @@ def check_fields(config) -> None:
   if config.prompt_frames < 1 or config.continue_frames < 0:
     raise InputError(f'config.prompt_frames {config.prompt_frames}, continue_frames {config.continue_frames}: give 1 or more to go on from, and '
                      '0 or more to say')
+  mixed(config.mixture)
 
 
 def sizes(config, trained):

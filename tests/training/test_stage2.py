@@ -54,6 +54,14 @@ def test_the_job_writes_what_it_learned_and_what_it_says(done, codec_file):
     assert (done / 'samples' / f'continuation-{number}.png').read_bytes()[:4] == b'\x89PNG'
 
 
+@pytest.mark.parametrize('fields, words', [
+    (dict(temperature=-1.0), 'config.temperature -1.0'), (dict(mixture='slr66'), 'config.mixture'), (dict(frames=0), 'config.frames 0')])
+def test_what_the_end_would_refuse_is_refused_before_anything_is_made(audio, codec_file, tmp_path, fields, words):
+  with pytest.raises(InputError, match=words):
+    stage2.run(made(audio, codec_file, **fields), tmp_path)
+  assert not (tmp_path / 'segments').exists()
+
+
 def test_a_second_call_reuses_all_that_is_there(done, audio, codec_file, capsys):
   shards = lambda: {path: path.stat().st_mtime_ns for path in done.rglob('*.array_record')}
   before, log = shards(), (done / 'log.jsonl').read_bytes()
