@@ -1,6 +1,9 @@
 """The notebooks run from top to bottom, end in something to see or hear, and are stored without outputs."""
 import ast
+import copy
+import importlib.util
 import pathlib
+import subprocess
 
 import nbclient
 import nbformat
@@ -59,9 +62,20 @@ def test_the_configs_of_a_notebook_have_the_fields_that_the_jobs_read(name):
       assert fields.keys() <= known and known - fields.keys() <= UNASKED | (others if call.args else set()), job.value
 
 
+@pytest.mark.parametrize('name', NOTEBOOKS)
+def test_the_first_cell_installs_what_a_folder_with_the_package_lacks(name, monkeypatch):
+  asked = []
+  monkeypatch.chdir(ROOT)
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda wanted: None if wanted == 'array_record' else object())
+  monkeypatch.setattr(subprocess, 'run', lambda words, check: asked.append(words[-1]))
+  exec(code_cells(stored(name))[0].source, {})
+  assert asked and asked[0].partition('[')[0] == '.'
+
+
 @pytest.mark.parametrize('name', [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in NOTEBOOKS])
 def test_a_notebook_runs_and_ends_in_something_to_see_or_hear(name):
   book = stored(name)
+  book.cells.append(copy.deepcopy(code_cells(book)[-1]))        # whoever changes something there runs it again
   # Raises CellExecutionError, with the cell and its traceback, where a cell fails.
   nbclient.NotebookClient(book, timeout=300, kernel_name='python3', resources={'metadata': {'path': str(ROOT)}}).execute()
   assert all(cell.execution_count for cell in code_cells(book) if cell.source.strip())
