@@ -11,7 +11,7 @@ import tqdm
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import splits
 
-FILE, VERSION = 'census.npz', 1
+FILE, VERSION = 'census.npz', 2
 
 
 @dataclasses.dataclass(frozen=True)
