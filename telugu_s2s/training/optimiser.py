@@ -20,10 +20,10 @@ def warmup_stable_decay(peak, warmup, steps, decay=0.2):
   """
   if not (0 <= peak < math.inf and warmup >= 0 and 0 <= decay <= 1):
     raise InputError(f'config.lr {peak}, warmup {warmup}, decay {decay}: give numbers from 0, and a share of the steps from 0 to 1')
-  last = max(1, int(steps * decay))
+  falls = max(warmup, steps - max(1, int(steps * decay)))          # not before it has risen, and then in what is left
   return optax.join_schedules(
       [optax.linear_schedule(peak / max(warmup, 1), peak, warmup), optax.constant_schedule(peak),
-       optax.cosine_decay_schedule(peak, last, 0.01)], [warmup, max(warmup, steps - last)])
+       optax.cosine_decay_schedule(peak, max(1, steps - falls), 0.01)], [warmup, falls])
 
 
 def adamw(schedule, *, b1=0.9, b2=0.95, weight_decay=0.1, clip=1.0):

@@ -18,6 +18,11 @@ def test_the_rate_rises_stays_and_falls():
   assert values[100] == pytest.approx(0.02)
 
 
+def test_a_rate_that_rises_for_most_of_a_run_falls_all_the_way_in_what_is_left():
+  rate = optimiser.warmup_stable_decay(1.0, 80, 100, 0.5)
+  assert rate(80) == pytest.approx(1) and rate(90) < 0.6 and rate(100) == pytest.approx(0.01)
+
+
 @pytest.mark.parametrize('warmup, steps', [(0, 10), (10, 5), (1, 1)])
 def test_the_rate_is_positive_however_short_the_run(warmup, steps):
   rate = optimiser.warmup_stable_decay(1.0, warmup, steps)
