@@ -264,7 +264,9 @@ class Report:
     if self._skips >= SKIPS_IN_A_ROW:
       raise InputError(f'{self._skips} steps in a row up to {steps[-1][0]} had a loss or gradient that is not finite; '
                        'lower config.lr or look at the data of these steps')
-    mean = {name: float(np.mean([values[name] for _, values in steps if name in values])) for name in steps[-1][1]}
+    # What a skipped step measured may be no number.
+    told = [values for _, values in steps if not values.get('skipped')] or [values for _, values in steps]
+    mean = {name: float(np.mean([values[name] for values in told if name in values])) for name in told[-1]}
     done, text = steps[-1][0], self._stage.line(mean)
     if skipped := sum(bool(values.get('skipped')) for _, values in steps):
       text += f' | {skipped} skipped, not finite'

@@ -236,6 +236,12 @@ def test_a_step_that_is_not_finite_is_skipped_counted_and_changes_nothing(toy, t
   assert lines(tmp_path / 'b')[2][1]['train/loss'] is None
 
 
+def test_the_screen_tells_of_the_steps_beside_a_skipped_one(toy, tmp_path, capsys):
+  fit(toy(broken=[1]), tmp_path, steps=3, log_every=3)
+  shown = capsys.readouterr().out
+  assert '1 skipped, not finite' in shown and 'nan' not in shown
+
+
 def test_fifty_such_steps_in_a_row_stop_the_run(toy, tmp_path):
   with pytest.raises(InputError, match='50 steps in a row up to .*config.lr') as caught:
     fit(toy(broken=range(1, 200)), tmp_path, steps=200, log_every=17, save_every=200)
