@@ -17,8 +17,9 @@ NONVERBAL = 'breath', 'filler'   # each 0 = none, 1 = some: audible breaths, and
 NAMES = ('speaker', 'reference', 'emotion', 'knobs', 'task', 'guidance', *NONVERBAL)
 KNOBS = ('pitch', 'range', 'rate', 'energy')     # of a phrase: mean F0 against the speaker's, F0 range, syllables, loud to soft
 COEFFICIENTS = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)      # of guidance, where it is learnt as a condition
-# What is drawn for a row in training, each from a key that is folded by its place here: what is new comes last, and changes no other.
-DRAWS = ('speaker', 'reference', 'emotion', 'knobs', 'task', 'guidance', 'some', 'share', 'knobs alone', *NONVERBAL)
+# What is drawn for a row in training, the frames that are told among it, each from a key that is folded by its place here: what is new
+# comes last, and changes no other.
+DRAWS = ('speaker', 'reference', 'emotion', 'knobs', 'task', 'guidance', 'some', 'share', 'knobs alone', *NONVERBAL, 'told')
 DROP, DROP_ALL = 0.2, 0.1        # shares of rows that learn without a condition, and without any (PersonaPlex drops 0.2)
 TIE_WEIGHT = 0.01                # of the mean square between a speaker's row and the voice of a recording
 BLOCKS, TAPS = 2, 3              # of the reference encoder

@@ -241,7 +241,7 @@ def step(model, tx, state, batch, how=Update(), key=None, parts_of=parts_of):
       keep = jax.tree.map(lambda x: x.reshape(len(batch['codes']), -1, *x.shape[1:]), keep)
     batch = {**batch, 'keep': keep}
   if how.depth_frame_fraction < 1 and key is not None:
-    batch = {**batch, **told(model, batch, how.depth_frame_fraction, jax.random.fold_in(key, 1))}
+    batch = {**batch, **told(model, batch, how.depth_frame_fraction, jax.random.fold_in(key, conditions.DRAWS.index('told')))}
   parts, grads = gradients(model, state['params'], batch, how, parts_of)
   new, guard = optimiser.apply(tx, state, grads)
   if how.ema:
