@@ -3,6 +3,7 @@
 Each answer is matched with all that were learnt, whoever's voice it is in; retrieval by codes and chance stand beside it.
 
     python -m telugu_s2s.main --config=configs/answers.py --config.run=runs/stage3 --config.dialogues=runs/pairs/pairs
+    python -m telugu_s2s.main --config=configs/answers.py --config.run=runs/stage3 --config.dialogues=runs/pairs/pairs --config.voices=8
 """
 import ml_collections
 
@@ -15,6 +16,7 @@ def get_config():
   config.dialogues = ''                      # a folder of the dialogues that were learnt; '' = the sample corpus
   config.questions = ''                      # and of its questions in other voices; '' = the sample corpus's, in the held-out one
   config.every = 1                           # 3 = every third question
+  config.voices = 0                          # so many more voices ask the same, of espeak-ng, which the dialogues do not have
   config.seconds = 4.0                       # that are listened to after a question
   config.batch = 16
   config.silence_bias = 0.0                  # nats off the code of silence

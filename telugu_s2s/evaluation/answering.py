@@ -16,8 +16,9 @@ import numpy as np
 from telugu_s2s.audio import activity, files, level, mel
 from telugu_s2s.corpora import folder as corpus
 from telugu_s2s.corpora import sample
+from telugu_s2s.dialogue import engines, retrieval
 from telugu_s2s.dialogue import matched as matching
-from telugu_s2s.dialogue import retrieval
+from telugu_s2s.dialogue import sample as spoken_sample
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import benchmark, generate, reply
 from telugu_s2s.lm import sampling
@@ -33,7 +34,7 @@ def run(config, workdir):
   """The job: answers to the questions of a folder, matched with the answers of dialogues that were learnt; workdir/answers.json.
 
   Raises:
-    InputError: there is no such folder, or no question has an answer.
+    InputError: there is no such folder, no question has an answer, or there are not so many voices.
   """
   if min(config.every, config.batch) < 1 or not generate.LEAST_S <= config.seconds < float('inf'):
     raise InputError(f'config.every {config.every}, config.batch {config.batch}, config.seconds {config.seconds}: give 1, 1 and '
@@ -52,7 +53,9 @@ def run(config, workdir):
     raise InputError(f'config.questions: none of these questions has an answer in {folders[0]}')
   encoder, names, right = encoding.Encoder(trained), sorted(takes), [of[one.text] for one in asked]
   heard = lambda folder, some: [corpus.samples(folder, one) for one in some]
-  codes = encoder(heard(folders[1], asked))
+  sentences = [one.text for one in asked]
+  codes = encoder(heard(folders[1], asked) + anew(sentences, learnt, config.voices, config.seed))
+  sentences, right = sentences * (1 + config.voices), right * (1 + config.voices)
   given, guidance = generate.guided(config, voice, generate.conditions_of(config, voice, encoding.Encoder(trained, batch=1)))
   vocabulary = texts.of_run(voice.folder, model)
   said, words = spoken(model, params, trained, codes, encoder.silence().astype(np.int32), config, given, guidance)
@@ -63,13 +66,29 @@ def run(config, workdir):
   found = {'model': (matched(said, known, names), right), 'retrieval': (retrieved(codes, pairs, folders[0], trained), right),
            'words': (written(vocabulary, words, names), right if words else []),
            'ceiling': (matched(heard(folders[0], [others[name] for name in tried]), known, names), [{name} for name in tried])}
-  result = {name: share(*both, tried if name == 'ceiling' else [one.text for one in asked], config.seed) for name, both in found.items()}
+  result = {name: share(*both, tried if name == 'ceiling' else sentences, config.seed) for name, both in found.items()}
   result |= {'chance': chance(right, len(names)), 'answers': len(names), 'revision': loop.revision(), 'machine': benchmark.machine()}
   files.write(workdir / 'answers.json', (json.dumps(result, indent=1) + '\n').encode())
   for name in found:
     if one := result[name]:
       print(f'{name:>10}: {one["share"]:.0%} right ({one["interval"][0]:.0%} to {one["interval"][1]:.0%}, n = {one["n"]})')
   print(f'    chance: {result["chance"]:.1%}, of {len(names)} answers; ceiling: other takes of the answers themselves, matched the same way')
+
+
+def anew(sentences: Sequence[str], learnt, voices: int, seed: int) -> list[np.ndarray]:
+  """f32[samples] of each sentence, said by one voice of espeak-ng after the other that no recording of `learnt` has.
+
+  Raises:
+    InputError: there are not so many, or the engine is not installed.
+  """
+  known = {one.speaker for one in learnt}
+  free = [name for name in engines.VARIANTS if f'espeak-{name}' not in known]
+  if not 0 <= voices <= len(free):
+    raise InputError(f'config.voices {voices}: give 0 to {len(free)}, the voices of espeak-ng that the dialogues do not have')
+  if not voices:
+    return []
+  engine = engines.espeak(engines.varied({}, len(engines.VARIANTS)), (0, 0))
+  return [spoken_sample.finished(engine.speak(text, name, 'neutral', 1.0, seed).samples) for name in free[:voices] for text in sentences]
 
 
 def share(said, wanted, sentences, seed: int) -> dict | None:

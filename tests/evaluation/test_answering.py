@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from telugu_s2s.corpora.folder import Recording
+from telugu_s2s.dialogue import engines, sample
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import answering, generate, recipes, reply
 
@@ -69,3 +70,15 @@ def test_what_was_said_is_the_sentence_it_sounds_like_in_noise_and_at_another_sp
   for said in (speech, noisy, slow):
     assert answering.matched(said, known, names) == names
   assert answering.matched([speech[2], np.zeros(16_000, np.float32), speech[0]], known, names) == ['third', '', 'first']
+
+
+def test_questions_are_asked_anew_by_voices_that_no_dialogue_has():
+  learnt = [Recording(path='a.wav', speaker=f'espeak-{name}') for name in engines.VARIANTS[1:-1]]
+  said = answering.anew(['ఎలా ఉన్నారు?', 'మీ పేరు ఏమిటి?'], learnt, 2, 0)
+  engine = engines.espeak(engines.varied({}, len(engines.VARIANTS)), (0, 0))
+  wanted = [sample.finished(engine.speak(text, name, 'neutral', 1.0, 0).samples)
+            for name in (engines.VARIANTS[0], engines.VARIANTS[-1]) for text in ('ఎలా ఉన్నారు?', 'మీ పేరు ఏమిటి?')]
+  assert len(said) == 4 and all(np.array_equal(*both) for both in zip(said, wanted))
+  assert answering.anew(['x'], learnt, 0, 0) == []
+  with pytest.raises(InputError, match='config.voices 3: give 0 to 2, the voices of espeak-ng that'):
+    answering.anew(['x'], learnt, 3, 0)
