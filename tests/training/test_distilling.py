@@ -1,4 +1,5 @@
 """Distilled guidance: its loss is the distance from guided speech, however a batch is read, and training lessens it."""
+import dataclasses
 import functools
 import json
 import os
@@ -120,7 +121,7 @@ def test_the_job_brings_speech_in_one_pass_nearer_to_guided_speech(audio, codec_
 
 def test_a_run_without_a_place_for_the_coefficient_is_refused(monkeypatch, tmp_path):
   from tests.training.test_lm_step import LM as plain
-  for model, says in ((plain, 'guidances = 0'), (test_voices.dataclasses.replace(plain, guidances=4), 'nothing to guide by')):
+  for model, says in ((plain, 'guidances = 0'), (dataclasses.replace(plain, guidances=4), 'nothing to guide by')):
     monkeypatch.setattr(runs, 'loaded', lambda folder: (model, {}, None))
     with pytest.raises(InputError, match=says):
       distilling.run(config(tmp_path), tmp_path / 'out')
@@ -131,7 +132,7 @@ def test_words_are_numbered_by_the_vocabulary_that_the_run_has_kept(monkeypatch,
   vocabulary.save(tmp_path / vocabulary.FILE, vocabulary.trained(['ఒక మాట'], 440), {})
   before = runpy.run_path(os.path.join(usage.ROOT, 'configs/stage2.py'))['get_config']()
   before.text.vocabulary, before.data.tokens = 'no/longer/there', 'tokens'
-  monkeypatch.setattr(runs, 'loaded', lambda folder: (test_voices.dataclasses.replace(LM, text_codes=440), {}, None))
+  monkeypatch.setattr(runs, 'loaded', lambda folder: (dataclasses.replace(LM, text_codes=440), {}, None))
   monkeypatch.setattr(runs, 'continued', lambda config, of: before)
   monkeypatch.setattr(distilling.loop, 'begin', lambda config, workdir: given.append(config.text.vocabulary) or sys.exit())
   given = []
