@@ -28,8 +28,8 @@ def get_config(size='toy'):
       count=20, takes=24,                    # so many dialogues, each so many times, in other voices
       variants=24,                           # voices of espeak beside those of the sample corpus, at most 32
       answerers=('mezzo',),                  # who answers
-      answer_once=True,                      # in one way each, in all takes
-      emotions=('neutral', 'happy'), rates=(0.95, 1.15), pitches=(-6, 6), ranges=(0, 0),
+      answer_once=True,                      # in one way each in an emotion, in all takes
+      emotions=('neutral', 'happy'), rates=(0.8, 1.25), pitches=(-6, 6), ranges=(0, 0),
       nonverbal=0.0)                         # share of turns that begin with a breath, and with a filled pause: either can then be asked for
   # The text slot: what the voice says also stands there in words, told by the dialogues' transcripts; see configs/vocabulary.py, aligner.py.
   config.text = dict(pieces=0, peaks=200 if toy else 10_000, edges=160 if toy else 10_000)             # 0 pieces = no text slot

@@ -42,7 +42,7 @@ def get_config(source='grammar'):
   config.emotions = ('neutral',)             # asked for, where the engine can; espeak acts them by pitch, its range and rate
   config.takes = 1                           # of each dialogue, in other voices
   config.answerers = ()                      # voices of espeak that answer, and nobody else does; () = any
-  config.answer_once = False                 # a voice says an answer the same way in all takes
+  config.answer_once = False                 # a voice says an answer the same way in all takes of one emotion
   config.extras = True                       # backchannels, fillers and breaths
   config.breaths = ''                        # a folder of breaths, or made, of noise; '' = none
   config.breathed = -1.0                     # share of turns that begin with a breath; -1 = as the timing says

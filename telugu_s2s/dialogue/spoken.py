@@ -36,7 +36,7 @@ class How:
   breaths: tuple = ()            # Turns whose samples are breaths
   takes: int = 1                 # of each dialogue, in other voices
   answerers: tuple = ()          # voices that answer, and nobody else does, outside of split eval; () = any
-  answer_once: bool = False      # a voice says an answer the same way in all takes
+  answer_once: bool = False      # a voice says an answer the same way in all takes of one emotion
 
 
 def from_grammar(config, how: How) -> list[Unit]:
@@ -96,7 +96,7 @@ def spoken(name: str, rows: Sequence[Mapping], how: How, texts: tuple[str, str])
   for row, side in zip(rows, sides):
     drawn, rate = rng, rates[side]
     if how.answer_once and side == 'b':
-      drawn = pairs.rng_of(how.seed, row['text'])
+      drawn = pairs.rng_of(how.seed, row['text'] + emotions[side])
       rate = float(drawn.uniform(*how.rates))
     said.append(_said(how, row['text'], voices[side], emotions[side], rate, drawn))
   seconds = [_audible_s(one.samples) for one in said]

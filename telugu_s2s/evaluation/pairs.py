@@ -96,7 +96,7 @@ def from_text(config, workdir):
                             extras=config.extras, breaths=[(pairs.sound(one.samples), one.source, one.licence) for one in how.breaths],
                             takes=config.takes, answerers=list(config.answerers),
                             fillers=(spoken.FILLERS, spoken.FILLER_RATE, spoken.FILLER_EMOTION) if how.extras else '',
-                            answer_once=config.answer_once, licence=config.licence)
+                            answer_once=config.answer_once and 'in an emotion', licence=config.licence)
   units = (spoken.from_grammar if config.source == 'grammar' else spoken.from_text)(config, how)
   workers = 1 if config.engine == 'model' else config.workers
   return pairs.write(units, workdir, made_by, 'flac' if engine.real else 'opus', workers, engine.skips)

@@ -250,12 +250,13 @@ def test_each_side_has_a_pace_and_an_emotion_of_its_own_and_an_answer_may_be_sai
   assert set(zip(felt[::2], felt[1::2])) == set(itertools.product(('sad', 'happy'), repeat=2))
   asked, answered = ([rate for text, rate, _ in said if text == one['text']] for one in rows)
   assert len(set(asked)) == len(set(answered)) == 8 and abs(np.corrcoef(asked, answered)[0, 1]) < 0.9
-  said.clear()
+  said.clear(), felt.clear()
+  once = how(engine=heard, answer_once=True, emotions=('sad', 'happy'), extras=False)
   for number in range(8):
     for other in ('', ' కాదు'):
-      spoken.spoken(f'd{number}', [QUESTION, ANSWER | {'text': ANSWER['text'] + other}], how(engine=heard, answer_once=True, extras=False), spoken.OWN)
-  asked, answered = ({one for one in said if (one[0] == QUESTION['text']) == side} for side in (True, False))
-  assert len(asked) == 8 and len(answered) == len({rate for _, rate, _ in answered}) == 2
+      spoken.spoken(f'd{number}', [QUESTION, ANSWER | {'text': ANSWER['text'] + other}], once, spoken.OWN)
+  asked, answered = ({(*one, emotion) for one, emotion in zip(said, felt) if (one[0] == QUESTION['text']) == side} for side in (True, False))
+  assert len(asked) == 8 and len(answered) == len({rate for _, rate, *_ in answered}) == 4          # of each text in each emotion one
 
 
 def test_a_listener_of_a_story_makes_itself_heard_within_it():
