@@ -18,13 +18,8 @@ import numpy as np
 from telugu_s2s.audio import files
 from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
-
-try:
-  import aiohttp
-except ImportError:
-  raise InputError('the server takes aiohttp: pip install -e .[serving] -c constraints.txt, or run it by ./launch/run') from None
-
 from telugu_s2s.evaluation import benchmark
+from telugu_s2s.serving.server import aiohttp        # before talk: it says what to install where that is missing, and talk leaves
 from telugu_s2s.serving import talk, tick, voice
 from telugu_s2s.training import loop
 

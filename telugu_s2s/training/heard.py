@@ -47,7 +47,7 @@ def of(config, run, workdir, trained, clips, tokens) -> turns.Heard:
                      'folder of the segments of these tokens, or config.heard.views=0 and config.heard.echoes=0')
   made_of = clips.manifest['made_from'].get('segments')
   # Others may be as many: pairs of two voices, say, whose answers would come after what somebody else asks.
-  if made_of not in (None, shards.check(segments, segment.KIND)['content']):
+  if made_of not in (None, shards.read_manifest(segments, segment.KIND)['content']):
     raise InputError(f'config.data.segments {segments} are not the segments that the tokens in {tokens} were made of; give those')
   found = {}
   for name, count, ranges in (('heard', wanted.views, microphone(wanted)), ('echoes', wanted.echoes, loudspeaker(wanted))):
