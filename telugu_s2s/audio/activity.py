@@ -9,7 +9,7 @@ import numpy as np
 
 from telugu_s2s.audio import silero
 from telugu_s2s.audio.files import SAMPLE_RATE
-from telugu_s2s.audio.level import FRAME, HOP, frame_dbfs
+from telugu_s2s.audio.level import FRAME, HOP, centred, frame_dbfs
 
 BY = ('energy', 'silero')
 SILENCE_DBFS = -60.0       # nothing below this counts as speech, whatever the floor
@@ -35,7 +35,7 @@ def _loud(samples):
   of the distance to the peak (95th percentile), at least 3 and at most 9 dB. Bursts under 20 ms are dropped;
   what remains reaches 50 ms back and 150 ms on (hangover).
   """
-  level = frame_dbfs(samples)
+  level = frame_dbfs(centred(samples))
   second = round(SAMPLE_RATE / HOP)
   seconds = -(-len(level) // second)
   low, high = np.empty(seconds), np.empty(seconds)
@@ -103,7 +103,7 @@ def spans(samples, shortest_s: float = 1.0, longest_s: float = 20.0,
     [(start, end)] in samples, ascending and apart. Speech that stands alone between long pauses may be
     shorter than `shortest_s`; the caller decides. Empty when there is no speech at all.
   """
-  level, found = frame_dbfs(samples), runs(speech(samples, by))
+  level, found = frame_dbfs(centred(samples)), runs(speech(samples, by))
   if by == 'energy' and not found and not rest and level.max() > SILENCE_DBFS:
     found = [(0, len(level))]       # a steady sound has no floor to stand out from
   if not found:

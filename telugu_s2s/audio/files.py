@@ -133,11 +133,6 @@ def decoded(data: bytes) -> tuple[np.ndarray, int]:
   return samples, rate
 
 
-def length(data: bytes) -> int:
-  """Samples a channel that the bytes of an audio file say they hold."""
-  return soundfile.info(io.BytesIO(data)).frames
-
-
 def beside(path) -> Path:
   """Where a file is made before it gets its name: in the same folder, marked with this machine and process."""
   path, start = Path(path), f'{temporary_prefix()}{os.getpid()}-'

@@ -34,13 +34,19 @@ def frame_dbfs(samples, frame: int = FRAME, hop: int = HOP) -> np.ndarray:
   return np.maximum(10 * np.log10(np.maximum(mean, 0) + 1e-20), FLOOR_DB).astype(np.float32)
 
 
+def centred(samples) -> np.ndarray:
+  """f32[samples] less their mean: the offset of a converter is no sound, and would drown the background."""
+  x = np.asarray(samples, np.float32)
+  return x - np.mean(x, dtype=np.float64).astype(np.float32) if len(x) else x
+
+
 def snr_db(samples) -> float:
   """The level of speech over that of the background, in dB from 0 to 100.
 
   The frames' 10th percentile of power is taken for the noise, the 90th for speech and noise together:
   10 log10((p90 - p10) / p10). Speech without a pause is underestimated.
   """
-  low, high = 10 ** (np.percentile(frame_dbfs(samples), [10, 90]) / 10)
+  low, high = 10 ** (np.percentile(frame_dbfs(centred(samples)), [10, 90]) / 10)
   return float(np.clip(10 * np.log10(max(high - low, 1e-20) / low), 0, 100))
 
 

@@ -73,8 +73,8 @@ def utterances(config, split, workdir):
   folder = workdir / 'segments' / split
   prepare.prepare(prepare.Data(**{**config.data, 'split': split, 'longest_s': 20.0}), folder)
   source = read.Segments(folder)
-  outlines = map(source.outline, range(len(source)))             # what is not taken is not decoded
-  fit = [index for index, (labels, samples) in enumerate(outlines) if labels['text'] and samples <= config.longest_s * files.SAMPLE_RATE]
+  fit = [index for index, (labels, samples) in enumerate(source.outlines())        # what is not taken is not decoded
+         if labels['text'] and samples <= config.longest_s * files.SAMPLE_RATE]
   found = [source[fit[number]] for number in read.spread(len(fit), config.steps * config.batch)] if fit else []
   return [(clip.audio, clip.text) for clip in found]
 

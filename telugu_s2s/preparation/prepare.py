@@ -26,7 +26,7 @@ from telugu_s2s.preparation import recording as one_recording
 from telugu_s2s.preparation import engine, faults, fingerprints, inputs, measures, segment, selection, shards, table
 
 SAMPLE = Path(telugu_s2s.__file__).parent / 'corpora' / 'sample'
-MAKER = 4                      # raised whenever the same input would give other segments
+MAKER = 5                      # raised whenever the same input would give other segments
 SHARD_FILES = 256
 BEGINNINGS = 256         # one path in so many begins a shard, wherever it stands
 REPORT = 'report.tsv'
@@ -66,6 +66,8 @@ class Data:
       raise InputError(f'data.clipped {self.clipped}: a share is between 0 and 1')
     if self.workers < -1:
       raise InputError(f'data.workers {self.workers}: give -1 for one a core, 0 for none, or a number')
+    if not self.shard_mb > 0:
+      raise InputError(f'data.shard_mb {self.shard_mb}: give MiB of original files in a shard, such as 128')
     engine.check(self.engine, self.address)
     measures.check(self.activity, self.mos, self.measures)
     splits.check_share(self.eval_share)

@@ -70,11 +70,5 @@ def from_bytes(record: bytes) -> Segment:
   return Segment(audio=pcm.astype(np.float32) / 32768, **header)
 
 
-def outline(record: bytes) -> tuple[dict, int]:
-  """The fields of a record's segment but its audio, and of how many samples that is; nothing is decoded. Raises as `from_bytes` does."""
-  _, header, payload = shards.unpack(record, KIND, VERSION)
-  return header, files.length(payload)
-
-
 def _hash(pcm):
   return hashlib.sha256(pcm.astype('<i2').tobytes()).hexdigest()

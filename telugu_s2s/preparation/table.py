@@ -24,7 +24,7 @@ def exists(folder, name: str) -> bool:
 def of(segment: Segment, sha256: str) -> dict:
   """The row of a segment: all its fields but the audio, and `seconds`. sha256: of its samples."""
   labels = {name: value for name, value in vars(segment).items() if name != 'audio'}
-  return labels | {'sha256': sha256, 'seconds': round(segment.seconds, 4)}
+  return labels | {'sha256': sha256, 'seconds': round(segment.seconds, 6)}
 
 
 def shard(folder, file: str) -> Iterator[dict]:

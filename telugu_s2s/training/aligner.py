@@ -63,7 +63,7 @@ class Transcribed:
 
   def __init__(self, segments, longest_s):
     self._segments = segments
-    texts = {index: (labels['text'], samples) for index in range(len(segments)) for labels, samples in [segments.outline(index)]
+    texts = {index: (labels['text'], samples) for index, (labels, samples) in enumerate(segments.outlines())
              if labels['text'] and samples <= longest_s * files.SAMPLE_RATE}
     self.table = graphemes.table(text for text, _ in texts.values())
     self._rows, self.seconds, lengths = [], 0.0, [0]

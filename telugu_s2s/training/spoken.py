@@ -20,8 +20,7 @@ class Spoken:
     self._segments, self._hop = segments, hop
     self.frames = round(longest_s * rate / hop)
     texts, frames = {}, {}
-    for index in range(len(segments)):
-      labels, samples = segments.outline(index)
+    for index, (labels, samples) in enumerate(segments.outlines()):
       if labels['text'] and samples <= self.frames * hop:
         texts[index], frames[index] = labels['text'], samples // hop
     self.table = graphemes.table(texts.values())

@@ -86,9 +86,16 @@ def test_a_sound_without_any_pause_is_cut_all_the_same_and_kept_whole():
   assert all(a[1] == b[0] for a, b in zip(found, found[1:])) and max(b - a for a, b in found) <= 10 * RATE
 
 
-@pytest.mark.parametrize('samples', [np.zeros(5 * RATE), np.zeros(50 * RATE), np.full(RATE, 1e-4), np.zeros(3)])
+@pytest.mark.parametrize('samples', [np.zeros(5 * RATE), np.zeros(50 * RATE), np.full(RATE, 1e-4), np.full(30 * RATE, 0.01), np.zeros(3)])
 def test_silence_gives_no_span(samples):
   assert activity.spans(samples.astype(np.float32)) == []
+
+
+@pytest.mark.parametrize('offset', [0.01, -0.2])
+def test_an_offset_of_the_converter_changes_no_cut(spoken, offset):
+  samples = joined(spoken, 1.6)[0]
+  samples += np.random.default_rng(0).normal(size=len(samples)).astype(np.float32) * 1e-4
+  assert activity.spans(samples + np.float32(offset), longest_s=5) == activity.spans(samples, longest_s=5)
 
 
 def test_a_click_is_no_speech():

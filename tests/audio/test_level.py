@@ -35,12 +35,13 @@ def test_clipping_is_the_share_of_samples_at_the_rails():
   assert level.clipped_ratio(0.9 * sine()) == 0
 
 
+@pytest.mark.parametrize('offset', [0, 0.02])
 @pytest.mark.parametrize('db', [10, 20, 40])
-def test_snr_is_that_of_bursts_over_steady_noise(db):
+def test_snr_is_that_of_bursts_over_steady_noise(db, offset):
   rng = np.random.default_rng(0)
   noise = rng.normal(size=10 * RATE) * 0.003
   bursts = rng.normal(size=10 * RATE) * (np.arange(10 * RATE) // RATE % 2) * 0.003 * 10 ** (db / 20)
-  assert level.snr_db(noise + bursts) == pytest.approx(db, abs=1.5)
+  assert level.snr_db(noise + bursts + offset) == pytest.approx(db, abs=1.5)
 
 
 def test_a_telephone_shows_in_the_bandwidth():

@@ -16,12 +16,13 @@ class Corpus:
   def __len__(self):
     return 1000
 
-  def outline(self, index):
-    return {'text': f'text {index}' if index % 2 else ''}, 160_000 if index >= 990 else 32_000
+  def outlines(self):
+    for index in range(len(self)):
+      yield {'text': f'text {index}' if index % 2 else ''}, 160_000 if index >= 990 else 32_000
 
   def __getitem__(self, index):
     self.decoded.append(index)
-    labels, samples = self.outline(index)
+    labels, samples = list(self.outlines())[index]
     return Segment(f'{index}', np.zeros(samples, np.float32), 's', 'r', 'p', 0.0, 'CC0-1.0', 'A', text=labels['text'])
 
 

@@ -293,7 +293,7 @@ def test_the_text_of_a_recording_that_is_cut_goes_to_no_part(tmp_path, voices):
 
 
 @pytest.mark.parametrize('fields', [dict(profile='free'), dict(shortest_s=0), dict(shortest_s=5, longest_s=4),
-                                    dict(longest_s=1.5), dict(longest_s=float('inf')), dict(filters={'snr_db': (15, float('inf'))}), dict(clipped=-0.1), dict(workers=-2)])
+                                    dict(longest_s=1.5), dict(longest_s=float('inf')), dict(filters={'snr_db': (15, float('inf'))}), dict(clipped=-0.1), dict(workers=-2), dict(shard_mb=0)])
 def test_a_setting_out_of_range_is_named(fields):
   with pytest.raises(InputError, match='data.' + next(iter(fields))):
     Data(**fields)

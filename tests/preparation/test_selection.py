@@ -64,14 +64,16 @@ def test_the_table_says_what_the_segments_say(folder, tmp_path):
     assert row['seconds'] == pytest.approx(one.seconds, abs=1e-3) and row['dropped'] == ''
 
 
-def test_labels_and_lengths_are_read_without_the_audio_of_what_stays(folder, tmp_path, monkeypatch):
+def test_labels_are_read_without_the_audio_and_with_lengths_without_any_record_of_what_stays(folder, tmp_path, monkeypatch):
   made(folder, tmp_path / 'out', text_cap=1)
   source = read.Segments(tmp_path / 'out')
   every = list(source)
   monkeypatch.setattr(files, 'decoded', None)
-  for index, one in enumerate(every):
-    assert source.labels(index) == {name: value for name, value in vars(one).items() if name != 'audio'}
-    assert read.Kept(source).outline(index) == (source.labels(index), len(one.audio))
+  labels = [{name: value for name, value in vars(one).items() if name != 'audio'} for one in every]
+  assert [source.labels(index) for index in range(len(every))] == labels
+  monkeypatch.setattr(source, '_records', None)
+  for one, known, (row, samples) in zip(every, labels, read.Kept(source).outlines(), strict=True):
+    assert samples == len(one.audio) and {name: row[name] for name in known} == known
   with pytest.raises(IndexError):
     source.labels(len(source))
 

@@ -12,8 +12,8 @@ ROWS = [('అమ్మ పాట', 150), ('అమ్మ', 400), ('', 150), ('అ
 class Said(list):
   """Segments in memory."""
 
-  def outline(self, index):
-    return {'text': self[index].text}, len(self[index].audio)
+  def outlines(self):
+    return [({'text': one.text}, len(one.audio)) for one in self]
 
 
 def made():

@@ -367,10 +367,17 @@ document.addEventListener('visibilitychange', () => {
   if (document.visibilityState === 'visible') devices?.context.resume();       // a phone may have suspended it
 });
 
+function plain(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;                                         // a key with % in it, written as it is
+  }
+}
+
 function start() {
-  const key = new URLSearchParams(location.hash.slice(1)).get('key');
-  if (key) {
-    $('key').value = key;
+  if (location.hash.startsWith('#key=')) {               // all that follows: a key may have & and + in it
+    $('key').value = plain(location.hash.slice('#key='.length));
     history.replaceState(null, '', location.pathname);   // it shall not stand in the address for others to see
   }
   choices.begin((choice) => session.choose(choice));
