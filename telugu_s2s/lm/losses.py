@@ -91,7 +91,7 @@ def in_chunks(sums, of, chunk: int):
 
   The backward pass makes them again. of: arrays [b t ...], those with weights 0 where others fill up; chunk: 0 = all at once.
   """
-  if not chunk:
+  if not 0 < chunk < of[0].shape[1]:
     return sums(of)
   pad = -of[0].shape[1] % chunk
 

@@ -7,11 +7,12 @@ import numpy as np
 from telugu_s2s.tokens import batches, labels, turns
 from telugu_s2s.tokens.census import Census
 from telugu_s2s.tokens.epochs import Epochs
+from telugu_s2s.tokens.record import ABSENT
 
 KINDS = ('reply', 'speaker', 'emotion')
 TRIES = 8
 WORSE = 'worse_'                 # before the names of the arrays of the worse row
-BOTH = ('codes', 'prosody', 'answer', 'text')            # of which there is a worse one, where there is any
+BOTH = ('codes', 'prosody', 'answered', 'text')            # of which there is a worse one, where there is any
 
 
 class Worse:
@@ -57,27 +58,39 @@ def drawn(many, fits, rng, there: bool = True):
   return left[int(rng.integers(len(left)))] if left else None
 
 
-def pair(scenes: turns.Scenes, exchange: turns.Exchange, clip: int, window, seed: int | None, view: int = 0) -> dict:
+def pair(scenes: turns.Scenes, exchange: turns.Exchange, clip: int, window, seed: int | None, view: int = 0, most: int = 0) -> dict:
   """An exchange as a row with its answer, and with another clip instead: arrays of `turns`' rows, those of the worse one named WORSE...
 
-  answer and worse_answer are f32[t]. The same pause, view and noise are drawn for both, from seed; None = the mean pause. What comes before
-  the answer is the same too, and so leaves room for the longer one.
+  answered and worse_answered are i32[longest], the frames of the answer, ABSENT behind its end; of one that is longer the first ones.
+  0 = as many as a row has. The same pause, view and noise are drawn for both, from seed; None = the mean pause. What comes before the answer
+  is the same too, and so leaves room for the longer one.
   """
   drawn = lambda: None if seed is None else np.random.default_rng(seed)
   last = dataclasses.replace(exchange.turns[exchange.second], clip=clip)
   other = dataclasses.replace(exchange, turns=exchange.turns[:exchange.second] + (last,) + exchange.turns[exchange.second + 1:])
+  most = most or window.frames
   longer = max(len(scenes.clips.view(number, view).codes) for number in (exchange.answered, clip))
-  better, worse = (scenes.row(one, window, view, drawn(), led=False, reserve=longer) for one in (exchange, other))
-  found = better | {WORSE + name: worse[name] for name in BOTH if name in worse}
-  return {name: value.astype(np.float32) if name in ('answer', WORSE + 'answer') else value for name, value in found.items()}
+
+  def row(one):
+    found = scenes.row(one, window, view, drawn(), led=False, reserve=longer)
+    frames = np.flatnonzero(found.pop('answer'))[:most]
+    return found | {'answered': np.pad(frames, (0, most - len(frames)), constant_values=ABSENT).astype(np.int32)}
+
+  better, worse = row(exchange), row(other)
+  return better | {WORSE + name: worse[name] for name in BOTH if name in worse}
+
+
+def longest(found: list[turns.Exchange], counted: Census, window) -> int:
+  """Frames of the longest of the answers, as the clips are: of views that are spoken slower the last frames are not compared."""
+  return min(window.frames, int(counted.frames[[one.answered for one in found]].max()))
 
 
 class Cast(batches.Cast):
   """Exchanges with a worse answer of a drawn kind beside their own."""
 
-  def __init__(self, window, scenes, found, worse: Worse, asked):
+  def __init__(self, window, scenes, found, worse: Worse, longest: int, asked):
     super().__init__(window, scenes.clips.silence, scenes.text, asked)
-    self._scenes, self._found, self._worse = scenes, found, worse
+    self._scenes, self._found, self._worse, self._longest = scenes, found, worse, longest
 
   def _one(self, item, rng, window):
     number, view = item
@@ -87,7 +100,7 @@ class Cast(batches.Cast):
       if clip is not None:
         break
     weight = np.float32(clip is not None)        # an only exchange has nothing worse
-    row = pair(self._scenes, exchange, exchange.answered if clip is None else clip, window, int(rng.integers(2 ** 31)), view)
+    row = pair(self._scenes, exchange, exchange.answered if clip is None else clip, window, int(rng.integers(2 ** 31)), view, self._longest)
     known = self._asked.row(self._scenes.clips.view(exchange.answered, view), True, rng) if self._asked else {}
     return row | {'compared': weight} | known
 
@@ -99,7 +112,7 @@ def make(scenes: turns.Scenes, found: list[turns.Exchange], window, *, batch, se
   answers = np.array([one.answered for one in found])
   items = Census(counted.frames[answers], np.zeros(len(found), np.int32), np.zeros(len(found), np.uint64), (turns.EXCHANGES,))
   epochs = Epochs(items, np.full(len(found), window.frames), window.frames, 1, views=scenes.clips.views, how=views, seed=seed, times=often)
-  cast = Cast(window, scenes, found, Worse(found, counted.text), asked)
+  cast = Cast(window, scenes, found, Worse(found, counted.text), longest(found, counted, window), asked)
   return batches.endless(epochs, lambda item, view: (item, view), cast, batch, seed, process, processes)
 
 
@@ -110,10 +123,10 @@ def tests(scenes: turns.Scenes, found: list[turns.Exchange], window, kind: str, 
   Of another speaker or emotion the worse one says the same sentence: another one might be likelier for what it says. Training has both.
   """
   window = dataclasses.replace(window, clips=1, trailing=0)
-  worse, rows, says = Worse(found, counted.text), [], []
+  worse, most, rows, says = Worse(found, counted.text), longest(found, counted, window), [], []
   for number, one in enumerate(found):
     clip = worse.clip(one, kind, np.random.default_rng([seed, number]), alike=True)
     if clip is not None:
       says.append(turns.sentence(scenes.clips, counted.text, one.asked))
-      rows.append(pair(scenes, one, clip, window, None) | (asked.row(scenes.clips[one.answered], True) if asked else {}))
+      rows.append(pair(scenes, one, clip, window, None, most=most) | (asked.row(scenes.clips[one.answered], True) if asked else {}))
   return (batches.stacked(rows, batch) if rows else []), says

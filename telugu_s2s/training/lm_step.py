@@ -120,6 +120,13 @@ def counts(model, batch):
   return *losses.counts(model, slots, batch['codes'][:, 1], batch['weight'], batch.get('segment')), many, floor, match, compared
 
 
+def amortising(model, batch, how: Update, key) -> dict:
+  """The batch, with `told` where slots are learnt at a fraction of its frames. key: of the step."""
+  if how.depth_frame_fraction >= 1:
+    return batch
+  return batch | told(model, batch, how.depth_frame_fraction, jax.random.fold_in(key, conditions.DRAWS.index('told')))
+
+
 def told(model, batch, fraction: float, key) -> dict:
   """{told, stands_for} of a batch, see lm/amortised.py."""
   slots = targets(model, batch['codes'], batch['prosody'], batch.get('text'), batch.get('segment'))
@@ -180,24 +187,33 @@ def parts_of(model, params, batch, chunk=0, divisors=None):
   A batch may have conditions, see lm/conditions.py, `keep`, which of them are read, `segment`, see tokens/batches.py, `floor`,
   see tokens/scenes.py, `asked`, see tokens/turns.py, `told` and `stands_for`, see lm/amortised.py.
   """
-  net, user, weight = AudioLM(model), batch['codes'][:, 1], batch['weight']
   condition, squares = conditioned(model, params, batch)
+  return parts_from(model, params, batch, *heard(model, params, batch, condition), squares, chunk, divisors)
+
+
+def heard(model, params, batch, condition):
+  """(h f[b t d], slots i32[b t slots]) of a batch: what the frames before say to each frame, and what it is to say. condition: from `conditioned`."""
   inputs = (batch['codes'], batch['prosody'], batch.get('text'), condition, batch.get('segment'))
+  return AudioLM(model).apply({'params': params}, *inputs, method='hear')
+
+
+def parts_from(model, params, batch, h, slots, squares, chunk=0, divisors=None):
+  """`parts_of` from what `heard` and `conditioned` found."""
+  net, user, weight = AudioLM(model), batch['codes'][:, 1], batch['weight']
   if divisors is None:
     divisors = counts(model, batch)
-  weight_heard = losses.heard_weight(model, weight, batch.get('segment'))
+  weight_user = losses.heard_weight(model, weight, batch.get('segment'))
   spoken = params
   if chunk:
     spoken = {**params, **axes.gathered({name: params[name] for name in params if name not in HEARD})}
 
-  h, slots = net.apply({'params': params}, *inputs, method='hear')
-  mine, heard = (h, slots, losses.slot_weights(model, slots, weight)), user_part(model, h, user)
+  mine, theirs = (h, slots, losses.slot_weights(model, slots, weight)), user_part(model, h, user)
   if 'told' in batch:
     mine = amortised.taken(mine, batch['told'], batch['stands_for'])
   enter = lambda h, stream: net.apply({'params': params}, h, stream, method='enter')
   sums = losses.both_sums(
       lambda x, said: net.apply({'params': spoken}, x, said, method='tell'),
-      (enter(mine[0], 0), *mine[1:]), (enter(heard[0], 1), as_slots(model, heard[1]), weight_heard), chunk)
+      (enter(mine[0], 0), *mine[1:]), (enter(theirs[0], 1), as_slots(model, theirs[1]), weight_user), chunk)
   found = with_tie(model, *losses.combined(model, *sums, divisors), squares, divisors[2])
   return with_heads(model, params, h, *found, batch, divisors)
 
@@ -240,8 +256,8 @@ def step(model, tx, state, batch, how=Update(), key=None, parts_of=parts_of):
     if 'segment' in batch:         # by row, as what the parts of a batch are cut from
       keep = jax.tree.map(lambda x: x.reshape(len(batch['codes']), -1, *x.shape[1:]), keep)
     batch = {**batch, 'keep': keep}
-  if how.depth_frame_fraction < 1 and key is not None:
-    batch = {**batch, **told(model, batch, how.depth_frame_fraction, jax.random.fold_in(key, conditions.DRAWS.index('told')))}
+  if key is not None:
+    batch = amortising(model, batch, how, key)
   parts, grads = gradients(model, state['params'], batch, how, parts_of)
   new, guard = optimiser.apply(tx, state, grads)
   if how.ema:

@@ -3,6 +3,7 @@
 Continues a stage 2 run on exchanges of dialogues in two streams, among its own data (replay). The user's side is heard as a
 microphone hears it; a head tells who speaks in the two seconds that follow.
 """
+import collections
 import dataclasses
 import functools
 import json
@@ -17,11 +18,12 @@ import numpy as np
 from telugu_s2s import axes
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError, check_number
-from telugu_s2s.lm.model import AudioLM
+from telugu_s2s.preparation.read import spread
 from telugu_s2s.tokens import batches, turns
 from telugu_s2s.tokens.census import counted
 from telugu_s2s.training import heard, hosts, intervals, lm_step, loop, runs, stage2, texts, voices
 
+TAKES = 8                        # of a held-out question that are measured
 FLOOR_S = 0.2                    # of the first span in which it is told who speaks
 AFTER_S = 2.0                    # of silence behind an answer that are learnt: a voice that has answered waits for the user
 # The most that numbers of stages 3 and 4 may be, from 0 on: shares, and others.
@@ -113,11 +115,7 @@ class Talk:
   compared: turns.Scenes         # of held-out ones
   asked: object                  # labels.Asked or None
   asked_then: object
-
-  @functools.cached_property
-  def counted_then(self):
-    """The census of held-out clips, each of which is read."""
-    return counted(self.compared.clips)
+  counted_then: object           # the census of held-out clips
 
   def batches(self, config, often=None):
     """Those of stage 3."""
@@ -141,13 +139,23 @@ def talk_of(config, of, model, trained, workdir, text, knobs: bool) -> Talk:
     if len(there) < least:
       raise InputError(f'{folder}: {len(there)} exchanges, at least {least} are needed: turns that follow one another, with the labels `dialogue`, `turn` and '
                        '`speaker`. Give tokens of dialogues with config.data.tokens; configs/pairs.py makes some')
-  print(f'exchanges: {len(found)} to learn from, {len(held)} held out', flush=True)
+  counted_then = counted(tested)
+  held = few(held, tested, counted_then.text)
+  print(f'exchanges: {len(found)} to learn from, {len(held)} held out to measure on', flush=True)
   asked, asked_then = voices.asked(config, model, workdir, clips, tested, (train, held_out), rate, knobs)
   scenes = turns.Scenes(clips, rate, heard.of(config, of, workdir, trained, clips, train), round(config.history_s * rate),
                         model.floor_frames, config.onset, round(config.overlap_s * rate), config.retold, text)
   window = dataclasses.replace(stage2.window_of(config, model), trailing=round(AFTER_S * rate))
   return Talk(clips, stage2.census_of(train, clips), found, held, window, scenes,
-              turns.Scenes(tested, rate, floor=model.floor_frames, text=text), asked, asked_then)
+              turns.Scenes(tested, rate, floor=model.floor_frames, text=text), asked, asked_then, counted_then)
+
+
+def few(held, clips, text) -> list:
+  """Exchanges without more than TAKES of a question, spread over its takes, which are no independent ones. text: of the clips, see Census."""
+  takes = collections.defaultdict(list)
+  for place, one in enumerate(held):
+    takes[turns.sentence(clips, text, one.asked)].append(place)
+  return [held[place] for place in sorted(many[at] for many in takes.values() for at in spread(len(many), TAKES))]
 
 
 def grown(model, params, rate: float, floor: bool, match: int, seed: int):
@@ -167,8 +175,7 @@ def listening(model, params, batch, chunk=0, divisors=None):
   No conditions are told: a recording of the answering voice would help to guess the answer, and the question would go unheard.
   The depth transformer, most of a small model's work, has no part in it, so a step takes a fraction of the time.
   """
-  inputs = (batch['codes'], batch['prosody'], batch.get('text'), None, batch.get('segment'))
-  h, _ = AudioLM(model).apply({'params': params}, *inputs, method='hear')
+  h, _ = lm_step.heard(model, params, batch, None)
   return lm_step.with_heads(model, params, h, jnp.zeros(()), {}, batch, lm_step.counts(model, batch) if divisors is None else divisors)
 
 

@@ -46,13 +46,13 @@ def run(config, workdir):
       config, workdir, model, talk, Phased(talk.batches(config, often), pairs_of(config, talk, often), steps), stage=4,
       init=lambda key: runs.state_of(config, model, key), given={'params': params, 'teacher': params}, facts={'preferences from step': steps},
       phases=((0, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key)),
-              (steps, lambda state, batch, key: preferring(model, tx, state, batch, how, steps, config.beta, config.anchor))), line=line)
+              (steps, lambda state, batch, key: preferring(model, tx, state, batch, how, key, steps, config.beta, config.anchor))), line=line)
   if learnt is None:
     return
   before, after = prefers(model, (params, learnt), talk, config.seed)
-  heard, heard_then = stage3.listens(model, (params, learnt), talk, config.seed)
+  listened, then = stage3.listens(model, (params, learnt), talk, config.seed)
   summary = {'exchanges': len(talk.found), 'voices': len({one.voice for one in talk.found}), 'held_out': len(talk.held),
-             'before': before, 'after': after, 'listens': {'before': heard, 'after': heard_then}}
+             'before': before, 'after': after, 'listens': {'before': listened, 'after': then}}
   files.write(workdir / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode())
   show(summary)
 
@@ -79,8 +79,9 @@ def pairs_of(config, talk, often):
                           processes=jax.process_count(), views=config.views, asked=talk.asked, counted=talk.counted, often=often)
 
 
-def preferring(model, tx, state, batch, how, first: int, beta: float, anchor: float):
-  """One update on preferences. The teacher is the model as it was at step `first`."""
+def preferring(model, tx, state, batch, how, key, first: int, beta: float, anchor: float):
+  """One update on preferences, in which all conditions are read. The teacher is the model as it was at step `first`."""
+  batch = lm_step.amortising(model, batch, how, key)
   teacher = jax.tree.map(lambda now, then: jnp.where(state['step'] == first, now, then), state['params'], state['teacher'])
   return lm_step.step(model, tx, {**state, 'teacher': teacher}, batch, how, None,
                       functools.partial(parts_of, teacher=teacher, beta=beta, anchor=anchor))
@@ -95,8 +96,10 @@ def parts_of(model, params, batch, chunk=0, divisors=None, *, teacher, beta, anc
   """
   if divisors is None:
     divisors = lm_step.counts(model, batch)
-  loss, parts = lm_step.parts_of(model, params, batch, chunk, divisors)
-  moved = advantage(model, teacher, batch, chunk), advantage(model, params, batch, chunk)
+  (h, slots), squares = heard(model, params, batch)
+  b = len(batch['codes'])
+  loss, parts = lm_step.parts_from(model, params, batch, h[:b], slots[:b], squares, chunk, divisors)
+  moved = advantage(model, teacher, batch, chunk), advantage(model, params, batch, chunk, (h, slots))
   margin = beta * (moved[1] - jax.lax.stop_gradient(moved[0]))
   there = batch['compared']
   mean = lambda value: jnp.sum(there * value) / divisors[5]
@@ -105,18 +108,38 @@ def parts_of(model, params, batch, chunk=0, divisors=None, *, teacher, beta, anc
   return loss, parts | {'loss': loss, 'preference': preference, 'preferred': mean(moved[1] > 0), 'margin': mean(margin)}
 
 
-def advantage(model, params, batch, chunk=0):
-  """f32[b], how many nats a code the better answer is likelier than the worse one, weighted over codebooks."""
-  worse = {name: batch[preferences.WORSE + name] for name in preferences.BOTH if name in batch}
-  return nats(model, params, batch | worse, chunk) - nats(model, params, batch, chunk)
+def advantage(model, params, batch, chunk=0, found=None):
+  """f32[b], how many nats a code the better answer is likelier than the worse one, weighted over codebooks.
+
+  found: what `heard` found in a batch, h and slots; None = it is heard here.
+  """
+  found = heard(model, params, batch)[0] if found is None else found
+  better, worse = jnp.split(nats(model, params, *found, both(batch)['answered'], chunk), 2)
+  return worse - better
 
 
-def nats(model, params, batch, chunk=0):
-  """f32[b], of the answers of a batch of rows, a code, and of their text. chunk: frames whose logits exist at once; 0 = all."""
-  net, (condition, _) = AudioLM(model), lm_step.conditioned(model, params, batch)
-  h, slots = net.apply({'params': params}, batch['codes'], batch['prosody'], batch.get('text'), condition, method='hear')
-  sums = lambda of: losses.row_sums(model, net.apply({'params': params}, *of[:2], method='speak'), *of[1:])
-  return losses.by_row(model, losses.in_chunks(sums, (h, slots, batch['answer']), chunk))
+def heard(model, params, batch):
+  """(what `lm_step.heard` finds in better rows and in the worse ones behind them, in one pass; the squares of the better rows' tie)."""
+  condition, squares = lm_step.conditioned(model, params, batch)
+  return lm_step.heard(model, params, both(batch), None if condition is None else jnp.tile(condition, (2, 1))), squares
+
+
+def both(batch) -> dict:
+  """Better rows, and worse ones behind them, of what there is for both."""
+  return {name: jnp.concatenate([batch[name], batch[preferences.WORSE + name]]) for name in preferences.BOTH if name in batch}
+
+
+def nats(model, params, h, slots, answered, chunk=0):
+  """f32[b], of the answers of rows, a code, and of their text: the depth transformer runs at their frames alone.
+
+  Args:
+    h, slots: from `lm_step.heard`.
+    answered: i32[b k], the answers' frames, ABSENT behind their end.
+    chunk: frames whose logits exist at once; 0 = all.
+  """
+  at = lambda x: jnp.take_along_axis(x, jnp.maximum(answered, 0)[..., None], 1)
+  sums = lambda of: losses.row_sums(model, AudioLM(model).apply({'params': params}, *of[:2], method='speak'), *of[1:])
+  return losses.by_row(model, losses.in_chunks(sums, (at(h), at(slots), (answered >= 0).astype(jnp.float32)), chunk))
 
 
 def prefers(model, every, talk, seed: int) -> list[dict]:

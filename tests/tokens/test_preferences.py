@@ -36,10 +36,12 @@ def test_both_rows_are_alike_up_to_the_answer(clips):
   scenes = turns.Scenes(clips, RATE)
   row = preferences.pair(scenes, FOUND[0], 3, WINDOW, 5)
   np.testing.assert_array_equal(row['codes'][batches.USER], row['worse_codes'][batches.USER])
-  first = int(np.flatnonzero(row['answer'])[0])
+  mine, other = (row[name][row[name] >= 0] for name in ('answered', 'worse_answered'))
+  first = mine[0]
   np.testing.assert_array_equal(row['codes'][:, :first], row['worse_codes'][:, :first])
-  assert set(row['codes'][0, row['answer'] > 0, 0]) == {100} and set(row['worse_codes'][0, row['worse_answer'] > 0, 0]) == {103}
-  assert row['answer'].sum() == 8 and row['worse_answer'].sum() == 9
+  assert set(row['codes'][0, mine, 0]) == {100} and set(row['worse_codes'][0, other, 0]) == {103}
+  assert len(mine) == 8 and len(other) == 9
+  assert all((row[name][len(row[name][row[name] >= 0]):] == batches.ABSENT).all() for name in ('answered', 'worse_answered'))
 
 
 def test_batches_have_every_exchange_beside_a_worse_one(clips):
@@ -48,6 +50,8 @@ def test_batches_have_every_exchange_beside_a_worse_one(clips):
   said = lambda row, name: max(row[name][batches.ASSISTANT, :, 0])
   rows = [{name: values[place] for name, values in made[0].items()} for place in range(6)]
   assert sorted(said(row, 'codes') for row in rows) == [100, 101, 102, 103, 104, 105]
+  assert made[0]['answered'].shape == made[0]['worse_answered'].shape == (6, max(counted.frames[:6]))         # no frame more is compared
+  assert all((row['answered'] >= 0).sum() == counted.frames[said(row, 'codes') - 100] for row in rows)
   assert all(row['compared'] == 1 and said(row, 'worse_codes') != said(row, 'codes') for row in rows)
   again = preferences.make(turns.Scenes(clips, RATE), FOUND, WINDOW, batch=6, seed=0, counted=counted)[0]
   assert all(np.array_equal(again[name], values) for name, values in made[0].items())
@@ -79,5 +83,4 @@ def test_a_longer_worse_answer_takes_nothing_of_what_comes_before(clips, frames,
   asked = turns.Exchange((turns.Turn(5, 'user'), turns.Turn(8, 'a')), 0, 1)            # 10 frames, then 4, or 70
   row = preferences.pair(turns.Scenes(clips, RATE), asked, 7, dataclasses.replace(WINDOW, frames=frames), seed)
   np.testing.assert_array_equal(row['codes'][batches.USER], row['worse_codes'][batches.USER])
-  first, other = (int(np.flatnonzero(row[name])[0]) for name in ('answer', 'worse_answer'))
-  assert first == other and set(row['codes'][batches.ASSISTANT, row['answer'] > 0, 0]) == {108}
+  assert row['answered'][0] == row['worse_answered'][0] and set(row['codes'][batches.ASSISTANT, row['answered'][row['answered'] >= 0], 0]) == {108}

@@ -79,10 +79,11 @@ def test_fewer_frames_are_drawn_anew_in_each_step_and_none_without_a_key(state, 
 def test_preferences_read_in_parts_give_the_gradient_of_the_whole(batch):
   few = dataclasses.replace(LM, layers=1, codebooks=2, text_codes=0)
   params = lm_step.fresh(few, jax.random.key(0))
-  answer = (np.arange(T) >= T // 2) * batch['weight']
+  answered = np.tile(np.arange(T // 2, T, dtype=np.int32), (B, 1))
+  answered[1, 3:] = -1
   compared = (np.arange(B) != 2).astype(np.float32)                          # parts with three comparisons and with four
-  rows = {'codes': batch['codes'][..., :2], 'prosody': batch['prosody'], 'weight': batch['weight'], 'answer': answer, 'compared': compared}
-  rows |= {'worse_codes': rows['codes'][::-1].copy(), 'worse_prosody': batch['prosody'], 'worse_answer': answer}
+  rows = {'codes': batch['codes'][..., :2], 'prosody': batch['prosody'], 'weight': batch['weight'], 'answered': answered, 'compared': compared}
+  rows |= {'worse_codes': rows['codes'][::-1].copy(), 'worse_prosody': batch['prosody'], 'worse_answered': answered[::-1].copy()}
   parts_of = functools.partial(stage4.parts_of, teacher=jax.tree.map(lambda x: 0.9 * x, params), beta=5.0, anchor=0.2)
   of = lambda how: jax.device_get(jax.jit(lambda params: lm_step.gradients(few, params, rows, how, parts_of))(params))
   assert_alike(of(Update(accumulate=2)), of(Update()))
