@@ -32,11 +32,12 @@ class Segments:
 
   def __getitem__(self, index) -> segment.Segment:
     """Raises InputError for a record that is damaged, IndexError outside of 0 to len - 1."""
-    return self._read(index, segment.from_bytes)
-
-  def labels(self, index) -> dict:
-    """What is known of a segment, without its audio, which is not decoded. Raises as `[index]` does."""
-    return self._read(index, lambda record: shards.unpack(record, segment.KIND, segment.VERSION)[1])
+    if not 0 <= index < len(self):
+      raise IndexError(f'segment {index} of {len(self)}')
+    try:
+      return segment.from_bytes(self._records[self._places[index]])
+    except (ValueError, RuntimeError) as problem:
+      raise damaged(self._folder, index, problem) from problem
 
   def outlines(self) -> Iterator[tuple[dict, int]]:
     """What is known of each segment, and of how many samples it is, from the tables beside the shards: of 5000 h no record is read.
@@ -47,14 +48,6 @@ class Segments:
     for row in table.rows(self._folder, self.manifest):
       if not row['dropped']:
         yield row, round(row['seconds'] * files.SAMPLE_RATE)
-
-  def _read(self, index, made):
-    if not 0 <= index < len(self):
-      raise IndexError(f'segment {index} of {len(self)}')
-    try:
-      return made(self._records[self._places[index]])
-    except (ValueError, RuntimeError) as problem:
-      raise damaged(self._folder, index, problem) from problem
 
   def __repr__(self) -> str:
     return f'Segments({self._folder!r})'

@@ -142,6 +142,8 @@ def lines(given: str) -> tuple[list[str], int]:
         content = path.read_bytes()
       except OSError as problem:
         raise InputError(f'config.texts: {path}: {problem.strerror}') from None
+      if b'\0' in content:                       # a recording, or text in another encoding, is mostly no lines
+        raise InputError(f'config.texts: {path} is no text in UTF-8; give .txt files, a sentence a line')
       for line in content.splitlines():
         try:
           found.append(line.decode('utf-8-sig'))
@@ -152,8 +154,7 @@ def lines(given: str) -> tuple[list[str], int]:
 
 def transcripts(segments) -> list[str]:
   """The transcripts of a folder of prepared segments, of those that have one."""
-  found = read.Segments(segments)
-  return [text for index in range(len(found)) if (text := found.labels(index)['text'])]
+  return [labels['text'] for labels, _ in read.Segments(segments).outlines() if labels['text']]
 
 
 def sample_of(texts, most: int) -> list[str]:

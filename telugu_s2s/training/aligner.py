@@ -138,7 +138,7 @@ def finish(params, network, spoken, config, clips, split, manifest, workdir):
 def held_out(data, workdir):
   """[(audio, transcript)] of clips spread over what a corpus holds out, and the split that they are of, see `read.held_out`."""
   segments, split = read.held_out(data, workdir / 'segments')
-  told = [index for index in range(len(segments)) if segments.labels(index).get('text')]
+  told = [index for index, (labels, _) in enumerate(segments.outlines()) if labels['text']]
   found = [segments[told[number]] for number in read.spread(len(told), HELD_OUT)] if told else []
   return [(clip.audio, clip.text) for clip in found], split
 

@@ -64,18 +64,16 @@ def test_the_table_says_what_the_segments_say(folder, tmp_path):
     assert row['seconds'] == pytest.approx(one.seconds, abs=1e-3) and row['dropped'] == ''
 
 
-def test_labels_are_read_without_the_audio_and_with_lengths_without_any_record_of_what_stays(folder, tmp_path, monkeypatch):
+def test_labels_and_lengths_of_what_stays_are_known_without_any_record(folder, tmp_path, monkeypatch):
   made(folder, tmp_path / 'out', text_cap=1)
   source = read.Segments(tmp_path / 'out')
   every = list(source)
-  monkeypatch.setattr(files, 'decoded', None)
-  labels = [{name: value for name, value in vars(one).items() if name != 'audio'} for one in every]
-  assert [source.labels(index) for index in range(len(every))] == labels
   monkeypatch.setattr(source, '_records', None)
-  for one, known, (row, samples) in zip(every, labels, read.Kept(source).outlines(), strict=True):
+  for one, (row, samples) in zip(every, read.Kept(source).outlines(), strict=True):
+    known = {name: value for name, value in vars(one).items() if name != 'audio'}
     assert samples == len(one.audio) and {name: row[name] for name in known} == known
   with pytest.raises(IndexError):
-    source.labels(len(source))
+    source[len(source)]
 
 
 def test_a_filter_leaves_out_what_lies_beyond_it_without_decoding_again(folder, tmp_path, monkeypatch):

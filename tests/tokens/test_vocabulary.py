@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies as st
 import pytest
 
 from telugu_s2s.errors import InputError
-from telugu_s2s.preparation import segment, shards
+from telugu_s2s.preparation import segment, shards, table
 from telugu_s2s.tokens import vocabulary
 
 TEXTS = ['నమస్కారం, మీరు ఎలా ఉన్నారు?', 'నేను బాగానే ఉన్నాను, ధన్యవాదాలు.', 'ఈ రోజు 24 మంది school కి వచ్చారు.']
@@ -79,6 +79,7 @@ def test_texts_come_from_files_and_from_segments(tmp_path, capsys, speech):
   clips = [segment.Segment(str(number), speech[0], 's', 'r', 'p', 0.0, 'CC0-1.0', 'A', text=text)
            for number, text in enumerate(['నాలుగు', ''])]
   row = shards.write(tmp_path / 'segments', 'one', [segment.to_bytes(clip) for clip in clips])
+  table.write(tmp_path / 'segments', 'one', [table.of(clip, '') for clip in clips])
   shards.write_manifest(tmp_path / 'segments', segment.KIND, segment.VERSION, {}, [row])
   config = runpy.run_path('configs/vocabulary.py')['get_config']()
   config.update(texts=str(tmp_path / 'texts'), segments=str(tmp_path / 'segments'), size=440)
@@ -89,6 +90,7 @@ def test_texts_come_from_files_and_from_segments(tmp_path, capsys, speech):
 
 @pytest.mark.parametrize('wrong, says', [
     (dict(texts='no/such.txt'), 'no/such.txt: No such file'), (dict(texts='configs'), 'no .txt file in configs'),
+    (dict(texts='telugu_s2s/codec/released/tiny.safetensors'), 'tiny.safetensors is no text in UTF-8'),
     (dict(size=100), 'config.size: 100 pieces'), (dict(segments='configs'), 'manifest.json: missing')])
 def test_what_cannot_be_used_stops_the_job(wrong, says, tmp_path):
   config = runpy.run_path('configs/vocabulary.py')['get_config']()
