@@ -34,6 +34,7 @@ def get_config(size='toy'):
   config.views = 'turns'                     # of tokens in several views: each epoch another one; 'all', 'first'
   config.user_share = 0.3                    # of the rows, how many hear their clip instead of saying it
   config.prosody = True                      # its slot says how a voice moves, every second frame; False = it stays empty
+  config.optimiser = 'adamw'                 # or 'muon', which learns the blocks' matrices in fewer steps
   config.lr = of(3e-3, 6e-4, 4e-4, 3e-4)     # peak
   config.warmup = 40 if toy else 1000        # steps
   config.decay = 0.4 if toy else 0.2         # share of the steps at the end over which lr falls

@@ -33,6 +33,7 @@ def get_config():
   config.user_share = 0.3                    # of those clips, how many are heard
   config.depth_frame_fraction = 1.0          # of a row's frames, at how many its slots are learnt in a step; see lm/amortised.py
   config.accumulate = 0                      # parts that a batch is read in; 0 = of as many rows as the run's
+  config.optimiser = 'adamw'                 # or 'muon', see configs/stage2.py
   config.lr = 1e-3                           # peak
   config.warmup = 20                         # steps
   config.decay = 0.4                         # share of the steps at the end over which lr falls

@@ -34,6 +34,7 @@ def get_config():
   config.user_share = 0.0                    # of single clips, how many are heard instead of said
   config.depth_frame_fraction = 1.0          # of a row's frames, at how many its slots are learnt in a step; see lm/amortised.py
   config.accumulate = 0                      # parts that a batch is read in; 0 = of as many rows as the run's
+  config.optimiser = 'adamw'                 # or 'muon', see configs/stage2.py
   config.lr = 3e-4                           # peak
   config.warmup = 10                         # steps
   config.decay = 0.4                         # share of the steps at the end over which lr falls

@@ -16,7 +16,7 @@ NOTEBOOKS = sorted(path.name for path in (ROOT / 'notebooks').glob('*.ipynb'))
 # They train, or start processes that compile; the others take seconds.
 SLOW = {'02_codec.ipynb', '04_stage2.ipynb', '06_train_codec.ipynb', '08_preparation.ipynb', '09_text_and_alignment.ipynb', '10_voices.ipynb', '12_evaluate.ipynb',
         '13_conversation.ipynb', '15_talk.ipynb'}
-UNASKED = {'labels', 'prosody', 'reference_s', 'depth_frame_fraction'}         # fields of configs/stage2.py that a run does without
+UNASKED = {'labels', 'prosody', 'reference_s', 'depth_frame_fraction', 'optimiser'}         # fields of configs/stage2.py that a run does without
 SENSES = ('image/', 'audio/')
 
 

@@ -12,7 +12,7 @@ from telugu_s2s.tokens.record import ABSENT
 KINDS = ('reply', 'speaker', 'emotion')
 TRIES = 8
 WORSE = 'worse_'                 # before the names of the arrays of the worse row
-BOTH = ('codes', 'prosody', 'answered', 'text')            # of which there is a worse one, where there is any
+BOTH = ('codes', 'prosody', 'answered', 'text')          # of which there is a worse one, where there is any
 
 
 class Worse:
@@ -61,7 +61,7 @@ def drawn(many, fits, rng, there: bool = True):
 def pair(scenes: turns.Scenes, exchange: turns.Exchange, clip: int, window, seed: int | None, view: int = 0, most: int = 0) -> dict:
   """An exchange as a row with its answer, and with another clip instead: arrays of `turns`' rows, those of the worse one named WORSE...
 
-  answered and worse_answered are i32[longest], the frames of the answer, ABSENT behind its end; of one that is longer the first ones.
+  answered and worse_answered are i32[most], the frames of the answer, ABSENT behind its end; of one that is longer the first ones.
   0 = as many as a row has. The same pause, view and noise are drawn for both, from seed; None = the mean pause. What comes before the answer
   is the same too, and so leaves room for the longer one.
   """

@@ -4,9 +4,11 @@ import math
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 
 from telugu_s2s.errors import InputError
 
+ADAMW_RMS = 0.2                  # of a step of AdamW at a rate of 1, as measured by Liu et al.
 GIVEN = ('heard_vz',)            # parameters that no gradient reaches, see lm/model.py
 
 
@@ -35,6 +37,41 @@ def adamw(schedule, *, b1=0.9, b2=0.95, weight_decay=0.1, clip=1.0):
                      optax.adamw(schedule, b1=b1, b2=b2, weight_decay=weight_decay, mask=matrices))
 
 
+def muon(schedule, *, b1=0.9, b2=0.95, weight_decay=0.1, clip=1.0):
+  """As `adamw`, but the matrices of transformer blocks move by orthogonalised momentum: Muon (Jordan et al., 2024).
+
+  Their steps are as long as AdamW's, so that one rate does for both (Liu et al., Muon is Scalable for LLM Training, 2025, section 2.2).
+  """
+  kinds = lambda params: jax.tree_util.tree_map_with_path(lambda path, x: 'muon' if as_matrix(path, x) else 'adamw', params)
+  blocks = optax.chain(orthogonalised(), optax.add_decayed_weights(weight_decay), optax.scale_by_learning_rate(schedule))
+  return optax.chain(optax.clip_by_global_norm(clip), optax.partition(
+      {'muon': blocks, 'adamw': adamw(schedule, b1=b1, b2=b2, weight_decay=weight_decay, clip=math.inf)}, kinds))
+
+
+def orthogonalised() -> optax.GradientTransformation:
+  """Nesterov momentum of which each matrix gets singular values near one, at the root mean square that AdamW's steps have."""
+  numbers = lambda params: jax.tree_util.tree_map_with_path(as_matrix, params)
+  tx = optax.contrib.scale_by_muon(weight_dimension_numbers=numbers)
+  coefficients = tx.init({}).ns_coeffs           # constants; a state has arrays that name their axes and no others
+
+  def update(updates, state, params=None):
+    moved, state = tx.update(updates, state._replace(ns_coeffs=coefficients), params)
+    sides = lambda x, of: max(math.prod(x.shape[axis] for axis in axes) for axes in of)
+    scaled = jax.tree.map(lambda x, of: ADAMW_RMS * math.sqrt(sides(x, of)) * x, moved, numbers(moved))
+    return scaled, state._replace(ns_coeffs=())
+  return optax.GradientTransformation(lambda params: tx.init(params)._replace(ns_coeffs=()), update)
+
+
+def as_matrix(path, x):
+  """Which axes of a parameter of stacked transformer blocks a product sums over, and which it puts out, by its name; None for any other one."""
+  *_, above, name = ['', *(jax.tree_util.keystr((key,), simple=True) for key in path)]
+  axes = name.rpartition('_')[2]
+  if above != 'blocks' or len(axes) < 2:
+    return None
+  into = tuple(range(1, x.ndim - 1)) if axes[-1] == 'd' else (1,)          # axis 0: layers, each with a matrix of its own
+  return optax.contrib.MuonDimensionNumbers(into, tuple(axis for axis in range(1, x.ndim) if axis not in into))
+
+
 def apply(tx, state, grads):
   """The next {params, opt} and the gradient's norm; a gradient that is not finite changes nothing.
 
@@ -59,3 +96,6 @@ def average(mean, params, step, decay):
   """A running mean of the weights, whose memory grows with the steps up to `decay`."""
   decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
   return jax.tree.map(lambda a, b: decay * a + (1 - decay) * b, mean, params)
+
+
+KINDS = {'adamw': adamw, 'muon': muon}

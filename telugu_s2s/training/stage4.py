@@ -97,8 +97,7 @@ def parts_of(model, params, batch, chunk=0, divisors=None, *, teacher, beta, anc
   if divisors is None:
     divisors = lm_step.counts(model, batch)
   (h, slots), squares = heard(model, params, batch)
-  b = len(batch['codes'])
-  loss, parts = lm_step.parts_from(model, params, batch, h[:b], slots[:b], squares, chunk, divisors)
+  loss, parts = lm_step.parts_from(model, params, batch, apart(h)[:, 0], apart(slots)[:, 0], squares, chunk, divisors)
   moved = advantage(model, teacher, batch, chunk), advantage(model, params, batch, chunk, (h, slots))
   margin = beta * (moved[1] - jax.lax.stop_gradient(moved[0]))
   there = batch['compared']
@@ -114,19 +113,25 @@ def advantage(model, params, batch, chunk=0, found=None):
   found: what `heard` found in a batch, h and slots; None = it is heard here.
   """
   found = heard(model, params, batch)[0] if found is None else found
-  better, worse = jnp.split(nats(model, params, *found, both(batch)['answered'], chunk), 2)
-  return worse - better
+  cost = apart(nats(model, params, *found, both(batch)['answered'], chunk))
+  return cost[:, 1] - cost[:, 0]
 
 
 def heard(model, params, batch):
-  """(what `lm_step.heard` finds in better rows and in the worse ones behind them, in one pass; the squares of the better rows' tie)."""
+  """(what `lm_step.heard` finds in the rows of `both`, in one pass; the squares of the tie)."""
   condition, squares = lm_step.conditioned(model, params, batch)
-  return lm_step.heard(model, params, both(batch), None if condition is None else jnp.tile(condition, (2, 1))), squares
+  return lm_step.heard(model, params, both(batch), None if condition is None else jnp.repeat(condition, 2, 0)), squares
 
 
 def both(batch) -> dict:
-  """Better rows, and worse ones behind them, of what there is for both."""
-  return {name: jnp.concatenate([batch[name], batch[preferences.WORSE + name]]) for name in preferences.BOTH if name in batch}
+  """Each better row and the worse one behind it, of what there is for both: neighbours, which no mesh parts."""
+  pairs = lambda name: jnp.stack([batch[name], batch[preferences.WORSE + name]], 1)
+  return {name: pairs(name).reshape(-1, *batch[name].shape[1:]) for name in preferences.BOTH if name in batch}
+
+
+def apart(x):
+  """[2b ...] of `both` as [b 2 ...]."""
+  return x.reshape(-1, 2, *x.shape[1:])
 
 
 def nats(model, params, h, slots, answered, chunk=0):

@@ -15,7 +15,7 @@ TALK = SimpleNamespace(compared=None, held=None, window=None, counted_then=None,
 def weighed(monkeypatch):
   """Answers cost their rows' numbers times the model's, better and worse ones alike."""
   monkeypatch.setattr(stage4, 'heard', lambda model, params, batch: ((params * stage4.both(batch)['codes'],) * 2, None))
-  monkeypatch.setattr(stage4, 'both', lambda batch: {name: jnp.concatenate([batch['codes'], batch['worse_codes']]) for name in ('codes', 'answered')})
+  monkeypatch.setattr(stage4, 'both', lambda batch: dict.fromkeys(('codes', 'answered'), jnp.stack([batch['codes'], batch['worse_codes']], 1).ravel()))
   monkeypatch.setattr(stage4, 'nats', lambda model, params, h, slots, answered, chunk: h)
 
 

@@ -89,6 +89,21 @@ def test_preferences_read_in_parts_give_the_gradient_of_the_whole(batch):
   assert_alike(of(Update(accumulate=2)), of(Update()))
 
 
+def test_an_answer_is_weighed_as_if_its_row_stood_alone_and_nothing_else_in_it_counted(batch):
+  few = dataclasses.replace(LM, layers=1, codebooks=2, text_codes=0)
+  params = lm_step.fresh(few, jax.random.key(0))
+  frames = np.array([[3, 4, 5, -1], [2, 3, -1, -1], [6, 7, 8, 9], [4, -1, -1, -1]] * B, np.int32)[:B]
+  others = np.roll(frames, 1, 0)
+  rows = {'codes': batch['codes'][..., :2], 'prosody': batch['prosody'], 'answered': frames,
+          'worse_codes': batch['codes'][::-1, ..., :2].copy(), 'worse_prosody': batch['prosody'], 'worse_answered': others}
+  found = np.asarray(jax.jit(lambda: stage4.advantage(few, params, rows))())
+  alone = jax.jit(lambda codes, prosody, weight: lm_step.parts_of(
+      few, params, {'codes': codes[None], 'prosody': prosody[None], 'weight': weight[None]})[1]['codes'])
+  cost = lambda codes, answered, row: alone(codes[row], batch['prosody'][row], np.isin(np.arange(T), answered[row]).astype(np.float32))
+  for row in range(B):
+    assert found[row] == pytest.approx(float(cost(rows['worse_codes'], others, row) - cost(rows['codes'], frames, row)), abs=1e-5)
+
+
 def test_a_batch_falls_into_the_fewest_equal_parts_that_are_small_enough():
   assert [runs.parts(*of) for of in ((8, 8), (8, 5), (9, 4), (7, 3), (8, 100), (0, 8))] == [1, 2, 3, 7, 1, 1]
 

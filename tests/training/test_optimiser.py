@@ -5,6 +5,7 @@ import numpy as np
 import optax
 import pytest
 
+from telugu_s2s import axes
 from telugu_s2s.training import optimiser
 
 
@@ -65,3 +66,48 @@ def test_the_running_mean_follows_and_remembers_longer_with_time():
   at = lambda step: float(optimiser.average(mean, params, step, 0.99)['mix_io'][0, 0])
   assert at(0) == pytest.approx(0.9) and at(10) == pytest.approx(0.45)
   assert at(100_000) == pytest.approx(0.01)
+
+
+def stacked():
+  """Parameters of two stacked blocks and of others, and their gradient."""
+  shapes = {'blocks': {'wq_dnh': (2, 8, 3, 4), 'wo_nhd': (2, 3, 4, 8), 'norm_d': (2, 8)}, 'said_vd': (5, 8), 'sharp': ()}
+  rng = np.random.default_rng(0)
+  return [jax.tree.map(lambda shape: jnp.asarray(rng.normal(size=shape), jnp.float32), shapes, is_leaf=lambda x: isinstance(x, tuple)) for _ in range(2)]
+
+
+def test_muon_moves_each_layers_matrices_alike_in_all_directions_and_everything_else_as_adamw():
+  params, grads = stacked()
+  of = lambda tx: tx.update(grads, tx.init(params), params)[0]
+  ours, plain = of(optimiser.muon(1.0, weight_decay=0.0)), of(optimiser.adamw(1.0, weight_decay=0.0))
+  assert np.sqrt(np.mean(np.square(ours['blocks']['wq_dnh']))) == pytest.approx(0.2, rel=0.3)          # AdamW's first step would be 1
+  for name, sides in (('wq_dnh', (8, 12)), ('wo_nhd', (12, 8))):
+    for layer, gradient in zip(ours['blocks'][name], grads['blocks'][name]):
+      scaled = -np.asarray(layer).reshape(sides) / (0.2 * np.sqrt(12))
+      u, _, v = np.linalg.svd(np.asarray(gradient).reshape(sides), full_matrices=False)
+      values = np.diag(u.T @ scaled @ v.T)                                  # the gradient's directions, none of which is much longer
+      assert 0.6 < values.min() and values.max() < 1.3
+      assert np.abs(scaled - u @ np.diag(values) @ v).max() < 1e-3
+  for name in ('said_vd', 'sharp'):
+    np.testing.assert_allclose(ours[name], plain[name], rtol=1e-6)
+  np.testing.assert_allclose(ours['blocks']['norm_d'], plain['blocks']['norm_d'], rtol=1e-6)
+
+
+def test_muon_lets_matrices_decay_and_bears_a_gradient_of_zeros():
+  params, grads = stacked()
+  tx = optimiser.muon(0.1, weight_decay=0.5)
+  updates = tx.update(jax.tree.map(jnp.zeros_like, grads), tx.init(params), params)[0]
+  np.testing.assert_allclose(updates['blocks']['wq_dnh'], -0.05 * params['blocks']['wq_dnh'], rtol=1e-5)
+  assert (updates['blocks']['norm_d'] == 0).all()
+
+
+@pytest.mark.sharding
+def test_muon_on_a_mesh_moves_as_on_one_device():
+  params, grads = stacked()
+  tx, mesh = optimiser.muon(0.1), axes.mesh(1, 2, 2, devices=jax.devices()[:4])
+  state = {'params': params, 'opt': tx.init(params)}
+  where = axes.shardings(jax.eval_shape(lambda: state), mesh)
+  one = optimiser.apply(tx, state, grads)[0]
+  with jax.set_mesh(mesh):
+    many = jax.jit(lambda state, grads: optimiser.apply(tx, state, grads)[0], in_shardings=(where, where['params']))(
+        jax.device_put(state, where), jax.device_put(grads, where['params']))
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5), one, jax.device_get(many))
