@@ -358,7 +358,7 @@ def test_the_job_speaks_a_grammar_and_preparation_reads_it(tmp_path):
   prepare.prepare(prepare.Data(audio=str(tmp_path / 'pairs'), shortest_s=0.3, workers=0), tmp_path / 'segments')
   segments = read.Segments(tmp_path / 'segments')
   assert len(segments) == len([row for row in rows if row['split'] == 'train'])
-  assert {'at_s', 'act', 'sources', 'generator'} <= set(segments.labels(0)['custom']) and segments.labels(0)['turn'] is not None
+  assert {'at_s', 'act', 'sources', 'generator'} <= set(segments[0].custom) and segments[0].turn is not None
 
 
 @pytest.mark.skipif(not synthesis.available(), reason='espeakng-loader is not installed')
