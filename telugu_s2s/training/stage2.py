@@ -23,7 +23,6 @@ from telugu_s2s.training import hosts, loop, optimiser, texts, voices
 from telugu_s2s.training.lm_step import Update, check, init, learnt, parts_of, step
 
 COUNTED_H = 20.0                 # of training clips that counting baselines are made of, at most
-ADAMW = 'adamw'                  # the optimiser of a run that names none
 
 
 def run(config, workdir):
@@ -105,9 +104,14 @@ def window_of(config, model):
   return batches.Window(config.frames, config.user_share, clips=config.packed, prosody=config.get('prosody', True), align=align)
 
 
+def optimiser_name(config) -> str:
+  """One of optimiser.KINDS, that of a run that names none too."""
+  return config.get('optimiser', 'adamw')
+
+
 def optimiser_of(config):
   """The optimiser of a run. Raises InputError for a name or a schedule that is none."""
-  name = config.get('optimiser', ADAMW)
+  name = optimiser_name(config)
   if name not in optimiser.KINDS:
     raise InputError(f'config.optimiser {name!r}: give one of {", ".join(optimiser.KINDS)}')
   return optimiser.KINDS[name](optimiser.warmup_stable_decay(config.lr, config.warmup, config.steps, config.decay))
@@ -123,7 +127,7 @@ def stage_of(config, model, how, clips, window, tests, mesh, trained, text=None,
       batches=Checked(batches_of(config, clips, window, counted, text, asked), model),
       audio_s=config.batch * config.frames / rate,
       facts={'stage': 2, 'data': clips.manifest['content'], 'codec': trained.name, 'seed': config.seed,
-             'batch': config.batch, 'optimiser': config.get('optimiser', ADAMW), **order(config, 'mixture', 'text_cap'),
+             'batch': config.batch, 'optimiser': optimiser_name(config), **order(config, 'mixture', 'text_cap'),
              'vocabulary': text.vocabulary.name if text else ''},
       line=line, evaluate=lambda state, now: evaluated(score, learnt(state), tests, mesh)), score
 

@@ -77,7 +77,8 @@ def fitted(config, workdir, model, talk, made, *, stage: int, init, given: dict,
   score = stage2.scoring(model, how, mesh)
   tests = turns.tests(talk.compared, talk.held, talk.window, config.batch // how.accumulate, asked=talk.asked_then)
   facts = {**facts, 'stage': stage, 'data': talk.clips.manifest['content'], 'codec': talk.clips.manifest['codec'], 'seed': config.seed,
-           'batch': config.batch, 'optimiser': config.get('optimiser', stage2.ADAMW), **stage2.order(config, 'swapped', 'interrupted', 'followed', 'replay')}
+           'batch': config.batch, 'optimiser': stage2.optimiser_name(config),
+           **stage2.order(config, 'swapped', 'interrupted', 'followed', 'replay')}
   state, done = loop.fit(
       loop.Stage(init=init, given=lambda: given | ({'mean': given['params']} if how.ema else {}), phases=phases,
                  batches=stage2.Checked(made, model), audio_s=config.batch * config.frames / talk.scenes.rate, facts=facts, line=line,

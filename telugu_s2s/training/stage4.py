@@ -15,7 +15,7 @@ import numpy as np
 
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
-from telugu_s2s.lm import losses
+from telugu_s2s.lm import amortised, losses
 from telugu_s2s.lm.model import AudioLM
 from telugu_s2s.tokens import preferences, turns
 from telugu_s2s.training import hosts, intervals, lm_step, loop, runs, stage2, stage3, texts, voices
@@ -142,9 +142,9 @@ def nats(model, params, h, slots, answered, chunk=0):
     answered: i32[b k], the answers' frames, ABSENT behind their end.
     chunk: frames whose logits exist at once; 0 = all.
   """
-  at = lambda x: jnp.take_along_axis(x, jnp.maximum(answered, 0)[..., None], 1)
+  there = amortised.taken((h, slots, jnp.ones(h.shape[:2])), jnp.maximum(answered, 0), answered >= 0)
   sums = lambda of: losses.row_sums(model, AudioLM(model).apply({'params': params}, *of[:2], method='speak'), *of[1:])
-  return losses.by_row(model, losses.in_chunks(sums, (at(h), at(slots), (answered >= 0).astype(jnp.float32)), chunk))
+  return losses.by_row(model, losses.in_chunks(sums, there, chunk))
 
 
 def prefers(model, every, talk, seed: int) -> list[dict]:
