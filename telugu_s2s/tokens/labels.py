@@ -257,6 +257,7 @@ class Asked:
   speakers: int = 0              # rows of the model's table; a speaker beyond it is absent
   emotions: bool = False
   knobs: bool = False
+  moves: bool = True             # what knobs say is told; False = they are there, and ABSENT
   nonverbal: bool = False
   frames: int = 0                # of a recording of the same voice; 0 = none
 
@@ -275,7 +276,7 @@ class Asked:
     if self.emotions:
       found['emotion'] = np.int32(emotion(labels.get('emotion') or '') if mine else ABSENT)
     if self.knobs:
-      found['knobs'] = self.table.knobs(labels) if mine else np.full(len(KNOBS), ABSENT, np.int32)
+      found['knobs'] = self.table.knobs(labels) if mine and self.moves else np.full(len(KNOBS), ABSENT, np.int32)
     if self.nonverbal:
       found |= {name: np.int32(value if mine else ABSENT) for name, value in nonverbal(labels).items()}
     if self.frames:
@@ -303,7 +304,7 @@ class Asked:
     clips = np.array(self.own.clips)
     beyond = int(np.sum(clips >= self.speakers)) if self.speakers else 0
     line = f'labels: {len(self.own.speakers)} speakers'
-    if self.knobs:
+    if self.knobs and self.moves:
       line += f'; knobs {", ".join(self.table.edges) or "not measured"}'
     if self.nonverbal:
       line += ''.join(f'; a {name} in {found[1]} of {sum(found)} clips' for name, found in self.own.between.items())

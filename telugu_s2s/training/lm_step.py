@@ -1,5 +1,6 @@
 """One update of the audio LM: microbatches, the loss in chunks, the guard, the running mean of the weights."""
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 from telugu_s2s import axes
 from telugu_s2s.errors import InputError
 from telugu_s2s.lm import amortised, conditions, losses
-from telugu_s2s.lm.model import AudioLM, as_slots, targets, user_part
+from telugu_s2s.lm.model import AudioLM, Config, as_slots, targets, user_part
 from telugu_s2s.training import optimiser, voices
 
 # Not read by a chunk of the loss.
@@ -264,3 +265,15 @@ def step(model, tx, state, batch, how=Update(), key=None, parts_of=parts_of):
     mean = optimiser.average(state['mean'], new['params'], state['step'], how.ema)
     new['mean'] = jax.tree.map(lambda a, b: jnp.where(guard['skipped'] > 0, a, b), state['mean'], mean)
   return {**state, **new, 'step': state['step'] + 1}, {**parts, **guard}
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+  """`step` as a value: two runs whose models learn alike, at whatever rates, take one program (loop.compiled)."""
+  model: Config
+  how: Update
+  kind: str = 'adamw'            # of optimiser.KINDS
+  parts_of: Callable = parts_of
+
+  def __call__(self, state, batch, key, rate):
+    return step(self.model, optimiser.at(self.kind, rate), state, batch, self.how, key, self.parts_of)

@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import json
 import os
 import signal
@@ -28,6 +29,7 @@ READERS = min(8, max(1, (os.cpu_count() or 1) // 2))       # threads that make b
 HOW = {'workers', 'engine', 'address', 'report', 'segments'}               # of config.data, what may change from one start of a run to the next
 LOCKS = {}                       # of the run folders that this process holds
 WAITING = {}                     # and what waits to be written there, see `beside`
+PROGRAMS = 4                     # compiled steps that a process keeps for runs that follow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +52,13 @@ class Stage:
 
   init(key) -> state, a dict with {params, opt, step}; its arrays' names end in their axes.
   phases: (first step, step function) in order; a step function takes (state, batch, key) and gives
-    (state, {metric: f32[]}). The state keeps its shape from phase to phase.
+    (state, {metric: f32[]}). The state keeps its shape from phase to phase. Functions that are equal are compiled once in a process.
   batches[step] -> {name: array[b ...]}, this process's rows.
   evaluate(state, step) -> {metric: number}, or None.
   line(metrics) -> the part of the screen's line that the stage knows.
   given() -> {name: tree} that takes the place of what init made, where a run starts from weights; or None.
+  rates[step] -> the learning rate f32, given to step functions behind the key, so that another schedule takes no other program; or None.
+  idle: names of the state that the first phase does not get, and does not change.
   """
   init: Callable
   phases: tuple[tuple[int, Callable], ...]
@@ -64,6 +68,8 @@ class Stage:
   line: Callable = lambda values: f'loss {values["loss"]:.4f}'
   evaluate: Callable | None = None
   given: Callable | None = None
+  rates: object = None
+  idle: tuple[str, ...] = ()
 
 
 def begin(config, workdir) -> Path:
@@ -157,20 +163,35 @@ def compiled(stage, mesh, seed):
   """
   state = abstract(stage.init, mesh, seed)
   where = jax.tree.map(lambda x: x.sharding, state)
-  whole = NamedSharding(mesh, P())
-  rows = NamedSharding(mesh, axes.BATCH)
-  options = compiler_options(mesh)
+  kept = lambda tree, but: {name: part for name, part in tree.items() if name not in but}
 
-  def jitted(step):
-    def keyed(state, batch):
-      return step(state, batch, jax.random.fold_in(jax.random.key(seed), state['step']))
-    return jax.jit(keyed, donate_argnums=0, in_shardings=(where, rows), out_shardings=(where, whole), compiler_options=options)
+  def jitted(step, idle):
+    leaves, structure = jax.tree.flatten(kept(where, idle))
+    made = program(step, seed, mesh, structure, tuple(leaves), stage.rates is not None)
+    if not idle:
+      return made
+    def beside(state, *others):
+      moved, values = made(kept(state, idle), *others)
+      return state | moved, values
+    return beside
 
   def init(but=()):
-    kept = lambda tree: {name: part for name, part in tree.items() if name not in but}
-    return jax.jit(lambda: kept(stage.init(jax.random.key(seed))), out_shardings=kept(where), compiler_options=options)()
+    return jax.jit(lambda: kept(stage.init(jax.random.key(seed)), but), out_shardings=kept(where, but), compiler_options=compiler_options(mesh))()
 
-  return init, {start: jitted(step) for start, step in stage.phases}, state
+  return init, {start: jitted(step, () if number else stage.idle) for number, (start, step) in enumerate(stage.phases)}, state
+
+
+@functools.lru_cache(PROGRAMS)
+def program(step, seed: int, mesh, structure, shardings: tuple, rated: bool):
+  """(state, batch, and where it is `rated` its learning rate) -> (state, metrics): a step function as one program, which has its own keys.
+
+  structure, shardings: of the state.
+  """
+  def keyed(state, batch, *rate):
+    return step(state, batch, jax.random.fold_in(jax.random.key(seed), state['step']), *rate)
+  where, whole = jax.tree.unflatten(structure, shardings), NamedSharding(mesh, P())
+  return jax.jit(keyed, donate_argnums=0, in_shardings=(where, NamedSharding(mesh, axes.BATCH), *[whole] * rated), out_shardings=(where, whole),
+                 compiler_options=compiler_options(mesh))
 
 
 def compiler_options(mesh) -> dict:
@@ -220,7 +241,8 @@ def fit(stage: Stage, schedule: Schedule, mesh, seed: int, workdir):
       report, done = Report(log, bar, stage, schedule), start
       for now, batch in ahead(stage.batches, start, schedule.steps):
         batch = jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), batch)
-        state, values = phases[max(first for first in phases if first <= now)](state, batch)
+        rate = [] if stage.rates is None else [stage.rates[now]]
+        state, values = phases[max(first for first in phases if first <= now)](state, batch, *rate)
         done = now + 1
         report.add(done, values)
         stop = asked(done)                      # once: a signal that comes while this step is shown waits for the next

@@ -99,3 +99,8 @@ def average(mean, params, step, decay):
 
 
 KINDS = {'adamw': adamw, 'muon': muon}
+
+
+def at(kind: str, rate):
+  """An optimiser of KINDS at the rate f32[] of this step. Its state is that of one with a schedule of its own."""
+  return KINDS[kind](lambda count: rate)

@@ -20,7 +20,7 @@ from telugu_s2s.preparation import inputs, prepare, read
 from telugu_s2s.tokens import baselines, batches, census, encoding, prosody, tokenize
 from telugu_s2s.tokens.epochs import Mixture, weights as mixed
 from telugu_s2s.training import hosts, loop, optimiser, texts, voices
-from telugu_s2s.training.lm_step import Update, check, init, learnt, parts_of, step
+from telugu_s2s.training.lm_step import Step, Update, check, init, learnt, parts_of
 
 COUNTED_H = 20.0                 # of training clips that counting baselines are made of, at most
 
@@ -105,16 +105,26 @@ def window_of(config, model):
 
 
 def optimiser_name(config) -> str:
-  """One of optimiser.KINDS, that of a run that names none too."""
-  return config.get('optimiser', 'adamw')
+  """One of optimiser.KINDS, that of a run that names none too. Raises InputError for another name."""
+  name = config.get('optimiser', 'adamw')
+  if name not in optimiser.KINDS:
+    raise InputError(f'config.optimiser {name!r}: give one of {", ".join(optimiser.KINDS)}')
+  return name
 
 
 def optimiser_of(config):
   """The optimiser of a run. Raises InputError for a name or a schedule that is none."""
-  name = optimiser_name(config)
-  if name not in optimiser.KINDS:
-    raise InputError(f'config.optimiser {name!r}: give one of {", ".join(optimiser.KINDS)}')
-  return optimiser.KINDS[name](optimiser.warmup_stable_decay(config.lr, config.warmup, config.steps, config.decay))
+  return optimiser.KINDS[optimiser_name(config)](schedule_of(config))
+
+
+def schedule_of(config):
+  """rate(step), the learning rate; see optimiser.py."""
+  return optimiser.warmup_stable_decay(config.lr, config.warmup, config.steps, config.decay)
+
+
+def rates_of(config) -> np.ndarray:
+  """f32[steps], the learning rate of each step of a run: all at once, since to ask a device before each step is to wait for the last."""
+  return np.asarray(jax.jit(jax.vmap(schedule_of(config)))(jnp.arange(config.steps)))
 
 
 def stage_of(config, model, how, clips, window, tests, mesh, trained, text=None, asked=None, counted=None):
@@ -123,7 +133,7 @@ def stage_of(config, model, how, clips, window, tests, mesh, trained, text=None,
   ear = ear_of(model, trained)
   return loop.Stage(
       init=lambda key: init(model, tx, key, how.ema, ear),
-      phases=((0, lambda state, batch, key: step(model, tx, state, batch, how, key)),),
+      phases=((0, Step(model, how, optimiser_name(config))),), rates=rates_of(config),
       batches=Checked(batches_of(config, clips, window, counted, text, asked), model),
       audio_s=config.batch * config.frames / rate,
       facts={'stage': 2, 'data': clips.manifest['content'], 'codec': trained.name, 'seed': config.seed,
@@ -149,6 +159,7 @@ def census_of(folder, clips):
   return hosts.first(lambda: census.of(folder, clips), None) or census.of(folder, clips)
 
 
+@functools.lru_cache(2)
 def scoring(model, how, mesh):
   """score(params, batch): the loss and its parts."""
   return jax.jit(lambda params, batch: parts_of(model, params, batch, how.loss_chunk),

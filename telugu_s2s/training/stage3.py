@@ -40,13 +40,13 @@ def run(config, workdir):
   config.model.floor_frames, config.model.match = model.floor_frames, model.match
   if config.listen_steps and not (model.floor_frames and model.match):
     raise InputError(f'config.listen_steps {config.listen_steps}: a model learns to listen by both heads; set config.floor and config.match too')
-  workdir, tx, how = loop.begin(config, workdir), stage2.optimiser_of(config), stage2.update_of(config)
+  tx, kind, how = stage2.optimiser_of(config), stage2.optimiser_name(config), stage2.update_of(config)
+  workdir = loop.begin(config, workdir)
   texts.keep(text, config, workdir)
   talk = talk_of(config, of, model, trained, workdir, text, knobs=False)
   learnt = fitted(
       config, workdir, model, talk, talk.batches(config), stage=3, init=lambda key: lm_step.init(model, tx, key, how.ema), given={'params': params},
-      phases=((0, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key, listening)),
-              (config.listen_steps, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key))), line=line,
+      phases=((0, lm_step.Step(model, how, kind, listening)), (config.listen_steps, lm_step.Step(model, how, kind))), line=line,
       facts={'listen_steps': config.listen_steps})
   if learnt is None:
     return
@@ -66,12 +66,12 @@ def check(config, field: str = 'config') -> None:
   heard.check(config.heard)
 
 
-def fitted(config, workdir, model, talk, made, *, stage: int, init, given: dict, phases, line, facts=MappingProxyType({})):
+def fitted(config, workdir, model, talk, made, *, stage: int, init, given: dict, phases, line, facts=MappingProxyType({}), idle=()):
   """The weights that a stage of conversation learnt, trained or resumed; None where it was stopped, and in all processes but the first.
 
   Args:
     made: its batches. given: what a fresh state begins with beside the optimiser. facts: more that a resumed run has to share; the others
-      as in loop.Stage.
+      as in loop.Stage. One that learns as the run before it did takes its program.
   """
   mesh, how = axes.mesh(**config.mesh), stage2.update_of(config)
   score = stage2.scoring(model, how, mesh)
@@ -81,7 +81,8 @@ def fitted(config, workdir, model, talk, made, *, stage: int, init, given: dict,
            **stage2.order(config, 'swapped', 'interrupted', 'followed', 'replay')}
   state, done = loop.fit(
       loop.Stage(init=init, given=lambda: given | ({'mean': given['params']} if how.ema else {}), phases=phases,
-                 batches=stage2.Checked(made, model), audio_s=config.batch * config.frames / talk.scenes.rate, facts=facts, line=line,
+                 rates=stage2.rates_of(config), idle=idle, batches=stage2.Checked(made, model),
+                 audio_s=config.batch * config.frames / talk.scenes.rate, facts=facts, line=line,
                  evaluate=lambda state, now: stage2.evaluated(score, lm_step.learnt(state), tests, mesh)),
       loop.Schedule(config.steps, config.log_every, config.save_every, config.evaluate_every), mesh, config.seed, workdir)
   learnt = hosts.whole(lm_step.learnt(state)) if done else None
@@ -201,19 +202,25 @@ def listens(model, every, talk: Talk, seed: int) -> list[dict]:
     that are likelier after their own question, with its interval, see intervals.share_by_group}; {n: 0} where all held-out questions
     say the same.
   """
-  def one(params, row):
-    parts = lm_step.parts_of(model, params, jax.tree.map(lambda x: x[None], row))[1]
-    return parts['codes'] + parts.get('text', 0.0)
   found, others, says = with_others(talk)
   if not found:
     return [{'n': 0} for _ in every]
-  score, result = jax.jit(jax.vmap(one, (None, 0))), []
+  score, result = scoring(model), []
   sides = [turns.tests(talk.compared, found, talk.window, 8, questions, talk.asked_then) for questions in (None, others)]
   for params in map(hosts.alone, every):
     own, other = (np.concatenate([np.asarray(score(params, batch)) for batch in side])[:len(found)] for side in sides)
     result.append({'own': float(own.mean()), 'other': float(other.mean()),
                    **intervals.share_by_group(own < other, says, np.random.default_rng(seed))})
   return result
+
+
+@functools.lru_cache(2)
+def scoring(model):
+  """score(params, batch): the nats a code of each row f32[b], with those of its text."""
+  def one(params, row):
+    parts = lm_step.parts_of(model, params, jax.tree.map(lambda x: x[None], row))[1]
+    return parts['codes'] + parts.get('text', 0.0)
+  return jax.jit(jax.vmap(one, (None, 0)))
 
 
 def with_others(talk: Talk) -> tuple[list, list, list]:

@@ -18,7 +18,7 @@ from telugu_s2s.errors import InputError
 from telugu_s2s.lm import amortised, losses
 from telugu_s2s.lm.model import AudioLM
 from telugu_s2s.tokens import preferences, turns
-from telugu_s2s.training import hosts, intervals, lm_step, loop, runs, stage2, stage3, texts, voices
+from telugu_s2s.training import hosts, intervals, lm_step, loop, optimiser, runs, stage2, stage3, texts, voices
 
 LACKING = {                      # why there is no worse answer of a kind among those held out
     'reply': 'no voice says two things in held-out answers', 'speaker': 'no two speakers say the same words in held-out answers',
@@ -37,7 +37,7 @@ def run(config, workdir):
   steps = config.steps - config.preference_steps
   if not 0 <= steps <= config.steps:
     raise InputError(f'config.preference_steps {config.preference_steps}: give 0 to config.steps = {config.steps}')
-  workdir, tx, how = loop.begin(config, workdir), stage2.optimiser_of(config), stage2.update_of(config)
+  workdir, kind, how = loop.begin(config, workdir), stage2.optimiser_name(config), stage2.update_of(config)
   texts.keep(text, config, workdir)
   talk = stage3.talk_of(config, of, model, trained, workdir, text, knobs=True)
   often = turns.balanced(talk.found, config.balance)
@@ -45,8 +45,9 @@ def run(config, workdir):
   learnt = stage3.fitted(
       config, workdir, model, talk, Phased(talk.batches(config, often), pairs_of(config, talk, often), steps), stage=4,
       init=lambda key: runs.state_of(config, model, key), given={'params': params, 'teacher': params}, facts={'preferences from step': steps},
-      phases=((0, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key)),
-              (steps, lambda state, batch, key: preferring(model, tx, state, batch, how, key, steps, config.beta, config.anchor))), line=line)
+      phases=((0, lm_step.Step(model, how, kind)),
+              (steps, lambda state, batch, key, rate: preferring(model, optimiser.at(kind, rate), state, batch, how, key, steps, config.beta,
+                                                                 config.anchor))), line=line, idle=('teacher',))
   if learnt is None:
     return
   before, after = prefers(model, (params, learnt), talk, config.seed)

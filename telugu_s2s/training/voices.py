@@ -62,5 +62,5 @@ def of_held_out(config, model, mine, held_out, folder, rate, knobs=True):
 
 def wanted(config, model, rate, knobs=True) -> dict:
   """What `labels.Asked` is to tell a model."""
-  return dict(speakers=model.speakers, emotions=bool(model.emotions), knobs=knobs and bool(model.knob_bins), nonverbal=model.nonverbal,
+  return dict(speakers=model.speakers, emotions=bool(model.emotions), knobs=bool(model.knob_bins), moves=knobs, nonverbal=model.nonverbal,
               frames=max(1, round(config.reference_s * rate)) if model.reference else 0)

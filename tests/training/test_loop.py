@@ -24,9 +24,10 @@ MESHES = [(8, 1, 1), (4, 2, 1), (2, 2, 2)]
 def compiled_once():
   """The toy's programs are compiled once for each mesh."""
   made = loop.compiled
-  kept = functools.cache(lambda init, phases, mesh, seed: made(loop.Stage(init, phases, None, 0.0, {}), mesh, seed))
+  kept = functools.cache(lambda init, phases, rates, idle, mesh, seed: made(
+      loop.Stage(init, phases, None, 0.0, {}, rates=rates, idle=idle), mesh, seed))
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(loop, 'compiled', lambda stage, mesh, seed: kept(stage.init, stage.phases, mesh, seed))
+    patch.setattr(loop, 'compiled', lambda stage, mesh, seed: kept(stage.init, stage.phases, stage.rates, stage.idle, mesh, seed))
     yield
 
 
@@ -85,6 +86,33 @@ def test_what_a_run_begins_with_outlives_it(toy, tmp_path, mesh):
   before = jax.tree.map(np.array, given)
   fit(dataclasses.replace(toy(), given=lambda: given), tmp_path / 'second', mesh=mesh, steps=2)
   assert_same(given, before)
+
+
+@dataclasses.dataclass(frozen=True)
+class Descent:
+  """A step of the toy's at the loop's rates. Any two are equal."""
+  traced = []                      # what was in the state, each time that one was
+
+  def __call__(self, state, batch, key, rate):
+    self.traced.append(sorted(state))
+    loss, grads = jax.value_and_grad(lambda params: jax.numpy.mean((batch['x'] @ params['up_df']) ** 2))(state['params'])
+    params = jax.tree.map(lambda x, grad: x - rate * grad, state['params'], grads)
+    return {**state, 'params': params, 'step': state['step'] + 1}, {'loss': loss}
+
+
+def test_a_run_takes_the_program_of_one_that_learns_alike_at_other_rates_or_keeps_less(toy, tmp_path):
+  begun = lambda rates, **fields: toy(phases=((0, Descent()),), rates=rates, **fields)
+  fit(begun((0.1,) * 6), tmp_path / 'first')
+  made = toy().init
+  more = lambda key: {**made(key), 'teacher': {'up_df': 2 * made(key)['params']['up_df']}}
+  still, _ = fit(begun((0.0,) * 6, init=more, idle=('teacher',)), tmp_path / 'second')
+  assert Descent.traced == [['opt', 'params', 'step']]
+  assert_same(still['teacher']['up_df'], 2 * still['params']['up_df'])
+  moved, _ = fit(begun((0.0,) * 5 + (0.5,), init=more, idle=('teacher',)), tmp_path / 'third')
+  assert (np.asarray(moved['params']['up_df']) != np.asarray(still['params']['up_df'])).all()
+  assert_same(moved['teacher'], still['teacher'])
+  every = [[values['train/loss'] for _, values in lines(tmp_path / name)] for name in ('first', 'second', 'third')]
+  assert every[0][0] == every[1][0] and every[0][1] != every[1][1] and every[1] == every[2]
 
 
 def test_a_resumed_run_is_an_uninterrupted_one_bit_for_bit(toy, tmp_path, capsys):

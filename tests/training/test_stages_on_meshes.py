@@ -13,7 +13,7 @@ from telugu_s2s.codec.content import Content
 from telugu_s2s.codec.discriminator import Discriminators
 from telugu_s2s.codec.model import Codec
 from telugu_s2s.lm.model import Config
-from telugu_s2s.training import codec_step, loop, stage2
+from telugu_s2s.training import codec_step, lm_step, loop, stage2
 
 SLOW = [pytest.param(mesh, marks=pytest.mark.slow) for mesh in ((8, 1, 1), (4, 2, 1), (2, 2, 2))]
 FAST = [*SLOW[:2], (2, 2, 2)]
@@ -69,7 +69,7 @@ def talking():
   prosody = np.where(np.arange(10) % 2 == 0, rng.integers(0, 10, (8, 10)), -1)
   batch = {'codes': rng.integers(0, 12, (8, 2, 10, 3)).astype(np.int32), 'prosody': prosody.astype(np.int32),
            'weight': (rng.random((8, 10)) < 0.8).astype(np.float32)}
-  return Steps(loop.Stage(lambda key: stage2.init(LM, tx, key), ((0, lambda state, batch, key: stage2.step(LM, tx, state, batch)),),
+  return Steps(loop.Stage(lambda key: stage2.init(LM, tx, key), ((0, lambda state, batch, key: lm_step.step(LM, tx, state, batch)),),
                           None, 1.0, {}), batch)
 
 
