@@ -20,7 +20,6 @@ from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError, check_number
 from telugu_s2s.preparation.read import spread
 from telugu_s2s.tokens import batches, turns
-from telugu_s2s.tokens.census import counted
 from telugu_s2s.training import heard, hosts, intervals, lm_step, loop, runs, stage2, texts, voices
 
 TAKES = 8                        # of a held-out question that are measured
@@ -141,7 +140,7 @@ def talk_of(config, of, model, trained, workdir, text, knobs: bool) -> Talk:
     if len(there) < least:
       raise InputError(f'{folder}: {len(there)} exchanges, at least {least} are needed: turns that follow one another, with the labels `dialogue`, `turn` and '
                        '`speaker`. Give tokens of dialogues with config.data.tokens; configs/pairs.py makes some')
-  counted_then = counted(tested)
+  counted_then = stage2.census_of(held_out, tested)
   held = few(held, tested, counted_then.text)
   print(f'exchanges: {len(found)} to learn from, {len(held)} held out to measure on', flush=True)
   asked, asked_then = voices.asked(config, model, workdir, clips, tested, (train, held_out), rate, knobs)
