@@ -36,16 +36,17 @@ def get_config(size='toy'):
   often = 10_000 if toy else 0               # steps between evaluations; a toy's held-out loss is measured at the end of a stage alone
   # Of each stage; a 0 of stage2, stage3 or stage4 = as its own config says, which may be more than none.
   config.stage2 = dict(steps=30 if toy else 0)
+  config.user_every = 8 if toy else 0        # see configs/stage2.py; 0 = as there. The user's frames are a third of a toy's steps else
   # Stage 3 by its heads alone, before it; 0 = none.
   config.listen = dict(steps=95 if toy else 0, batch=32, frames=160, optimiser='muon', lr=1e-2, warmup=30, anew=True, evaluate_every=often)
-  config.stage3 = dict(steps=140 if toy else 0, batch=16 if toy else 64, frames=160 if toy else 3000,
+  config.stage3 = dict(steps=150 if toy else 0, batch=16 if toy else 64, frames=160 if toy else 3000,
                        optimiser='muon' if toy else 'adamw', lr=5e-3 if toy else 4e-5,
                        decay=0.2 if toy else 0.4, onset=8.0 if toy else 1.0, replay=0.02 if toy else 0.3,
                        swapped=0.02 if toy else 0.5, interrupted=0.2, followed=0.1, retold=0.0,
                        depth_frame_fraction=0.5 if toy else 0.0, evaluate_every=often)
   # By 40 steps after a stage 3 that had ended a toy said worse what it knew by heart. Each of the two ways in which it has an answer goes
   # with any take of the question: only the emotion that is asked for tells which.
-  config.stage4 = dict(steps=128 if toy else 0, preference_steps=8 if toy else 0, batch=16 if toy else 0, frames=160 if toy else 3000,
+  config.stage4 = dict(steps=140 if toy else 0, preference_steps=8 if toy else 0, batch=16 if toy else 0, frames=160 if toy else 3000,
                        optimiser='muon' if toy else 'adamw', lr=5e-3 if toy else 0.0, decay=0.6 if toy else 0.0,
                        onset=8.0 if toy else 0.0, replay=0.02 if toy else 0.0, swapped=0.02 if toy else 0.0,
                        interrupted=0.2 if toy else 0.0, followed=0.1 if toy else 0.0, retold=1.0 if toy else 0.0,

@@ -222,7 +222,8 @@ def planned(config, workdir) -> list[Step]:
   tokens = dict(data__tokens=at('tokens', 'aligned' if text else 'tokens'), data__segments=at('tokens', 'segments', 'train'))
   # A toy's answers are told from all of their batch, which is small.
   heard = dict(heard__views=config.heard.views, heard__echoes=config.heard.echoes, **dict(accumulate=1) if size == 'toy' else {})
-  between = {'model__nonverbal': True} if said.nonverbal else {}               # else as the size has it
+  # Else as the size has it.
+  between = ({'model__nonverbal': True} if said.nonverbal else {}) | ({'model__user_every': config.user_every} if config.user_every else {})
   unheard = dict(continue_frames=0) if size == 'toy' else {}                   # after its few steps it has nothing to say yet
   train2 = of('stage2', size, seed=seed, codec=codec, data__audio=config.data.audio, **between, **text, **unheard, **_steps(config.stage2))
   data = of('stage2', size, seed=seed, codec=codec, data__audio=folder, **text)
