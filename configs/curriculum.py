@@ -46,7 +46,7 @@ def get_config(size='toy'):
                        depth_frame_fraction=0.5 if toy else 0.0, evaluate_every=often)
   # By 40 steps after a stage 3 that had ended a toy said worse what it knew by heart. Each of the two ways in which it has an answer goes
   # with any take of the question: only the emotion that is asked for tells which.
-  config.stage4 = dict(steps=140 if toy else 0, preference_steps=8 if toy else 0, batch=16 if toy else 0, frames=160 if toy else 3000,
+  config.stage4 = dict(steps=136 if toy else 0, preference_steps=4 if toy else 0, batch=16 if toy else 0, frames=160 if toy else 3000,
                        optimiser='muon' if toy else 'adamw', lr=5e-3 if toy else 0.0, decay=0.6 if toy else 0.0,
                        onset=8.0 if toy else 0.0, replay=0.02 if toy else 0.0, swapped=0.02 if toy else 0.0,
                        interrupted=0.2 if toy else 0.0, followed=0.1 if toy else 0.0, retold=1.0 if toy else 0.0,
