@@ -187,17 +187,24 @@ def test_speakers_keep_the_numbers_that_they_had_in_stage_2(before):
 
 @pytest.fixture(scope='module')
 def voiced(done, tmp_path_factory):
-  """A stage 4 run, and what it was called with."""
-  workdir = tmp_path_factory.mktemp('stage4')
+  """A stage 4 run, what it was called with, and how many kinds of steps were traced for it."""
+  workdir, traced, step = tmp_path_factory.mktemp('stage4'), [], lm_step.step
   asked = config('stage4', run=str(done), steps=6, preference_steps=3, frames=400, save_every=2, evaluate_every=3, log_every=1)
   asked.heard.update(dict(views=1, echoes=1, noises=2))
-  stage4.run(asked, workdir)
-  return workdir, asked
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(lm_step, 'step', lambda *of, **more: traced.append('step') or step(*of, **more))
+    stage4.run(asked, workdir)
+  return workdir, asked, len(traced)
+
+
+@pytest.mark.slow
+def test_stage_4_converses_by_the_program_of_stage_3(voiced):
+  assert voiced[2] == 1                      # its steps on preferences
 
 
 @pytest.mark.slow
 def test_stage_4_prefers_answers_to_worse_ones_after_a_teacher_that_stays(voiced, done):
-  workdir, asked = voiced
+  workdir, asked, _ = voiced
   log = [json.loads(line) for line in (workdir / 'log.jsonl').read_text().splitlines()]
   told = {line['step']: line for line in log if 'train/loss' in line}
   assert 'train/preference' not in told[3] and 'train/preference' in told[4]
@@ -223,7 +230,7 @@ def test_what_no_worse_answer_was_to_be_had_for_is_said_to_be_unmeasured(capsys)
 
 @pytest.mark.slow
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(voiced, done, tmp_path):
-  workdir, asked = voiced
+  workdir, asked, _ = voiced
   shutil.copytree(workdir, tmp_path / 'again')
   shutil.rmtree(tmp_path / 'again' / 'checkpoints' / '6')
   stage4.run(asked, tmp_path / 'again')
