@@ -30,11 +30,15 @@ def warmup_stable_decay(peak, warmup, steps, decay=0.2):
 
 def adamw(schedule, *, b1=0.9, b2=0.95, weight_decay=0.1, clip=1.0):
   """AdamW behind a clip of the global gradient norm; decay on matrices alone, and on none that is GIVEN."""
+  return optax.chain(optax.clip_by_global_norm(clip), unclipped(schedule, b1, b2, weight_decay))
+
+
+def unclipped(schedule, b1, b2, weight_decay):
+  """What `adamw` does behind its clip."""
   def matrices(params):             # by their names: a norm's scales have two axes where layers are stacked
     name = lambda path: jax.tree_util.keystr(path[-1:], simple=True)
     return jax.tree_util.tree_map_with_path(lambda path, x: x.ndim > 0 and len(name(path).rpartition('_')[2]) > 1 and name(path) not in GIVEN, params)
-  return optax.chain(optax.clip_by_global_norm(clip),
-                     optax.adamw(schedule, b1=b1, b2=b2, weight_decay=weight_decay, mask=matrices))
+  return optax.adamw(schedule, b1=b1, b2=b2, weight_decay=weight_decay, mask=matrices)
 
 
 def muon(schedule, *, b1=0.9, b2=0.95, weight_decay=0.1, clip=1.0):
@@ -45,7 +49,7 @@ def muon(schedule, *, b1=0.9, b2=0.95, weight_decay=0.1, clip=1.0):
   kinds = lambda params: jax.tree_util.tree_map_with_path(lambda path, x: 'muon' if as_matrix(path, x) else 'adamw', params)
   blocks = optax.chain(orthogonalised(), optax.add_decayed_weights(weight_decay), optax.scale_by_learning_rate(schedule))
   return optax.chain(optax.clip_by_global_norm(clip), optax.partition(
-      {'muon': blocks, 'adamw': adamw(schedule, b1=b1, b2=b2, weight_decay=weight_decay, clip=math.inf)}, kinds))
+      {'muon': blocks, 'adamw': unclipped(schedule, b1, b2, weight_decay)}, kinds))
 
 
 def orthogonalised() -> optax.GradientTransformation:
