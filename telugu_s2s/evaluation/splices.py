@@ -11,9 +11,9 @@ import itertools
 
 import numpy as np
 
-from telugu_s2s.audio import activity, level, pitch
+from telugu_s2s.audio import activity, level, pitch, tempo
 from telugu_s2s.audio.files import SAMPLE_RATE
-from telugu_s2s.evaluation.alterations import SPEECH_DBFS, faster, floored, higher, levelled
+from telugu_s2s.evaluation.alterations import SPEECH_DBFS, floored, higher, levelled
 from telugu_s2s.tokens import labels, views
 
 TASKS = ('speaker', 'gender', 'room', 'background', 'rate', 'pitch', 'energy', 'emotion', 'adjacency')
@@ -110,7 +110,7 @@ def changed(task, x, y, group, size_x, size_y, rng) -> Couple:
     names = rng.choice(list(COLOURS), 2, replace=False)
     of = lambda audio, number: audio + np.float32(10 ** ((SPEECH_DBFS - SNR_DB) / 20)) * views.noise(len(audio), COLOURS[names[number]], rng)
   elif task == 'rate':
-    of = lambda audio, number: faster(audio, RATES[number])
+    of = lambda audio, number: tempo.stretched(audio, RATES[number])
   elif task == 'pitch':
     of = lambda audio, number: higher(audio, SEMITONES[number])
   else:

@@ -208,7 +208,7 @@ class Engine:
       first = slot.inbox.popleft()
       slot.read, slot.reply = 0, first                       # None: the end of a turn
     if slot.reply:
-      ahead = slot.reply.made - (beat - slot.reply.began) if slot.reply.began is not None else -1
+      ahead = slot.reply.ahead(beat)
       return ('reply', ahead < LEAD - 1) if ahead < LEAD else None
     while slot.missed and len(slot.inbox) > 1:               # what comes too late is passed over
       slot.inbox.popleft()
@@ -296,7 +296,7 @@ class Engine:
 
   def _say(self, slot, reply, beat, audio, rms):
     """Tells a session a frame of a reply, and whether it is the last one."""
-    self.underruns += reply.made < beat - reply.began
+    self.underruns += reply.ahead(beat) < 0
     reply.made += 1
     over = reply.ending.over(rms)
     slot.tell('audio', reply.id, (audio, rms))

@@ -130,7 +130,7 @@ class Conversation:
     output, telugu = new['audio']['output'], new['telugu']
     if output != old['audio']['output'] or telugu != old['telugu']:
       speaker = output['voice'] if output['voice'] in self._voice.names else DEFAULT
-      told = self._voice.given(speaker, telugu['emotion'], settings.rate_bin(output['speed'], self._voice.model.knob_bins), telugu)
+      told = self._voice.given(speaker, telugu['emotion'], telugu)
       how = dataclasses.replace(self._how, temperature=telugu['temperature'], top_k=telugu['top_k'])
       if (telugu['temperature'], telugu['top_k']) != (self._how.temperature, self._how.top_k):
         how = dataclasses.replace(how, text=None, a0=None)         # one setting for every slot
@@ -235,12 +235,13 @@ class Conversation:
     longest = self._endings.longest_s
     if most != 'inf':
       longest = min(longest, most * self._frame_s)
-    self._slot.ask(reply.id, turn.Ending(self._frame_s, self._endings.quiet_s, self._endings.waits_s, longest), owed)
+    self._slot.ask(reply.id, turn.Ending(self._frame_s, self._endings.quiet_s, self._endings.waits_s, longest), owed,
+                   reply.output['speed'])
 
   def _begin(self, metadata=None, most='inf') -> Reply:
     output = self.session['audio']['output']
     self.reply = reply = Reply(self._new('resp'), items.message(self._new('item'), 'assistant', [], 'in_progress'), output,
-                               formats.Outgoing(output['format'], self._key), metadata, most, self._stopped)
+                               formats.Outgoing(output['format'], self._key, output['speed']), metadata, most, self._stopped)
     self._note('reply', 1)
     self._send('response.created', response=self._response('in_progress'))
     return reply
@@ -252,9 +253,11 @@ class Conversation:
       self._items.add(reply.item)
       reply.introduce(self._send, before)
       reply.write(self._send, self._voice.vocabulary)
-    self._time(reply, rms)
+    pieces = reply.outgoing(samples)
+    if pieces:
+      self._time(reply, rms)
     reply.frames += 1
-    reply.say(self._send, reply.outgoing(samples))
+    reply.say(self._send, pieces)
 
   def _time(self, reply, rms):
     """Notes when the first frame of a reply went out, and when its first sound is heard: frames before it are played in their time."""
@@ -265,7 +268,7 @@ class Conversation:
       reply.first_s = late
       self._note('first_audio_s', late)
     if reply.sound_s is None and rms > turn.QUIET:
-      reply.sound_s = max(late, reply.first_s + reply.frames * self._frame_s)
+      reply.sound_s = max(late, reply.first_s + reply.frames * self._frame_s / reply.output['speed'])
       self._note('first_sound_s', reply.sound_s)
 
   def _word(self, piece):

@@ -6,8 +6,8 @@ answered with what is so. Everything else is refused, and says what would be tak
 import copy
 import itertools
 import json
-import math
 
+from telugu_s2s.audio import tempo
 from telugu_s2s.errors import InputError
 from telugu_s2s.serving import formats
 from telugu_s2s.serving.voice import DEFAULT, Voice
@@ -21,7 +21,6 @@ SEMANTIC_VAD = {'type': 'semantic_vad', 'eagerness': 'auto', 'create_response': 
 FULL_DUPLEX = {'type': 'full_duplex'}
 EAGERNESS_MS = {'low': 1000, 'medium': 600, 'high': 300, 'auto': 600}        # the pause that ends a turn
 PASSED_OVER = ('tracing', 'prompt', 'include', 'truncation', 'model', 'id', 'object', 'expires_at')
-SPEEDS = 0.25, 1.5               # the protocol's
 LONGEST_TEXT = 100_000           # characters of instructions
 LONGEST_TOOLS, DEEPEST_TOOLS = 64_000, 32           # characters of JSON, and levels
 
@@ -90,10 +89,19 @@ def updated(session: dict, update, voice: Voice) -> dict:
       _telugu(new['telugu'], checked(value, dict, param), voice)
     else:
       raise Refused(f'unknown parameter: {short(param)}', 'unknown_parameter', short(param))
-  if new['max_output_tokens'] != 'inf' and (new['audio']['input']['turn_detection'] or {}).get('type') == 'full_duplex':
-    raise Refused(f"session.max_output_tokens is {new['max_output_tokens']}: in full duplex the model itself decides how long it speaks; "
-                  "give 'inf'", param='session.max_output_tokens')
+  if (new['audio']['input']['turn_detection'] or {}).get('type') == 'full_duplex':
+    _check_duplex(new)
   return new
+
+
+def _check_duplex(session):
+  """Raises Refused where a session in full duplex is set to what has no place there."""
+  if session['max_output_tokens'] != 'inf':
+    raise Refused(f"session.max_output_tokens is {session['max_output_tokens']}: in full duplex the model itself decides how long it speaks; "
+                  "give 'inf'", param='session.max_output_tokens')
+  if session['audio']['output']['speed'] != 1:
+    raise Refused(f"session.audio.output.speed is {session['audio']['output']['speed']}: in full duplex the model speaks in the user's own time; "
+                  'give 1', param='session.audio.output.speed')
 
 
 def checked(value, kind, param: str):
@@ -155,7 +163,7 @@ def _audio(audio: dict, update: dict, voice: Voice):
       elif (side, name) == ('output', 'voice'):
         audio[side][name] = _voice(value, param, voice)
       elif (side, name) == ('output', 'speed'):
-        audio[side][name] = _speed(value, param, voice)
+        audio[side][name] = between(value, *tempo.SPEEDS, param)
       else:
         raise Refused(f'unknown parameter: {param}', 'unknown_parameter', param)
 
@@ -214,26 +222,6 @@ def _voice(value, param, voice):
   if value not in voice.names and value not in STOCK_VOICES:
     raise Refused(f'{param} is {short(value)}; this server has {", ".join(map(str, voice.names[:12]))}', param=param)
   return value
-
-
-def _speed(value, param, voice):
-  between(value, *SPEEDS, param)
-  if value != 1 and not voice.model.knob_bins:
-    raise Refused(f'{param} is {short(value)}; this model was not taught to speak at another rate than 1', param=param)
-  return value
-
-
-def rate_bin(speed: float, bins: int) -> int:
-  """The bin of the speaking rate that a speed stands for: 1 is as it comes (-1), the ends of SPEEDS the slowest and the quickest.
-
-  Bins are quantiles of what was learnt: the middle one, where there is one, is no speed but 1. Speeds below 1 are those below it.
-  """
-  if speed == 1 or not bins:
-    return -1
-  most = bins // 2
-  if speed < 1:
-    return int(most * math.log(speed / SPEEDS[0]) / math.log(1 / SPEEDS[0]))
-  return bins - most + min(most - 1, int(most * math.log(speed) / math.log(SPEEDS[1])))
 
 
 def _telugu(telugu: dict, update: dict, voice: Voice):

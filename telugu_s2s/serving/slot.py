@@ -14,11 +14,16 @@ class Wanted:
   """A reply that is to be made."""
   id: str
   ending: Ending
+  speed: float = 1.0             # at which it is played
   steps: int = 0                 # of the model
   made: int = 0                  # frames that can be heard
   began: int | None = None       # the beat of the first one
   skipped: int = 0               # silent frames before it that were left out
   held: tuple | None = None      # the last of them, (f32[hop], its root mean square)
+
+  def ahead(self, beat: int) -> float:
+    """Frames' times that it was made ahead of a beat."""
+    return -1 if self.began is None else self.made / self.speed - (beat - self.began)
 
 
 class Slot:
@@ -86,13 +91,16 @@ class Slot:
         self.inbox.pop()
       self.part, self.part_size = [], 0
 
-  def ask(self, reply: str, ending: Ending, owed: bool = False) -> None:
-    """A reply is wanted, after what was said. owed: after the last turn that is over, whatever of the next one waits to be read."""
+  def ask(self, reply: str, ending: Ending, owed: bool = False, speed: float = 1.0) -> None:
+    """A reply is wanted, after what was said. owed: after the last turn that is over, whatever of the next one waits to be read.
+
+    speed: at which it is played, and so made ahead of.
+    """
     with self._engine.changed:
       at = len(self.inbox)
       while owed and at and isinstance(self.inbox[at - 1], np.ndarray):
         at -= 1
-      self.inbox.insert(at, Wanted(reply, ending))
+      self.inbox.insert(at, Wanted(reply, ending, speed))
       self._engine.changed.notify()
 
   def cancel(self, reply: str) -> None:

@@ -34,10 +34,10 @@ class Voice:
     """Who may be asked for."""
     return (DEFAULT, *self.speakers)
 
-  def given(self, speaker: str = DEFAULT, emotion: str = '', rate: int = -1, between=MappingProxyType({})) -> dict:
+  def given(self, speaker: str = DEFAULT, emotion: str = '', between=MappingProxyType({})) -> dict:
     """What the model is told of its voice, {name: i32 array of one stream}, of every condition that it has.
 
-    rate: a bin of the speaking rate, or -1. between: {breath, filler: whether there are to be some, or None}.
+    between: {breath, filler: whether there are to be some, or None}.
     """
     c, found = self.model, {}
     if c.speakers:
@@ -45,7 +45,7 @@ class Voice:
     if c.emotions:
       found['emotion'] = np.int32(labels.EMOTIONS.index(emotion) if emotion else -1)
     if c.knob_bins:
-      found['knobs'] = np.array([rate if knob == 'rate' else -1 for knob in labels.KNOBS], np.int32)
+      found['knobs'] = np.full(len(labels.KNOBS), -1, np.int32)
     if c.nonverbal:
       found |= {name: np.int32(-1 if between.get(name) is None else between[name]) for name in labels.NONVERBAL}
     return found

@@ -4,7 +4,7 @@ import csv
 import numpy as np
 import pytest
 
-from telugu_s2s.audio import activity, delivery, files, nonverbal
+from telugu_s2s.audio import activity, delivery, files, nonverbal, tempo
 from telugu_s2s.codec import weights
 from telugu_s2s.preparation.measures import syllables
 from telugu_s2s.preparation.prepare import SAMPLE
@@ -107,3 +107,11 @@ def test_who_breathes_and_hesitates_speaks_no_slower_and_no_other_way():
   for name, most in (('spoken_s', 0.25), ('syllables', 1.1), ('f0_median_hz', 2), ('energy_range_db', 1.5)):
     assert other[name] == pytest.approx(plain[name], abs=most), name
   assert other['syllables'] / other['spoken_s'] == pytest.approx(plain['syllables'] / plain['spoken_s'], rel=0.06)
+
+
+def test_the_spectrum_of_the_same_words_moves_faster_the_faster_they_are_played(speech):
+  for audio in speech:
+    found = [delivery.change(made, activity.speech(made)) for speed in (0.6, 0.8, 1.0, 1.25, 1.5) for made in [tempo.stretched(audio, speed)]]
+    assert found == sorted(found) and found[-1] > 1.4 * found[0]
+    assert delivery.change(0.1 * audio, activity.speech(audio)) == pytest.approx(found[2], rel=0.01), 'however loud it is'
+  assert np.isnan(delivery.change(speech[0], np.zeros(100, bool)))

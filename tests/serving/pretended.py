@@ -33,7 +33,7 @@ class Pretended:
   def clear(self):
     self.samples = 0
 
-  def ask(self, reply, ending, owed=False):
+  def ask(self, reply, ending, owed=False, speed=1.0):
     assert not self.duplex and not self.asked, 'two replies at once'
     self.asked.append((reply, ending))
 

@@ -189,11 +189,34 @@ def test_a_recording_is_answered_though_turns_are_looked_for_again_at_once(talk)
   assert talk.types(since).count('response.output_audio.delta') == 4 and talk.sent[-1]['response']['status'] == 'completed'
 
 
-def test_a_voice_an_emotion_and_a_rate_are_asked_of_the_model(talk, tiny):
-  talk.send('session.update', session={'type': 'realtime', 'audio': {'output': {'voice': 'a/two', 'speed': 1.5}},
+@pytest.mark.parametrize('speed', [0.5, 1.5])
+def test_a_reply_is_as_long_as_its_speed_says(talk, speed):
+  talk.send('session.update', session={'type': 'realtime', 'audio': {'output': {'speed': speed}}})
+  talk.manual()
+  talk.ask()
+  talk.say(30)
+  # The next reply is at another speed, and this one goes on as it began.
+  talk.send('session.update', session={'type': 'realtime', 'audio': {'output': {'speed': 1}}})
+  talk.say(30)
+  talk.over()
+  pcm = b''.join(base64.b64decode(event['delta']) for event in talk.sent if event['type'] == 'response.output_audio.delta')
+  assert abs(len(pcm) / 2 - 60 * PIECE / speed) <= 2 and talk.sent[-1]['response']['usage']['output_tokens'] == 60
+
+
+def test_in_full_duplex_there_is_one_speed(talk):
+  duplex = {'type': 'realtime', 'audio': {'input': {'turn_detection': {'type': 'full_duplex'}}}}
+  talk.send('session.update', session={'type': 'realtime', 'audio': {'output': {'speed': 1.2}}})
+  assert talk.send('session.update', session=duplex) == ['error']
+  assert talk.new[0]['error']['param'] == 'session.audio.output.speed' and 'give 1' in talk.new[0]['error']['message']
+  talk.send('session.update', session={'type': 'realtime', 'audio': {'output': {'speed': 1}}})
+  assert talk.send('session.update', session=duplex) == ['session.updated']
+
+
+def test_a_voice_and_an_emotion_are_asked_of_the_model(talk, tiny):
+  talk.send('session.update', session={'type': 'realtime', 'audio': {'output': {'voice': 'a/two'}},
                                        'telugu': {'emotion': 'happy', 'breath': False, 'filler': True, 'temperature': 0, 'seed': 7}})
   told, how, seed = talk.slot.told
-  assert (int(told['speaker']), int(told['emotion']), told['knobs'].tolist(), how.temperature, seed) == (1, 1, [-1, -1, 3, -1], 0, 7)
+  assert (int(told['speaker']), int(told['emotion']), told['knobs'].tolist(), how.temperature, seed) == (1, 1, [-1] * 4, 0, 7)
   assert (int(told['breath']), int(told['filler'])) == (0, 1)
   assert talk.send('session.update', session={'type': 'realtime', 'audio': {'output': {'voice': 'marin'}}}) == ['session.updated']
   assert int(talk.slot.told[0]['speaker']) == -1

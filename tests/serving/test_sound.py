@@ -71,6 +71,19 @@ def test_a_reply_carries_its_mark_and_nothing_of_it_is_lost(form):
   assert mark.score(found, 'words') > mark.MARKED > mark.score(found, 'other words')
 
 
+@pytest.mark.parametrize('key', ['', 'words'])
+@pytest.mark.parametrize('speed', [0.5, 0.8, 1.3])
+def test_a_reply_at_another_speed_is_as_long_as_that_makes_it(speech, key, speed):
+  x = speech[0][:2 * 16_000]
+  out = formats.Outgoing({'type': 'audio/pcm', 'rate': 16_000}, key, speed)
+  first = sum(map(len, out(x[:640])))
+  sent = [data for start in range(640, len(x), 640) for data in out(x[start:start + 640])] + out.rest()
+  late = mark.HOP if key else 0                              # and up to a hop of silence follows
+  assert 0 < first and 0 <= first // 2 + sum(map(len, sent)) // 2 - round(len(x) / speed) - late < mark.HOP
+  if key:
+    assert mark.score(np.frombuffer(b''.join(sent), '<i2') / 32768, key) > mark.MARKED
+
+
 def test_opus_goes_there_and_back():
   pytest.importorskip('av')
   form = {'type': 'audio/opus'}
