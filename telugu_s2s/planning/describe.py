@@ -8,6 +8,7 @@ import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from telugu_s2s import axes
@@ -118,8 +119,8 @@ def parts(model: Config, how):
 def stage_of(config, model, how):
   """The init and the step of stage 2 without data."""
   tx = stage2.optimiser_of(config)
-  return loop.Stage(lambda key: lm_step.init(model, tx, key, how.ema),
-                    ((0, lambda state, batch, key: lm_step.step(model, tx, state, batch, how, key)),), None, 0.0, {})
+  return loop.Stage(lambda key: lm_step.init(model, tx, key, how.ema), ((0, lm_step.Step(model, how, stage2.optimiser_name(config))),), None, 0.0, {},
+                    rates=stage2.rates_of(config))
 
 
 def shardings(stage, mesh, seed):
@@ -157,7 +158,7 @@ def compiled(stage, config, model, how, mesh, rate):
   print(f'\na step on {named(mesh)}: compiling ..', flush=True)
   with jax.set_mesh(mesh):
     _, phases, state = loop.compiled(stage, mesh, config.seed)
-    made = phases[0].lower(state, abstract_batch(config, model, mesh, rate)).compile(compiler_options=OPTIONS)
+    made = phases[0].lower(state, abstract_batch(config, model, mesh, rate), np.float32(0)).compile(compiler_options=OPTIONS)
   seconds = time.monotonic() - began
   held, text = made.memory_analysis(), program.counted(made.as_text())
   rows = config.batch // how.accumulate // (mesh.shape['data'] * mesh.shape['fsdp'])
