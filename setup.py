@@ -65,7 +65,7 @@ EXTRAS = {
     # Uses.
     'cluster': ['ray>=2.50'],                    # preparation on many machines: configs/prepare.py:cluster
     # What is measured beside ours: other codecs and LMs, and Lhotse, which imports urllib3 without asking for it.
-    'peers': ['transformers>=5.20,<6', 'torch>=2.9', 'lhotse>=1.33', 'urllib3>=2'],
+    'peers': ['transformers>=5.20,<5.24', 'torch>=2.9', 'lhotse>=1.33', 'urllib3>=2'],
     'tensorboard': ['tensorboard>=2.21'],        # the viewer
     # Corpora as its data sets, corpora/tfds_builder.py; no TensorFlow. The second it imports without asking for it.
     'tfds': ['tensorflow-datasets>=4.9.10,<5', 'importlib_resources>=7'],
