@@ -61,9 +61,7 @@ def change(samples, spoken) -> float:
   spoken = np.pad(spoken, (0, max(0, len(bands) - len(spoken))))[:len(bands)]
   if spoken.sum() < LEAST_FRAMES:
     return float('nan')
-  taper = np.hanning(SMOOTH + 2)[1:-1] / np.hanning(SMOOTH + 2).sum()
-  padded = np.pad(bands, ((SMOOTH // 2, SMOOTH // 2), (0, 0)), mode='edge')
-  bands = np.einsum('nbs,s->nb', np.lib.stride_tricks.sliding_window_view(padded, SMOOTH, axis=0), taper)
+  bands = _smoothed(bands)
   moved = np.abs(np.diff(bands, axis=0))[spoken[1:] & spoken[:-1]].mean()
   return float(moved / (np.abs(bands[spoken] - bands[spoken].mean(0)).mean() + 1e-9) * SAMPLE_RATE / level.HOP)
 
@@ -77,10 +75,16 @@ def nuclei(samples, out=()) -> int:
   power = np.square(magnitudes(np.pad(samples, (0, max(0, 512 - len(samples)))), 512, 160))
   low, high = (round(hz * 512 / SAMPLE_RATE) for hz in VOWEL_HZ)
   contour = 10 * np.log10(power[:, low:high].sum(1) + 1e-10)
-  taper = np.hanning(SMOOTH + 2)[1:-1]
-  contour = np.convolve(np.pad(contour, SMOOTH // 2, mode='edge'), taper / taper.sum(), 'valid')
+  contour = _smoothed(contour)
   loud = np.percentile(contour, 95) - FAINT_DB
   return sum(1 for peak in _peaks(contour.tolist()) if contour[peak] > loud and not (peak < len(out) and out[peak]))
+
+
+def _smoothed(x):
+  """f[frames ...], each frame with those about it, SMOOTH in all."""
+  taper = np.hanning(SMOOTH + 2)[1:-1]
+  padded = np.pad(x, [(SMOOTH // 2,) * 2] + [(0, 0)] * (x.ndim - 1), mode='edge')
+  return np.apply_along_axis(np.convolve, 0, padded, taper / taper.sum(), 'valid')
 
 
 def _peaks(contour):

@@ -55,7 +55,7 @@ class Stretcher:
     total = round(self._taken / self._speed)
     more = math.ceil((total - self._made) * self._speed) + SIZE + 2 * REACH + STEP       # of silence, so that every window is full
     before = self._made
-    return self(np.zeros(max(0, more), np.float32))[:total - before]
+    return self(np.zeros(more, np.float32))[:total - before]
 
   def _step(self):
     """f32[STEP], or None where a window is not there yet."""
