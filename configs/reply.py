@@ -20,6 +20,7 @@ def get_config():
   config.silence_bias = 0.0                  # nats off the code of silence
   config.floor = 0.5                         # how likely its turn must be before it begins, by what stage 3 taught; 0 = it begins as it likes
   config.speed = 1.0                         # times as fast as it was said, 0.25 to 1.5, at its pitch
+  config.shift = 0.0                         # semitones by which it is spoken higher, -6 to 6; its formants stay
   # What is said is asked for where the run has such conditions; nothing is asked for here.
   config.speaker = ''                        # of the training data: source/speaker, or speaker; a wrong one is answered with those there are
   config.reference = ''                      # an audio file with the voice, instead of a speaker

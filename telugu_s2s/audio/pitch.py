@@ -16,6 +16,8 @@ WINDOW = 400            # 25 ms of integration: longer blurs glides, shorter los
 THRESHOLD = 0.15        # a dip this deep is taken at once; de Cheveigné and Kawahara (2002), table I step 4: 0.1
 VOICED = 0.45           # a frame whose deepest dip is shallower has no voice; agrees best with Praat on read speech
 CHUNK = 3000            # frames at a time, 30 s: bounds the memory
+LAGS = int(SAMPLE_RATE / LOWEST_HZ) + 2
+SIZE = WINDOW + LAGS    # samples that a frame looks at
 
 
 def track(samples) -> np.ndarray:
@@ -25,26 +27,28 @@ def track(samples) -> np.ndarray:
   """
   x = np.asarray(samples, np.float32)
   frames = 1 + len(x) // HOP
-  lags = int(SAMPLE_RATE / LOWEST_HZ) + 2
-  size = WINDOW + lags
-  padded = np.pad(x, (size // 2, size // 2 + size))
-  result = np.concatenate([_chunk(padded[first * HOP:], min(CHUNK, frames - first), size, lags)
-                           for first in range(0, frames, CHUNK)])
-  level = frame_dbfs(padded[size // 2 - 200:][:(frames - 1) * HOP + 400])[:frames]
+  padded = np.pad(x, (SIZE // 2, SIZE // 2 + SIZE))
+  result = np.concatenate([_chunk(padded[first * HOP:], min(CHUNK, frames - first)) for first in range(0, frames, CHUNK)])
+  level = frame_dbfs(padded[SIZE // 2 - 200:][:(frames - 1) * HOP + 400])[:frames]
   result[level < max(level.max() - 45, -80)] = 0      # breath and reverberation are periodic at times
   return _steady(result)
 
 
-def _chunk(padded, frames, size, lags):
-  """f32[frames], F0 of frames of `size` samples every HOP, 0 where the dip is shallow."""
-  x = np.lib.stride_tricks.sliding_window_view(padded[:(frames - 1) * HOP + size], size)[::HOP]   # [frames, size]
-  points = 1 << (size - 1).bit_length()
+def at(samples, voiced: float = VOICED) -> float:
+  """F0 in Hz in the middle of f32[SIZE], 0 where no dip is below `voiced`: what `track` begins with, for streams."""
+  return float(_chunk(np.asarray(samples, np.float32), 1, voiced)[0])
+
+
+def _chunk(padded, frames, voiced=VOICED):
+  """f32[frames], F0 of frames of SIZE samples every HOP, 0 where the dip is shallow."""
+  x = np.lib.stride_tricks.sliding_window_view(padded[:(frames - 1) * HOP + SIZE], SIZE)[::HOP]   # [frames, SIZE]
+  points = 1 << (SIZE - 1).bit_length()
   whole = np.fft.rfft(x, points, axis=1)
-  correlation = np.fft.irfft(whole * np.fft.rfft(x[:, :WINDOW], points, axis=1).conj(), points, axis=1)[:, :lags]
+  correlation = np.fft.irfft(whole * np.fft.rfft(x[:, :WINDOW], points, axis=1).conj(), points, axis=1)[:, :LAGS]
   power = np.cumsum(np.pad(np.square(x, dtype=np.float64), ((0, 0), (1, 0))), axis=1)
-  energy = power[:, WINDOW:WINDOW + lags] - power[:, :lags]                  # of x[lag:lag + WINDOW]
+  energy = power[:, WINDOW:WINDOW + LAGS] - power[:, :LAGS]                  # of x[lag:lag + WINDOW]
   difference = np.maximum(energy[:, :1] + energy - 2 * correlation, 0)       # equation 6
-  lag = np.arange(1, lags)
+  lag = np.arange(1, LAGS)
   total = np.cumsum(difference[:, 1:], axis=1)
   dip = np.ones_like(difference)
   dip[:, 1:] = difference[:, 1:] * lag / (total + 1e-12)                     # equation 8
@@ -59,7 +63,7 @@ def _chunk(padded, frames, size, lags):
   curve = before - 2 * at + after
   shift = np.where(curve > 0, (before - after) / (2 * np.where(curve > 0, curve, 1)), 0.0)
   f0 = SAMPLE_RATE / (first + chosen + np.clip(shift, -0.5, 0.5))
-  return np.where(depth[row, chosen] < VOICED, f0, 0).astype(np.float32)
+  return np.where(depth[row, chosen] < voiced, f0, 0).astype(np.float32)
 
 
 def _steady(f0):

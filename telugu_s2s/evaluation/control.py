@@ -1,4 +1,4 @@
-"""Whether a voice does what it is asked: pitch, range, rate and energy bin by bin, breaths, fillers, emotions and speed, as they are heard afterwards.
+"""Whether a voice does what it is asked: pitch, range, rate and energy bin by bin, breaths, fillers, emotions, speed and shift, as they are heard.
 
 A voice that converses is heard in answers to questions, another one in what it says of itself.
 """
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from telugu_s2s.audio import activity, delivery, level, nonverbal, pitch, quality, tempo
+from telugu_s2s.audio import activity, delivery, level, nonverbal, pitch, quality, shift, tempo
 from telugu_s2s.audio.files import SAMPLE_RATE
 from telugu_s2s.codec import streaming
 from telugu_s2s.errors import InputError
@@ -20,7 +20,9 @@ from telugu_s2s.training import intervals
 HEARD = tuple(labels.KNOBS)      # what is heard of an utterance, by the names of the knobs
 SPEAKERS = 8                     # at most, who say each of them
 FEWEST = 4                       # recordings of an emotion that it is known by
-SPEEDS = 0.6, 0.75, 1.0, 1.2, 1.5          # at which what is said is played, as configs/reply.py and a session of the server may ask
+# What is said is played faster and slower, and higher and lower, as configs/reply.py and a session of the server may ask.
+SPEEDS = 0.6, 0.75, 1.0, 1.2, 1.5
+SHIFTS = -6.0, -3.0, 0.0, 3.0, 6.0         # semitones
 LEAST_ASKED = 24                 # utterances of emotions together: a share of fewer tells little
 
 
@@ -164,8 +166,8 @@ def utterances(model, params, codec, given: dict, seconds: float, questions, sil
 
 
 def measure(config, segments, model, params, codec, table, questions=()) -> dict:
-  """{knob: `agreement`, recordings: `recorded`, speed: `agreement` of SPEEDS with the rate, breath, filler: `between`, emotion: how often an
-  utterance is nearest to recordings of the emotion asked for}.
+  """{knob: `agreement`, recordings: `recorded`, speed: `agreement` of SPEEDS with the rate, shift: of SHIFTS with the pitch, breath, filler:
+  `between`, emotion: how often an utterance is nearest to recordings of the emotion asked for}.
 
   Args:
     table: the labels.Table of the run, or None.
@@ -208,7 +210,7 @@ def measure(config, segments, model, params, codec, table, questions=()) -> dict
     given, sounds = say({'knobs': knobs}, draw, number)
     found = np.array([heard(one)[knob] for one in sounds])
     result[knob] = agreement(bins, above(found, given) if knob == 'pitch' else found, rng, draw if codes else None, grouped(draw))
-  result['speed'] = _speeds(config, model, say, grouped, rng)
+  result |= _played(config, model, say, above, grouped, rng)
   knobs = bool(model.knob_bins and table and segments)
   again = after_codec(segments, encoder) if segments and (knobs or model.nonverbal) else []
   if knobs:
@@ -250,13 +252,17 @@ def speakers_of(config, model, table) -> list[int]:
   return [number for number, hertz in enumerate(table.pitch_hz) if hertz and number < model.speakers][:SPEAKERS]
 
 
-def _speeds(config, model, say, grouped, rng):
-  """`agreement` of SPEEDS with the rate that is heard, in utterances of which nothing was asked otherwise."""
+def _played(config, model, say, above, grouped, rng):
+  """{speed: `agreement` of SPEEDS with the rate that is heard, shift: of SHIFTS with the pitch}, of utterances of which nothing else was asked."""
   name, shape = ('knobs', [len(HEARD)]) if model.knob_bins else ('emotion' if model.emotions else 'breath', [])
-  said = say({name: np.full([config.draws, *shape], -1, np.int32)}, np.arange(config.draws), len(HEARD) + 1 + len(labels.NONVERBAL))[1]
+  given, said = say({name: np.full([config.draws, *shape], -1, np.int32)}, np.arange(config.draws), len(HEARD) + 1 + len(labels.NONVERBAL))
   draw, asked = laid(range(len(SPEEDS)), config.draws)
-  found = np.array([heard(tempo.stretched(said[one], SPEEDS[number]))['rate'] for one, number in zip(draw, asked)])
-  return agreement(asked, found, rng, draw, grouped(draw))
+  rate = np.array([heard(tempo.stretched(said[one], SPEEDS[number]))['rate'] for one, number in zip(draw, asked)])
+  result = {'speed': agreement(asked, rate, rng, draw, grouped(draw))}
+  draw, asked = laid(range(len(SHIFTS)), config.draws)
+  hertz = np.array([heard(shift.shifted(said[one], SHIFTS[number]))['pitch'] for one, number in zip(draw, asked)])
+  high = above(hertz, {condition: value[draw] for condition, value in given.items()})
+  return result | {'shift': agreement(asked, high, rng, draw, grouped(draw))}
 
 
 def _emotions(config, segments, say, above, grouped, rng):
@@ -298,7 +304,7 @@ def nearest(profiles: dict, x) -> np.ndarray:
 def show(result):
   """Prints a line a knob, with what the same ear hears of recordings in the bins that they were labelled with."""
   print(f'heard by {result["ear"]}; groups, over which intervals are, are {result["by"]}, and of recordings speakers')
-  for knob in (*HEARD, 'speed'):
+  for knob in (*HEARD, 'speed', 'shift'):
     if knob in result:
       one, most = result[knob], result.get('recordings', {}).get(knob)
       print(f'{knob:>8}: Spearman {one["spearman"]:+.2f} ({one["interval"][0]:+.2f} to {one["interval"][1]:+.2f}) over {one["n"]} utterances, '

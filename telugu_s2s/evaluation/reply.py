@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from telugu_s2s.audio import files, mark, pictures, tempo
+from telugu_s2s.audio import files, mark, pictures, shift, tempo
 from telugu_s2s.corpora import sample
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import generate
@@ -22,6 +22,7 @@ def run(config, workdir):
   """The job: `config.count` more answers below workdir/replies."""
   generate.check_sizes(config)
   tempo.check(config.speed, 'config.speed')
+  shift.check(config.shift, 'config.shift')
   voice = runs.voice(config.run)
   model, params, trained = voice.model, voice.params, voice.codec
   if voice.stage == 'stage2':
@@ -41,7 +42,7 @@ def run(config, workdir):
   folder = Path(workdir) / 'replies'
   first = generate.first_free(folder, path.stem)
   for row, one in enumerate(encoding.decoded(trained, said)):
-    one, name = tempo.stretched(one, config.speed), folder / f'{path.stem}-{first + row}'
+    one, name = tempo.stretched(shift.shifted(one, config.shift), config.speed), folder / f'{path.stem}-{first + row}'
     files.write_wav(f'{name}.wav', one, comment=mark.SYNTHETIC)
     files.write_wav(f'{name}-both.wav', np.concatenate([audio, one]), comment=mark.SYNTHETIC)
     pictures.spectrogram(f'{name}.png', {'question': audio, 'answer': one})

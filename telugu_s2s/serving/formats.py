@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from telugu_s2s.audio import mark, tempo
+from telugu_s2s.audio import mark, shift, tempo
 from telugu_s2s.audio.files import SAMPLE_RATE, pcm16
 from telugu_s2s.errors import InputError
 from telugu_s2s.serving.resampling import Resampler
@@ -100,21 +100,26 @@ class Incoming:
 
 
 class Outgoing:
-  """A reply's audio for its events. key: of the mark in it (audio/mark.py), which takes 10 ms; '' = none. speed: see audio/tempo.py."""
+  """A reply's audio for its events.
 
-  def __init__(self, form: dict, key: str = '', speed: float = 1.0):
-    self._key, self._marked, self._stretcher = key, None, tempo.Stretcher(speed)
+  Args:
+    key: of the mark in it (audio/mark.py), which takes 10 ms; '' = none.
+    speed: see audio/tempo.py. semitones: by which it is spoken higher, see audio/shift.py.
+  """
+
+  def __init__(self, form: dict, key: str = '', speed: float = 1.0, semitones: float = 0.0):
+    self._key, self._marked, self._shifter, self._stretcher = key, None, shift.Shifter(semitones), tempo.Stretcher(speed)
     self._type, rate = form['type'], rate_of(form)
     self._resampler = Resampler(SAMPLE_RATE, rate) if rate != SAMPLE_RATE else None
     self._encoder = _opus('w') if self._type == OPUS else None
 
   def __call__(self, samples) -> list[bytes]:
     """What to send of f32[samples] at 16 kHz, in as many pieces as the format wants. With a mark whole hops of it are taken."""
-    return self._sent(self._stretcher(samples))
+    return self._sent(self._stretcher(self._shifter(samples)))
 
   def rest(self) -> list[bytes]:
     """What was held back at the end of a reply."""
-    last = self._stretcher.rest()
+    last = np.concatenate([self._stretcher(self._shifter.rest()), self._stretcher.rest()])
     last = self._sent(np.pad(last, (0, mark.HOP + -len(last) % mark.HOP)) if self._key else last)
     if self._type == OPUS:
       return last + [bytes(packet) for packet in self._encoder.encode(None)]

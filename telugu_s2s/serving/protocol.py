@@ -127,9 +127,9 @@ class Conversation:
         self._turns.set(**settings.turns(detection))         # who speaks goes on
       else:
         self._turns, self._turns_from = turn.Turns(**settings.turns(detection)) if detection else None, self._samples
-    output, telugu = new['audio']['output'], new['telugu']
-    if output != old['audio']['output'] or telugu != old['telugu']:
-      speaker = output['voice'] if output['voice'] in self._voice.names else DEFAULT
+    voice, telugu = new['audio']['output']['voice'], new['telugu']
+    if before is None or (voice, telugu | {'shift': 0}) != (old['audio']['output']['voice'], old['telugu'] | {'shift': 0}):
+      speaker = voice if voice in self._voice.names else DEFAULT
       told = self._voice.given(speaker, telugu['emotion'], telugu)
       how = dataclasses.replace(self._how, temperature=telugu['temperature'], top_k=telugu['top_k'])
       if (telugu['temperature'], telugu['top_k']) != (self._how.temperature, self._how.top_k):
@@ -239,9 +239,9 @@ class Conversation:
                    reply.output['speed'])
 
   def _begin(self, metadata=None, most='inf') -> Reply:
-    output = self.session['audio']['output']
+    output, semitones = self.session['audio']['output'], self.session['telugu']['shift']
     self.reply = reply = Reply(self._new('resp'), items.message(self._new('item'), 'assistant', [], 'in_progress'), output,
-                               formats.Outgoing(output['format'], self._key, output['speed']), metadata, most, self._stopped)
+                               formats.Outgoing(output['format'], self._key, output['speed'], semitones), metadata, most, self._stopped)
     self._note('reply', 1)
     self._send('response.created', response=self._response('in_progress'))
     return reply

@@ -7,7 +7,7 @@ import copy
 import itertools
 import json
 
-from telugu_s2s.audio import tempo
+from telugu_s2s.audio import shift, tempo
 from telugu_s2s.errors import InputError
 from telugu_s2s.serving import formats
 from telugu_s2s.serving.voice import DEFAULT, Voice
@@ -51,7 +51,7 @@ def fresh(voice: Voice, session_id: str, expires_at: int, how) -> dict:
       'tracing': None, 'truncation': 'auto', 'prompt': None, 'include': None,
       'audio': {'input': {'format': dict(pcm), 'transcription': None, 'noise_reduction': None, 'turn_detection': dict(SERVER_VAD)},
                 'output': {'format': dict(pcm), 'voice': DEFAULT, 'speed': 1.0}},
-      'telugu': {'emotion': '', 'breath': None, 'filler': None, 'temperature': how.temperature, 'top_k': how.top_k, 'seed': None,
+      'telugu': {'emotion': '', 'breath': None, 'filler': None, 'shift': 0.0, 'temperature': how.temperature, 'top_k': how.top_k, 'seed': None,
                  'voices': list(voice.names), 'emotions': list(voice.emotions),
                  'nonverbal': list(voice.nonverbal)}}
 
@@ -235,6 +235,8 @@ def _telugu(telugu: dict, update: dict, voice: Voice):
       if value is not None and name not in voice.nonverbal:
         raise Refused(f'{param} is {short(value)}; this model was not taught with and without one', param=param)
       telugu[name] = None if value is None else checked(value, bool, param)
+    elif name == 'shift':
+      telugu[name] = between(value, *shift.SEMITONES, param)
     elif name == 'temperature':
       telugu[name] = between(value, 0, 4, param)
     elif name == 'top_k':

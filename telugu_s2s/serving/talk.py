@@ -42,6 +42,7 @@ def main(argv=None) -> int:
   parser.add_argument('--voice', default='default')
   parser.add_argument('--emotion', default='')
   parser.add_argument('--speed', type=float, default=1.0, help='of replies: 0.25 to 1.5 times as fast')
+  parser.add_argument('--shift', type=float, default=0.0, help='semitones by which replies are spoken higher, -6 to 6')
   parser.add_argument('--full-duplex', action='store_true', help='the model itself decides when to speak; use headphones')
   given = parser.parse_args(argv)
   if given.wav and given.full_duplex:
@@ -88,9 +89,10 @@ class Session:
   async def close(self) -> None:
     await self._socket.close()
 
-  async def set(self, detection, voice='default', emotion='', speed=1.0, **more) -> None:
+  async def set(self, detection, voice='default', emotion='', speed=1.0, shift=0.0, **more) -> None:
     """Sets what the session begins with. detection: turn_detection of the protocol."""
-    telugu = {'telugu': {'emotion': emotion}} if emotion else {}
+    asked = {name: value for name, value in (('emotion', emotion), ('shift', shift)) if value}
+    telugu = {'telugu': asked} if asked else {}
     await self.send('session.update', session={'type': 'realtime', **telugu, **more, 'audio': {
         'input': {'format': FORMAT, 'turn_detection': detection}, 'output': {'format': FORMAT, 'voice': voice, 'speed': speed}}})
 
@@ -126,7 +128,7 @@ async def asked(given) -> None:
   """Speaks a file and writes what is answered."""
   question, found = files.read(given.wav)[0], []
   async with connected(given.url, given.key) as session:
-    await session.set({'type': 'server_vad'}, given.voice, given.emotion, given.speed)
+    await session.set({'type': 'server_vad'}, given.voice, given.emotion, given.speed, given.shift)
     said = np.concatenate([question, np.zeros(round(AFTER_S * files.SAMPLE_RATE), np.float32)])
     speaking, heard, stopped, first, words = None, False, None, None, ''
 
@@ -205,7 +207,7 @@ async def conversation(given) -> None:
       await session.hear(await heard.get())
 
   async with connected(given.url, given.key) as session:
-    await session.set({'type': 'full_duplex' if given.full_duplex else 'server_vad'}, given.voice, given.emotion, given.speed)
+    await session.set({'type': 'full_duplex' if given.full_duplex else 'server_vad'}, given.voice, given.emotion, given.speed, given.shift)
     item = None
     with sounddevice.Stream(files.SAMPLE_RATE, round(PIECE_S * files.SAMPLE_RATE), channels=1, dtype='float32', callback=sound):
       talking = asyncio.create_task(microphone(session))

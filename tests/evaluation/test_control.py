@@ -102,14 +102,16 @@ def test_utterances_of_one_speaker_go_together_or_those_that_answer_one_question
       assert control.together(draw, speakers, questions).tolist() == draw.tolist(), 'all that differs is what is drawn'
 
 
-def test_speech_that_is_played_faster_is_heard_to_be_faster(speech):
+def test_speech_that_is_played_faster_or_higher_is_heard_to_be_so(speech):
   config, model = types.SimpleNamespace(draws=3), types.SimpleNamespace(knob_bins=0, emotions=9)
 
   def say(given, draw, number):
     assert given['emotion'].tolist() == [-1] * 3, 'nothing is asked for'
     return given, [speech[one] for one in draw]
-  found = control._speeds(config, model, say, lambda draw: draw, np.random.default_rng(0))
-  assert found['monotone'] and found['within'] > 0.9 and (found['n'], found['groups']) == (15, 3)
+  above = lambda hertz, given: 12 * np.log2(hertz / 100) if len(given['emotion']) == len(hertz) else None
+  found = control._played(config, model, say, above, lambda draw: draw, np.random.default_rng(0))
+  for kind in ('speed', 'shift'):
+    assert found[kind]['monotone'] and found[kind]['within'] > 0.9 and (found[kind]['n'], found[kind]['groups']) == (15, 3), found[kind]
 
 
 def test_emotions_are_as_sure_as_there_are_speakers_to_tell_them_by(monkeypatch):
@@ -197,7 +199,7 @@ def test_a_voice_that_converses_is_heard_in_its_answers(codec_file):
   asked = [voice(150, 4, 0.5), voice(200, 3, 0.8)]
   found = control.measure(config, [], model, params, codec, table, asked)
   assert found['questions'] == 2 and found['speakers'] == 1 and found['by'] == 'questions' and set(control.HEARD) < found.keys()
-  assert 'skipped' in found['emotion'] and 'recordings' not in found and found['speed']['n'] <= 2 * len(control.SPEEDS)
+  assert 'skipped' in found['emotion'] and 'recordings' not in found and found['speed']['n'] <= 2 * len(control.SPEEDS) and found['shift']['n'] <= 2 * len(control.SHIFTS)
   for name in labels.NONVERBAL:
     assert found[name]['none']['n'] == found[name]['some']['groups'] == 2 and found[name]['recordings'] == {}
   given = {'speaker': np.array([1, 1], np.int32)}

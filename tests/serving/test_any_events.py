@@ -19,7 +19,8 @@ JUNK = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st
 UPDATES = st.fixed_dictionaries({}, optional={
     'type': st.sampled_from(['realtime', 'realtime', 'realtime', 'other']), 'instructions': st.text(max_size=5), 'tracing': JUNK,
     'max_output_tokens': st.sampled_from(['inf', 1, 5, 0, 2.5]), 'telugu': st.fixed_dictionaries({}, optional={
-        'emotion': st.sampled_from(['', 'happy', 'angry']), 'temperature': st.sampled_from([0, 0.5, -1]), 'seed': st.integers(-1, 3)}),
+        'emotion': st.sampled_from(['', 'happy', 'angry']), 'temperature': st.sampled_from([0, 0.5, -1]), 'shift': st.sampled_from([0, 2, 9]),
+        'seed': st.integers(-1, 3)}),
     'audio': st.fixed_dictionaries({}, optional={
         'input': st.fixed_dictionaries({}, optional={
             'format': st.sampled_from(FORMATS), 'transcription': JUNK,

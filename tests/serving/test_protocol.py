@@ -203,6 +203,32 @@ def test_a_reply_is_as_long_as_its_speed_says(talk, speed):
   assert abs(len(pcm) / 2 - 60 * PIECE / speed) <= 2 and talk.sent[-1]['response']['usage']['output_tokens'] == 60
 
 
+@pytest.mark.parametrize('kind', [None, 'full_duplex'])
+def test_what_is_said_in_another_pitch_is_as_long(talk, kind):
+  talk.send('session.update', session={'type': 'realtime', 'telugu': {'shift': -4}, 'audio': {'input': {'turn_detection': kind and {'type': kind}}}})
+  if kind is None:
+    talk.ask()
+    talk.say(30)
+    talk.over()
+  else:
+    for level in [0.1] * 30 + [0.0] * 60:
+      talk.all.told('audio', None, (np.full(320, level, np.float32), level))
+  pcm = b''.join(base64.b64decode(event['delta']) for event in talk.sent if event['type'] == 'response.output_audio.delta')
+  frames = talk.sent[-1]['response']['usage']['output_tokens']
+  assert frames >= 30 and abs(len(pcm) / 2 - frames * PIECE) <= 2 and talk.all.session['telugu']['shift'] == -4
+
+
+def test_who_changes_how_replies_are_played_has_the_same_voice_go_on(talk):
+  talk.send('session.update', session={'type': 'realtime', 'telugu': {'seed': 7}})
+  told = talk.slot.told
+  slow, narrow = {'speed': 0.8}, {'format': {'type': 'audio/pcm', 'rate': 8000}}
+  for other in ({'telugu': {'shift': 2}}, {'audio': {'output': slow}}, {'audio': {'output': narrow}}):
+    assert talk.send('session.update', session={'type': 'realtime', **other}) == ['session.updated']
+    assert talk.slot.told is told                        # it would be told anew who it is, and draw from its seed again
+  talk.send('session.update', session={'type': 'realtime', 'telugu': {'seed': 8}})
+  assert talk.slot.told[2] == 8
+
+
 def test_in_full_duplex_there_is_one_speed(talk):
   duplex = {'type': 'realtime', 'audio': {'input': {'turn_detection': {'type': 'full_duplex'}}}}
   talk.send('session.update', session={'type': 'realtime', 'audio': {'output': {'speed': 1.2}}})
@@ -237,6 +263,7 @@ def test_a_voice_and_an_emotion_are_asked_of_the_model(talk, tiny):
     ({'telugu': {'breath': 1}}, 'invalid_type', 'session.telugu.breath'),
     ({'telugu': {'temperature': -1}}, 'invalid_value', 'session.telugu.temperature'),
     ({'audio': {'output': {'speed': 9}}}, 'invalid_value', 'session.audio.output.speed'),
+    ({'telugu': {'shift': -7}}, 'invalid_value', 'session.telugu.shift'),
     ({'surprise': 1}, 'unknown_parameter', "'session.surprise'"),
 ])
 def test_an_update_that_cannot_be_is_refused_whole(talk, session, code, param):

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from telugu_s2s.audio import mark
+from telugu_s2s.audio import mark, shift, tempo
 from telugu_s2s.errors import InputError
 from telugu_s2s.serving import formats, turn
 from telugu_s2s.serving.resampling import Resampler
@@ -82,6 +82,15 @@ def test_a_reply_at_another_speed_is_as_long_as_that_makes_it(speech, key, speed
   assert 0 < first and 0 <= first // 2 + sum(map(len, sent)) // 2 - round(len(x) / speed) - late < mark.HOP
   if key:
     assert mark.score(np.frombuffer(b''.join(sent), '<i2') / 32768, key) > mark.MARKED
+
+
+@pytest.mark.parametrize('speed', [1.0, 0.5])
+def test_a_reply_in_another_pitch_is_the_recording_in_that_pitch(speech, speed):
+  x = speech[0][:2 * 16_000]
+  out = formats.Outgoing({'type': 'audio/pcm', 'rate': 16_000}, speed=speed, semitones=4.0)
+  sent = [data for start in range(0, len(x), 640) for data in out(x[start:start + 640])] + out.rest()
+  found = np.frombuffer(b''.join(sent), '<i2') / 32768
+  np.testing.assert_allclose(found, tempo.stretched(shift.shifted(x, 4.0), speed), atol=1e-4)
 
 
 def test_opus_goes_there_and_back():

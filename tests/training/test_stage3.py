@@ -99,7 +99,7 @@ def test_a_question_that_is_none_is_refused(done, tmp_path):
       reply.run(config('reply', run=str(done), question=str(tmp_path / 'question.wav')), tmp_path)
 
 
-@pytest.mark.parametrize('fields', [dict(count=0), dict(seconds=0.0), dict(seconds=-1.0), dict(speed=1.6)])
+@pytest.mark.parametrize('fields', [dict(count=0), dict(seconds=0.0), dict(seconds=-1.0), dict(speed=1.6), dict(shift=9.0)])
 def test_nothing_to_be_said_is_refused(fields, tmp_path):
   with pytest.raises(InputError, match=f'config.*{next(iter(fields))} {next(iter(fields.values()))}'):
     reply.run(config('reply', **fields), tmp_path)

@@ -1,9 +1,10 @@
-// What can be chosen: voice, emotion, rate, turns, device, language, theme. Choices are kept from visit to visit.
+// What can be chosen: voice, emotion, rate, pitch, turns, device, language, theme. Choices are kept from visit to visit.
 import { languages, word, write } from './words.js';
 
 const $ = (id) => document.getElementById(id);
 const THEMES = ['auto', 'dark', 'light'];
-const SENT = ['voice', 'emotion', 'speed', 'detection'];         // to the server
+const SENT = ['voice', 'emotion', 'speed', 'shift', 'detection'];         // to the server
+const NUMBERS = { speed: 1, shift: 0 };                          // digits that are shown of them
 
 // A browser may forbid that anything is kept.
 const get = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
@@ -18,12 +19,12 @@ export function say(element, key) {
   element.textContent = word(key, language);
 }
 
-const value = (id) => (id === 'speed' ? Number($(id).value) : $(id).value);
+const value = (id) => (id in NUMBERS ? Number($(id).value) : $(id).value);
 
 /** Fills the page and follows what is chosen; onChoice({name: value}) hears of it. */
 export function begin(onChoice) {
   choose = onChoice;
-  for (const id of ['speed', 'detection', 'picture']) if (get(id)) $(id).value = get(id);
+  for (const id of [...Object.keys(NUMBERS), 'detection', 'picture']) if (get(id)) $(id).value = get(id);
   if (!$('detection').value) $('detection').value = 'server';    // what was kept is no choice any more
   if (!$('picture').value) $('picture').value = 'wave';
   offer({});
@@ -38,7 +39,7 @@ export function begin(onChoice) {
   }
   $('choices').onsubmit = (event) => event.preventDefault();     // Enter in the key's field is no reason to leave the page
   $('picture').onchange = () => keep('picture', $('picture').value);
-  $('speed').oninput = follow;
+  for (const id in NUMBERS) $(id).oninput = follow;
   follow();
   theme(THEMES.includes(get('theme')) ? get('theme') : 'auto');
   written();
@@ -54,7 +55,7 @@ export function put(choice) {
 }
 
 function follow() {
-  $('speed-value').textContent = Number($('speed').value).toFixed(1);
+  for (const [id, digits] of Object.entries(NUMBERS)) $(`${id}-value`).textContent = value(id).toFixed(digits);
   $('hold').hidden = $('detection').value !== 'push';
 }
 

@@ -11,12 +11,14 @@ const DETECTION = {
   push: null,
 };
 
+const NOTHING = { voice: '', emotion: '', speed: 1, shift: 0, detection: 'server' };      // as the server has it
+
 /** on(event) gets the server's events and four of its own: page.ready, page.lost {opened}, page.ended {reason},
  * page.refused {error, choice}, with what was chosen before. */
 export class Session {
   constructor(on) {
     this.on = on;
-    this.choice = { voice: '', emotion: '', speed: 1, detection: 'server' };
+    this.choice = { ...NOTHING };
     this.tries = 0;
     this.restored = '';                // a way of taking turns that waits for the answer to a recording
     this.number = 0;
@@ -80,6 +82,7 @@ export class Session {
     if (choice.voice || ('voice' in choice && this.ready)) session.audio.output.voice = choice.voice || this.own;
     if (choice.speed && (choice.speed !== 1 || this.ready)) session.audio.output.speed = choice.speed;
     if (choice.emotion || ('emotion' in choice && this.ready)) session.telugu = { emotion: choice.emotion };
+    if (choice.shift || ('shift' in choice && this.ready)) session.telugu = { ...session.telugu, shift: choice.shift };
     this.asked = { id: `page_${++this.number}`, at: performance.now(), before };
     this.send({ type: 'session.update', event_id: this.asked.id, session });
   }
@@ -110,9 +113,9 @@ export class Session {
 
   /** The first update was not taken: another rate, then without what it names, then as the server has it. */
   refused({ param }) {
-    const named = ['voice', 'emotion', 'speed', 'detection'].find((name) => this.choice[name] && param?.includes(name));
+    const named = Object.keys(NOTHING).find((name) => this.choice[name] && param?.includes(name));
     if (named && !(named === 'detection' && this.choice.detection === 'server')) {
-      this.choice[named] = { voice: '', emotion: '', speed: 1, detection: 'server' }[named];
+      this.choice[named] = NOTHING[named];
     } else if (++this.rate >= RATES.length) {
       return this.begin();
     }

@@ -36,6 +36,7 @@ const WORDS = {
   voice: ['Voice', 'స్వరం'],
   emotion: ['Emotion', 'భావం'],
   speed: ['Rate', 'వేగం'],
+  shift: ['Pitch, semitones', 'శ్రుతి, అర్ధస్వరాలు'],
   'turns-by': ['Turns', 'వంతులు'],
   'detection-server': ['found by the server', 'సర్వర్ గుర్తిస్తుంది'],
   'detection-push': ['hold to speak', 'నొక్కి మాట్లాడండి'],
