@@ -6,6 +6,7 @@ streaming what a frame of the codec takes on this machine's device, for 1 to 64 
 training  how fast stage 1 trains in each phase, and what its discriminators cost.
 content   what small readers, trained on the codes of transcribed speech, get wrong: from level 0, the rest, all.
 precision what the codec loses in bfloat16 and in int8.
+playback  what another tempo or pitch does to speech, beside WORLD and a phase vocoder where these are installed.
 lm        training and decoding speed of the language model, beside one of the same size in PyTorch; of a GPU also its MFU.
 ablations what is lost where a mechanism of stage 2 is changed, and what guidance adds to knobs; trains each.
 feeding   batches of the audio LM made a second, beside what a GPU takes.
@@ -15,12 +16,11 @@ serving   how soon a server answers 1 to 64 clients at once, at the server and t
 
     python -m telugu_s2s.main --config=configs/benchmark.py:codec --config.data.audio=DIR --config.peers=FILE.tsv
     python -m telugu_s2s.main --config=configs/benchmark.py:streaming --config.codec=base
-    python -m telugu_s2s.main --config=configs/benchmark.py:lm
     python -m telugu_s2s.main --config=configs/benchmark.py:serving --config.run=runs/stage3
 """
 import ml_collections
 
-SIZES = ('codec', 'streaming', 'training', 'content', 'precision', 'lm', 'ablations', 'feeding', 'preparation', 'serving')
+SIZES = ('codec', 'streaming', 'training', 'content', 'precision', 'playback', 'lm', 'ablations', 'feeding', 'preparation', 'serving')
 
 
 def get_config(size='codec'):
@@ -41,7 +41,7 @@ def get_config(size='codec'):
     config.batch, config.crop_s = 0, 0.0             # crops of a step, 0 = the size's own; their length, 0 = the same
   if size == 'content':
     config.steps, config.batch, config.lr, config.longest_s = 1500, 16, 2e-3, 8.0        # of each reader; utterances a step; its peak; longer ones are left out
-  if size == 'precision':
+  if size in ('precision', 'playback'):
     config.clips = 20                        # spread over the data
   if size == 'lm':
     config.sizes = ('toy', '150m')           # of configs/stage2.py
@@ -74,7 +74,7 @@ def get_config(size='codec'):
     config.question = ''                     # an audio file; '' = a question of the sample corpus
     config.soak_s = 0.0                      # then a soak that long, 0 = none, with
     config.soak_sessions, config.knocks_a_minute = 3, 1000       # places whose clients come and go; others who want to come in
-  if size in ('codec', 'content', 'precision'):
+  if size in ('codec', 'content', 'precision', 'playback'):
     config.data = dict(
         audio='', split='eval', profile='research', exclude='', licence='LicenseRef-own', shortest_s=1.0, longest_s=20.0, workers=-1)
   return config

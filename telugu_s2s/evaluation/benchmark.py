@@ -11,7 +11,7 @@ import jax
 from telugu_s2s.audio import files
 from telugu_s2s.errors import InputError
 from telugu_s2s.evaluation import ablations, codec_precision, codec_quality, codec_speed, codec_streams, codec_training, content_probe
-from telugu_s2s.evaluation import lm_feeding, lm_speed, peers, preparation_speed
+from telugu_s2s.evaluation import lm_feeding, lm_speed, peers, playback, preparation_speed
 from telugu_s2s.training import loop
 
 
@@ -28,6 +28,8 @@ def run(config, workdir):
     result = content_probe.measure(config, workdir)
   elif config.name == 'precision':
     result = codec_precision.measure(config, workdir)
+  elif config.name == 'playback':
+    result = playback.measure(config, workdir)
   elif config.name == 'lm':
     result = lm_speed.measure(config)
   elif config.name == 'ablations':
