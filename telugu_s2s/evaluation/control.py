@@ -18,6 +18,7 @@ from telugu_s2s.tokens import encoding, labels
 from telugu_s2s.training import intervals
 
 HEARD = tuple(labels.KNOBS)      # what is heard of an utterance, by the names of the knobs
+ASKED = (*HEARD, 'speed', 'shift')         # what has an `agreement`
 SPEAKERS = 8                     # at most, who say each of them
 FEWEST = 4                       # recordings of an emotion that it is known by
 # What is said is played faster and slower, and higher and lower, as configs/reply.py and a session of the server may ask.
@@ -304,7 +305,7 @@ def nearest(profiles: dict, x) -> np.ndarray:
 def show(result):
   """Prints a line a knob, with what the same ear hears of recordings in the bins that they were labelled with."""
   print(f'heard by {result["ear"]}; groups, over which intervals are, are {result["by"]}, and of recordings speakers')
-  for knob in (*HEARD, 'speed', 'shift'):
+  for knob in ASKED:
     if knob in result:
       one, most = result[knob], result.get('recordings', {}).get(knob)
       print(f'{knob:>8}: Spearman {one["spearman"]:+.2f} ({one["interval"][0]:+.2f} to {one["interval"][1]:+.2f}) over {one["n"]} utterances, '

@@ -320,7 +320,7 @@ def summarised(name: str, path) -> list[str]:
                 f'written, it says the right one in {percent(found["words"])}; ' if found.get('words') else '') +
             f'the answers themselves in that voice are told apart in {percent(found["ceiling"]) if found["ceiling"] else "no case that was tried"}.']
   if name == 'evaluate' and (heard := found.get('control')):
-    knobs, emotion = ', '.join(f'{knob} {heard[knob]["spearman"]:+.2f}' for knob in control.HEARD if knob in heard), heard.get('emotion', {})
+    knobs, emotion = ', '.join(f'{knob} {heard[knob]["spearman"]:+.2f}' for knob in control.ASKED if knob in heard), heard.get('emotion', {})
     between = [f'A {name} is heard in {percent(heard[name]["some"])} of answers that are to have one, in {percent(heard[name]["none"])} of those '
                'that are not.' for name in labels.NONVERBAL if name in heard]
     return [f'What is asked for and what is heard go together (Spearman): {knobs or "no knobs"}' + (

@@ -212,3 +212,10 @@ def test_a_codec_of_its_own_is_planned_first_and_takes_time(folder, tmp_path):
   first, *rest = curriculum.planned(config(folder, stage1=dict(size='toy', steps=700)), tmp_path)
   assert first.name == 'stage1' and first.seconds > 1 and [one.name for one in rest] == STEPS
   assert all(one.config.codec == str(tmp_path / 'stage1' / 'codec.safetensors') for one in rest if one.name in ('tokens', 'stage2'))
+
+
+def test_the_report_says_how_far_each_thing_that_was_asked_for_is_heard(tmp_path):
+  agreed = {name: {'spearman': value} for name, value in (('pitch', 0.1), ('speed', 0.82), ('shift', -0.5))}
+  (tmp_path / 'evaluate.json').write_text(json.dumps({'control': agreed}), encoding='utf-8')
+  [line] = curriculum.summarised('evaluate', tmp_path / 'evaluate.json')
+  assert 'pitch +0.10, speed +0.82, shift -0.50' in line and 'range' not in line
