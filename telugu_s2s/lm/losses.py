@@ -165,7 +165,7 @@ def match_sum(heard, answer, there, same):
   Args:
     heard: f32[n z], times how sharply they are compared; answer: f32[n z].
     there: bool[n], False where there is no such exchange.
-    same: bool[n n], answers that say the same: neither is wrong for the other's question.
+    same: bool[n n], answers that say the same in the same way: neither is wrong for the other's question.
   """
   score = heard @ answer.T
   others = jnp.where(same & ~jnp.eye(len(heard), dtype=bool), NEVER, score)

@@ -283,8 +283,18 @@ class Cast(batches.Cast):
     place = np.cumsum(answer)
     onset = answer & (1 < place) & (place <= round(ONSET_S * scenes.rate))
     found['weight'] = np.where(onset, scenes.onset, 1).astype(np.float32) * found['weight']
-    said = sentence(scenes.clips, self._says, (other or exchange).answered)
-    return found | {'asked': asked_at(answer, said)} | known
+    return found | {'asked': asked_at(answer, self._way(other or exchange))} | known
+
+  def _way(self, exchange):
+    """A number for what its answer says and, where answers are retold and as far as that can be asked for, who says it and how it feels.
+
+    Told from the same words in another voice, who is asked reads what is asked for before it begins: likelihood hardly teaches that, for it
+    shows in a frame or two of each answer, and in other ones in each answer. Where answers are not retold the question tells the voice.
+    """
+    said, asked = sentence(self._scenes.clips, self._says, exchange.answered), self._asked if self._scenes.retold else None
+    speaker, emotion = exchange.voice
+    voice = speaker if asked and asked.speakers else '', emotion if asked and asked.emotions else ''
+    return zlib.crc32('/'.join([str(said), *voice]).encode()) % 2**31 if any(voice) else said
 
   def _told(self, exchange):
     """(speaker, number of the text) of its answer; the number is 0 where the text is not known."""
@@ -311,13 +321,13 @@ def sentence(clips, text, number: int) -> int:
   return (int(text[number]) or zlib.crc32(clips.view(number, 0).codes.tobytes())) % 2**31
 
 
-def asked_at(answer, sentence: int) -> np.ndarray:
-  """i32[3], the first frame of an answer of the assistant, the one behind its last, and what it says, from `sentence`.
+def asked_at(answer, way: int) -> np.ndarray:
+  """i32[3], the first frame of an answer of the assistant, the one behind its last, and a number for what it says and how.
 
   All are ABSENT where there is no answer. answer: bool[t].
   """
   frames = np.flatnonzero(answer)
-  return np.array([frames[0], frames[-1] + 1, sentence] if len(frames) else [ABSENT] * 3, np.int32)
+  return np.array([frames[0], frames[-1] + 1, way] if len(frames) else [ABSENT] * 3, np.int32)
 
 
 def balanced(found: list[Exchange], exponent: float, most: float = 4.0) -> np.ndarray:

@@ -153,8 +153,8 @@ def match_sum(model, params, h, a0, asked):
   """
   asked = asked.reshape(len(asked), -1, 3)
   heard, answer = AudioLM(model).apply({'params': params}, h, a0, asked, method='match')
-  first, sentence = asked[..., 0].reshape(-1), asked[..., 2].reshape(-1)
-  same = sentence[:, None] == sentence
+  first, way = asked[..., 0].reshape(-1), asked[..., 2].reshape(-1)
+  same = way[:, None] == way
   return sum(losses.match_sum(joined(one), joined(answer), first > 0, same) for one in heard) / len(heard)
 
 

@@ -1,5 +1,6 @@
 """Exchanges: who follows whom, and rows in which the user asks and the assistant answers."""
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -331,6 +332,21 @@ def test_an_answer_without_text_is_one_answer_in_all_its_views():
   cast = turns.Cast(WINDOW, turns.Scenes(some, RATE), [exchange((1, 'a'), (0, 'b'))], None, np.zeros(2, np.uint64))
   rows = [cast.random_map([(turns.EXCHANGES, 0, view)], np.random.default_rng(0)) for view in (0, 1)]
   assert (rows[0]['codes'] != rows[1]['codes']).any() and rows[0]['asked'].tolist() == rows[1]['asked'].tolist()
+
+
+@pytest.mark.parametrize('speakers,emotions,retold,ways', [
+    (0, False, 1.0, [0, 0, 0]), (0, True, 1.0, [0, 1, 0]), (4, False, 1.0, [0, 0, 2]), (4, True, 1.0, [0, 1, 2]), (4, True, 0.0, [0, 0, 0])])
+def test_an_answer_said_otherwise_is_another_one_as_far_as_that_can_be_asked_for(speakers, emotions, retold, ways):
+  clips, asked = Said(6, 10, 6, 12, 6, 14), types.SimpleNamespace(speakers=speakers, emotions=emotions, row=lambda tokens, mine, rng: {})
+  found = [turns.Exchange((turns.Turn(2 * take, f'u{take}'), turns.Turn(2 * take + 1, who, emotion=one)), 0, 1)
+           for take, (who, one) in enumerate((('a', 'happy'), ('a', 'sad'), ('b', 'happy')))]
+  cast = turns.Cast(WINDOW, turns.Scenes(clips, RATE, retold=retold), found, asked, np.array([1, 2, 1, 2, 1, 2], np.uint64))
+  rng, told = np.random.default_rng(0), {}
+  for number in [0, 1, 2] * 20:
+    row = cast.random_map([(turns.EXCHANGES, number, 0)], rng)
+    told.setdefault(int(row['codes'][batches.ASSISTANT, :, 0].max()) - 100, set()).add(int(row['asked'][2]))
+  numbers = [number for clip_of in (1, 3, 5) for number in told[clip_of]]
+  assert [numbers.index(one) for one in numbers] == ways
 
 
 def test_where_answers_are_told_moves_with_them_in_packed_rows(clips):
